@@ -52,7 +52,14 @@ def backends(draw: st.DrawFn) -> FakeBackend:
         step_tokens=draw(st.integers(1, 40)),
         capacity=draw(st.none() | st.integers(LIMIT, 4 * LIMIT)),
         trained_context=LIMIT,
+        dense_pays=draw(st.booleans()),
     )
+
+
+def twins(backend: FakeBackend, count: int) -> list[FakeBackend]:
+    """Others like this one."""
+    names = ("model", "memory", "window", "step_tokens", "capacity", "trained_context", "dense_pays")
+    return [FakeBackend(**{name: getattr(backend, name) for name in names}) for _ in range(count)]
 
 
 def check(answers: Answers, requests: list[Request], limit: int = LIMIT) -> None:
@@ -85,6 +92,8 @@ def check(answers: Answers, requests: list[Request], limit: int = LIMIT) -> None
     more=request_lists(most=3),
     backend=backends(),
     parallel=st.integers(1, 4),
+    lanes=st.integers(1, 3),
+    narrow=st.booleans(),
     context=st.sampled_from([None, LIMIT, LIMIT - 13]),
     data=st.data(),
 )
@@ -93,18 +102,21 @@ def test_text_depends_on_nothing_but_prompt_and_seed(
     more: list[Request],
     backend: FakeBackend,
     parallel: int,
+    lanes: int,
+    narrow: bool,
     context: int | None,
     data: st.DataObject,
 ) -> None:
-    engine = Engine(backend, context=context, parallel=parallel)
+    replicas = twins(backend, lanes - 1)
+    engine = Engine(backend, replicas=replicas, context=context, parallel=parallel, narrow=narrow)
     check(collect(engine.stream(requests)), requests, context or LIMIT)
     event(f"{backend.memory.value}, {'tight' if backend.capacity else 'roomy'}")
     # Again, in another order and on what the first call left behind.
     again = data.draw(st.permutations([*requests, *(replace(request, id=f"more {request.id}") for request in more)]))
     check(collect(engine.stream(iter(again))), again, context or LIMIT)
-    assert all(sampler.closed for sampler in backend.samplers)  # (closing one twice is an assertion there)
-    samples = sum(request.n for request in [*requests, *again])
-    assert len(backend.samplers) == samples
+    samplers = [sampler for one in [backend, *replicas] for sampler in one.samplers]
+    assert all(sampler.closed for sampler in samplers)  # (closing one twice is an assertion there)
+    assert len(samplers) == sum(request.n for request in [*requests, *again])
 
 
 def prompt(data: bytes | str) -> TextPrompt:
@@ -300,10 +312,10 @@ def test_two_bad_batches_in_a_row_end_the_stream_and_leave_the_engine_usable() -
 class LittleMemory(FakeBackend):
     """Cannot have more than 512 cells."""
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool) -> None:
+    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
         if cells > 512:
             raise LoadError(f"no memory for {cells} cells.")
-        super().reserve(cells, sequences, unified=unified)
+        super().reserve(cells, sequences, unified=unified, flash=flash)
 
 
 def test_no_memory_to_begin_with_fails_that_request() -> None:
@@ -384,13 +396,14 @@ class Counting:
     parallel=st.integers(1, 4),
     capacity=st.none() | st.integers(200, 400),
     lengths=st.lists(st.integers(1, 60), min_size=12, max_size=12),
+    lanes=st.integers(1, 3),
 )
 def test_the_next_request_is_asked_for_when_there_is_room_for_it(
-    count: int, parallel: int, capacity: int | None, lengths: list[int]
+    count: int, parallel: int, capacity: int | None, lengths: list[int], lanes: int
 ) -> None:
     source = Counting([request(n, "p" * 40 + f"{n}" * lengths[n], max_tokens=lengths[-n]) for n in range(count)])
     backend = FakeBackend(capacity=capacity, trained_context=200)
-    for happened in Engine(backend, parallel=parallel).stream(source):
+    for happened in Engine(backend, replicas=twins(backend, lanes - 1), parallel=parallel).stream(source):
         source.ended += isinstance(happened, Finished)
     assert (source.pulled, source.ended) == (count, count)
     assert source.most <= parallel
@@ -428,15 +441,20 @@ def test_an_interrupt_ends_a_row_of_requests_that_all_fail() -> None:
 
 @settings(max_examples=60)
 @given(
-    requests=request_lists(), backend=backends(), parallel=st.integers(1, 4), when=st.integers(0, 120), data=st.data()
+    requests=request_lists(),
+    backend=backends(),
+    parallel=st.integers(1, 4),
+    lanes=st.integers(1, 3),
+    when=st.integers(0, 120),
 )
 def test_cancelling_at_any_time_ends_all_that_was_asked_for(
-    requests: list[Request], backend: FakeBackend, parallel: int, when: int, data: st.DataObject
+    requests: list[Request], backend: FakeBackend, parallel: int, lanes: int, when: int
 ) -> None:
     interrupt = Interrupt()
     source = Counting(requests)
     answers = Answers()
-    engine = Engine(backend, parallel=parallel, interrupt=interrupt)
+    replicas = twins(backend, lanes - 1)
+    engine = Engine(backend, replicas=replicas, parallel=parallel, interrupt=interrupt)
     if when == 0:
         interrupt.request()
     for number, happened in enumerate(engine.stream(source), 1):
@@ -453,17 +471,23 @@ def test_cancelling_at_any_time_ends_all_that_was_asked_for(
                 expected(one, index, LIMIT)[0].startswith(answer.text)
                 or answer.finished.reason is FinishReason.CANCELLED
             )
-    assert all(sampler.closed for sampler in backend.samplers)
+    assert all(sampler.closed for one in [backend, *replicas] for sampler in one.samplers)
     interrupt.clear()
     check(collect(engine.stream(requests)), requests)
 
 
 @settings(max_examples=60)
-@given(requests=request_lists(), backend=backends(), parallel=st.integers(1, 4), when=st.integers(0, 120))
+@given(
+    requests=request_lists(),
+    backend=backends(),
+    parallel=st.integers(1, 4),
+    lanes=st.integers(1, 3),
+    when=st.integers(0, 120),
+)
 def test_closing_the_generator_at_any_time_leaves_the_engine_usable(
-    requests: list[Request], backend: FakeBackend, parallel: int, when: int
+    requests: list[Request], backend: FakeBackend, parallel: int, lanes: int, when: int
 ) -> None:
-    engine = Engine(backend, parallel=parallel)
+    engine = Engine(backend, replicas=twins(backend, lanes - 1), parallel=parallel)
     stream = engine.stream(requests)
     for _ in range(when):
         if next(stream, None) is None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from gptcli.engine.engine import Engine
 from gptcli.engine.fake import FakeBackend
 from gptcli.engine.shape import shared_tokens
+from gptcli.errors import LoadError
 from gptcli.types import Finished, Request, Sampling, TextPrompt
 
 
@@ -77,3 +78,64 @@ def test_rows_that_share_an_instruction_run_together_in_the_cells_it_takes_once(
     assert len(ended) == 32
     # One step reads the instruction, the next one begins all the others; eight at a time, each takes 16 steps.
     assert backend.decodes <= 2 + 4 * 16
+
+
+LONG = "Sort this review into good, bad or mixed, and answer with that word alone. " * 6
+
+
+def dense(**more: object) -> FakeBackend:
+    return FakeBackend(step_tokens=512, dense_pays=True, **more)  # type: ignore[arg-type]
+
+
+def engine_of(backend: FakeBackend, parallel: int, *, narrow: bool = False) -> Engine:
+    return Engine(backend, parallel=parallel, narrow=narrow)
+
+
+def test_a_long_instruction_makes_matrix_products_pay() -> None:
+    backend = dense()
+    list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=16)))
+    assert backend.unified
+    assert not backend.flash
+
+
+def test_not_where_the_cells_of_all_are_many_times_those_of_one() -> None:
+    backend = dense()
+    list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=300)))
+    assert backend.unified
+    assert backend.flash
+
+
+def test_not_where_the_device_does_not_gain_by_it() -> None:
+    backend = FakeBackend(step_tokens=512)
+    list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=16)))
+    assert backend.flash
+
+
+def test_fewer_run_at_once_where_that_is_faster_and_somebody_has_not_said_how_many() -> None:
+    for narrow, sequences in ((True, 48), (False, 64)):  # 450 shared cells, 18 of its own for each row
+        backend = dense()
+        asked = requests([LONG + str(n).zfill(2) for n in range(64)], max_tokens=16)
+        list(engine_of(backend, 64, narrow=narrow).stream(asked))
+        assert backend.sequences == sequences
+
+
+def test_a_shared_room_stays_as_it_is_while_something_useful_rests_in_it() -> None:
+    backend = dense()
+    engine = engine_of(backend, 8)
+    list(engine.stream(requests([LONG + str(n) for n in range(8)], max_tokens=16)))
+    ended = [event for event in engine.stream(requests([LONG + "x"], max_tokens=16)) if isinstance(event, Finished)]
+    assert not backend.flash
+    assert ended[0].reused_tokens == len(LONG)
+
+
+def test_little_memory_means_fewer_partitions_and_not_one_row_at_a_time() -> None:
+    class Little(FakeBackend):
+        def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
+            if cells > 2048:
+                raise LoadError("no memory.")
+            super().reserve(cells, sequences, unified=unified, flash=flash)
+
+    backend = Little()
+    assert len(run(backend, [f"{n} is a number of its own kind" for n in range(40)], parallel=32)) == 40
+    assert not backend.unified
+    assert backend.sequences == 8

@@ -153,10 +153,13 @@ class Job:
         return rows if self.flags.limit is None else islice(rows, self.flags.limit)
 
     def _total(self) -> int | None:
-        if self.terminal.quiet or (total := self.input.count()) is None:
+        if (total := self.input.count()) is None:
             return None
-        wanted = self.flags.limit if self.flags.limit is not None else self.flags.sample
+        wanted = self._wanted()
         return total if wanted is None else min(total, wanted)
+
+    def _wanted(self) -> int | None:
+        return self.flags.limit if self.flags.limit is not None else self.flags.sample
 
     def _format(self) -> Any:
         from gptcli.batch import results
@@ -205,8 +208,8 @@ class Job:
         return opened.engine
 
     def _opened(self) -> Any:
-        few = self.flags.limit if self.flags.limit is not None else self.flags.sample
-        parallel = min(_FEW, few) if self.parallel is None and few is not None and few <= _FEW else self.parallel
+        few = total if (total := self._total()) is not None else self._wanted()
+        parallel = few if self.parallel is None and few is not None and 1 <= few <= _FEW else self.parallel
         return self.opening.engine(parallel=parallel, reuse=not self.flags.deterministic)
 
     def _settings(self, model: ModelFlags) -> dict[str, object]:

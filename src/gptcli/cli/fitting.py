@@ -27,11 +27,12 @@ class Fitting:
         """Raises LoadError, with the numbers and what would fit, where the weights and this context do not."""
         self._require(context or _SMALLEST, self._memory)
 
-    def for_devices(self, offload: Offload) -> Callable[[int], None]:
-        """What a backend asks before each context of so many tokens; GPUs are asked for their own memory."""
+    def for_devices(self, offload: Offload, lanes: int = 1) -> Callable[[int], None]:
+        """What a backend asks before each context of so many tokens, of which there will be one in each lane; GPUs are
+        asked for their own memory."""
         whole = offload.devices and offload.layers < 0
         free = sum(device.free for device in offload.devices) if whole else self._memory
-        return lambda context: self._require(context, free)
+        return lambda context: self._require(context * lanes, free)
 
     def _require(self, context: int, free: int | None) -> None:
         if free:

@@ -15,7 +15,7 @@ from gptcli.cli.main import Session
 from gptcli.cli.options import ModelFlags, OutputFlags
 from gptcli.engine.engine import Engine
 from gptcli.engine.template import ChatTemplate
-from gptcli.engine.width import best_width
+from gptcli.engine.width import best_width, lanes_for
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import build_advice, unused_gpu
@@ -26,6 +26,9 @@ from gptcli.llama.threads import choose_threads
 from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.models.resolve import ModelFile, resolve
 from gptcli.terminal import Terminal
+
+_MANY = 16
+"""Texts at once for which importing numpy pays."""
 
 
 @dataclass(slots=True)
@@ -70,19 +73,28 @@ class Opening:
         """The engine, once the model is loaded; `parallel` None is measured. Raises LoadError, RequestError."""
         interrupt = interrupt or Interrupt()
         flags = self._flags
+        if many := parallel is None or parallel >= _MANY:
+            import numpy  # noqa: F401 - for choosing tokens; 70 ms in which the model is being loaded
         model = self._loading.result()
         threads = choose_threads(flags.threads, flags.threads_batch)
-        allow = self._fitting.for_devices(model.offload) if self._fitting is not None else None
+        lanes = 1 if model.offload.devices else lanes_for(parallel, min(threads))
+        allow = self._fitting.for_devices(model.offload, lanes) if self._fitting is not None else None
         with contextlib.ExitStack() as stack:
-            backend = LlamaBackend(model, threads, interrupt, allow)
+            backend = LlamaBackend(model, threads, interrupt, allow, many=many)
             if not self._process_ends:
                 stack.enter_context(backend)
             backend.adapt(adapters := flags.adapters())
             _say_where(self._loading, self._terminal)
+            replicas = [backend.replica() for _ in range(1, lanes)]
+            for replica in replicas if not self._process_ends else ():
+                stack.enter_context(replica)
+            backend.share_threads(0, lanes)
             engine = Engine(
                 backend,
+                replicas=replicas,
                 context=flags.ctx_size,
-                parallel=best_width(backend) if parallel is None else parallel,
+                parallel=best_width(backend) * lanes if parallel is None else parallel,
+                narrow=parallel is None,
                 reuse=reuse,
                 interrupt=interrupt,
                 template=chat_template(model, backend.vocabulary),

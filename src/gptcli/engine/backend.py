@@ -87,6 +87,16 @@ class Backend(Protocol):
         ...
 
     @property
+    def flash(self) -> bool:
+        """Whether scores of attention are used up at once, rather than kept as the product of two matrices."""
+        ...
+
+    @property
+    def dense_pays(self) -> bool:
+        """Whether doing without `flash` can be faster on this device, with the threads that it has now."""
+        ...
+
+    @property
     def sequences(self) -> int:
         """Sequences that the KV cache can hold at once."""
         ...
@@ -110,9 +120,10 @@ class Backend(Protocol):
         """`sampling` with the model file's own defaults in every field that the user did not choose."""
         ...
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool = True) -> None:
+    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
         """Make a KV cache of that size, no smaller than the one before; what that holds is carried over, unless the
-        kind changes: then it must hold nothing. Not unified, each sequence gets `cells / sequences` of its own.
+        kind changes: then it must hold nothing. Not unified, each sequence gets `cells / sequences` of its own. Not
+        `flash`, a step multiplies all its tokens with all cells.
 
         Raises LoadError where the memory cannot be had."""
         ...
@@ -121,6 +132,10 @@ class Backend(Protocol):
         """How long a step takes in which `width` sequences get a token each, and how long it took to find out.
 
         What the KV cache holds is left alone. Raises LoadError where there is no memory for it."""
+        ...
+
+    def share_threads(self, rank: int, count: int) -> None:
+        """Compute the steps to come with the `rank`-th of `count` parts of the threads that there are."""
         ...
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:

@@ -1,40 +1,42 @@
-"""The one engine: requests in, events out, many sequences at once on one backend.
+"""The one engine: requests in, events out, many sequences at once on one model.
 
-It knows sequences and steps; what a request is for (a pipe, a chat, a row of a file) it does not know, and must never
-ask.
+It knows lanes and who computes them; what a request is for (a pipe, a chat, a row of a file) it does not know, and must
+never ask.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
+import itertools
 from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Sequence as Many
 
-from gptcli.engine.admission import admit
-from gptcli.engine.backend import Backend, Decoded
+from gptcli.engine.backend import Backend
+from gptcli.engine.crew import Crew
+from gptcli.engine.lane import Lane
 from gptcli.engine.placement import Placement
 from gptcli.engine.prompts import encode
 from gptcli.engine.revival import MakeShelf
-from gptcli.engine.scheduler import plan
-from gptcli.engine.sequence import Sequence
 from gptcli.engine.template import ChatTemplate
-from gptcli.errors import EngineError, GptcliError, LoadError, RequestError
+from gptcli.errors import RequestError
 from gptcli.interrupt import Interrupt
-from gptcli.types import Event, Failed, Finished, FinishReason, Prefill, Prompt, Request, Started
+from gptcli.types import Event, Prompt, Request
 
 
 class Engine:
-    """Continuous batching over one KV cache, which the engine keeps between calls of `stream`.
+    """Continuous batching over a KV cache, which the engine keeps between calls of `stream`.
 
-    A prompt that begins like something that the cache still holds is computed only from where it differs.
+    A prompt that begins like something that the cache still holds is computed only from where it differs. With
+    replicas of the backend there are as many caches, and as many steps are computed at the same time.
     """
 
     def __init__(
         self,
         backend: Backend,
         *,
+        replicas: Many[Backend] = (),
         context: int | None = None,
         parallel: int = 1,
+        narrow: bool = False,
         interrupt: Interrupt | None = None,
         template: ChatTemplate | None = None,
         shelf: MakeShelf | None = None,
@@ -42,9 +44,11 @@ class Engine:
     ) -> None:
         """`context`: tokens one text may have (None: what it needs, up to what the model was trained for).
 
-        `parallel`: requests computed at once, at most. `template` makes prompts of chats; `shelf` opens the
-        one that has what other processes computed, once there is use for it. Without `reuse` every prompt is computed
-        whole: what comes out then depends on no request before, not even by a rounding.
+        `replicas`: further backends of the same model; each computes in a thread of its own, and texts are dealt out
+        among them all. `parallel`: requests computed at once, at most; with `narrow` fewer where that
+        is faster. `template` makes prompts of chats; `shelf` opens
+        the one that has what other processes computed, once there is use for it. Without `reuse` every prompt is
+        computed whole: what comes out then depends on no request before, not even by a rounding.
         Raises RequestError where `context` is more than the model's.
         """
         trained = backend.trained_context
@@ -55,15 +59,19 @@ class Engine:
             )
         self.limit = context or trained
         """Tokens that one text may have, prompt and answer together."""
+        self.parallel = parallel
+        """Requests computed at once, at most."""
         self._template = template
         self._backend = backend
         self._interrupt = interrupt or Interrupt()
-        self._placement = Placement(backend, self.limit, context, parallel, shelf if reuse else None, reuse=reuse)
-        self.parallel = parallel
-        """Requests computed at once, at most."""
-        self._running: list[Sequence] = []
-        self._waiting: deque[Sequence] = deque()
-        self._errors_in_a_row = 0
+        self._lanes: list[Lane] = []
+        backends = [backend, *replicas][:parallel]
+        for number, one in enumerate(backends):
+            share = share_of(parallel, number, len(backends))
+            one.share_threads(number, len(backends))
+            shelf = shelf if reuse else None
+            placement = Placement(one, self.limit, context, share, shelf, narrow=narrow, reuse=reuse)
+            self._lanes.append(Lane(one, placement, self.limit, share, self._interrupt, template))
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """The exact token ids that a text with this prompt begins with. Raises RequestError, LoadError."""
@@ -71,218 +79,58 @@ class Engine:
 
     def shelve(self) -> None:
         """Keep what the last text computed on the shelf. Raises OSError where there is no place for it."""
-        self._placement.shelve()
+        self._lanes[0].placement.shelve()
 
-    def stream(self, requests: Iterable[Request]) -> Generator[Event, None, None]:
+    def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
         """Answer requests, pulling the next one when there is room for it; closing the generator cancels the rest.
 
+        An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
         Every request ends with one `Finished` for each sample, or with one `Failed`."""
         incoming = iter(requests)
-        self._errors_in_a_row = 0
-        try:
-            while not self._interrupt.requested:
-                yield from self._admit(incoming)
-                if not self._running:
-                    break
-                yield from self._step()
-            yield from self._cancel()
-        finally:
-            for sequence in self._running:
-                self._leave(sequence)
-            for sequence in self._waiting:
-                self._close(sequence)
-            self._running, self._waiting = [], deque()
-
-    def _admit(self, incoming: Iterator[Request]) -> Iterator[Event]:
-        """Place waiting sequences, then new requests, while there is room."""
-        while len(self._running) < self.parallel and not self._interrupt.requested:
-            if not self._running:
-                yield from self._survey(incoming)
-            elif not self._waiting:
-                yield from self._pull(incoming)
-            if not self._waiting:
-                return
-            leader = self._waiting[0]
-            if not self._placement.place(leader, self._running):
-                return
-            self._running.append(self._waiting.popleft())
-            if not leader.started:  # else it was put back, and begins again where it was
-                leader.reused = leader.computed
-                for sample in [leader, *leader.forks]:
-                    sample.started = time.perf_counter()
-                yield Started(leader.request.id, leader.prompt_tokens, leader.reused)
-
-    def _survey(self, incoming: Iterator[Request]) -> Iterator[Event]:
-        """Look at all that can be placed together, and have a KV cache made for it."""
-        while True:
-            before = -1
-            while len(self._waiting) not in (before, self.parallel):
-                before = len(self._waiting)
-                yield from self._pull(incoming)
-            if not self._waiting:
-                return
+        for lane in self._lanes:
+            lane.reset()
+        with Crew(len(self._lanes)) as crew:
             try:
-                self._placement.shape(list(self._waiting))
-                return
-            except LoadError as error:
-                yield from self._fail([self._waiting[0]], error)
+                while not self._interrupt.requested:
+                    yield from self._feed(incoming, crew)
+                    if not crew.busy:
+                        break
+                    lane, outcome = crew.next()
+                    yield from lane.take_up(outcome)
+                crew.rest()
+                for lane in self._lanes:
+                    yield from lane.cancel()
+            finally:
+                crew.rest()
+                for lane in self._lanes:
+                    lane.leave()
 
-    def _pull(self, incoming: Iterator[Request]) -> Iterator[Event]:
-        """Let the next request that can be admitted wait; none, if nothing comes (now, or any more)."""
-        while not self._interrupt.requested and (request := next(incoming, None)):
-            try:
-                self._waiting.append(admit(request, self._backend, self.limit, self._template))
-                return
-            except GptcliError as error:
-                yield Failed(request.id, error)
+    def _feed(self, incoming: Iterator[Request | None], crew: Crew) -> Iterator[Event]:
+        """Let requests into the lanes that are not computing, and start these."""
+        if len(self._lanes) > 1 and all(lane.idle for lane in self._lanes):
+            yield from self._deal(incoming)
+        for lane in self._lanes:
+            if lane not in crew.busy:
+                yield from lane.admit(incoming)
+        active = [lane for lane in self._lanes if lane.running]
+        for rank, lane in enumerate(active):
+            if lane not in crew.busy:
+                lane.backend.share_threads(rank, len(active))
+                lane.begin()
+                crew.start(lane)
 
-    def _step(self) -> Iterator[Event]:
-        """Compute one batch and take up what came of it; two bad ones in a row end the stream with EngineError."""
-        steps = plan(self._running, self._backend.step_tokens)
-        for sequence, count in steps:
-            self._fill(sequence, count)
-        try:
-            outcome = self._backend.decode()
-        except EngineError as error:
-            self._errors_in_a_row += 1
-            if self._errors_in_a_row > 1:
-                raise
-            yield from self._fail([sequence for sequence, _ in steps], error)
-            return
-        self._errors_in_a_row = 0
-        if outcome is Decoded.NO_ROOM:
-            yield from self._make_room()
-        elif outcome is Decoded.OK:
-            for sequence, count in steps:
-                if sequence.sampler is None:  # another sample in this step has failed the whole request
-                    continue
-                sequence.computed += count
-                if sequence.pending:
-                    yield Prefill(sequence.request.id, sequence.computed, len(sequence.tokens))
-                else:
-                    yield from self._advance(sequence)
+    def _deal(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
+        """Deal out evenly what comes first: a lane that is asked first would take all of a few requests, and leave the
+        others with nothing to do. Neighbours, which may share a prefix, stay together."""
+        first: list[Request] = []
+        while len(first) < self.parallel and not self._interrupt.requested and (request := next(incoming, None)):
+            first.append(request)
+        rest = iter(first)
+        for number, lane in enumerate(self._lanes):
+            for request in itertools.islice(rest, share_of(len(first), number, len(self._lanes))):
+                yield from lane.enqueue(request)
 
-    def _fill(self, sequence: Sequence, count: int) -> None:
-        start, last = sequence.computed, sequence.computed + count - 1
-        add, tokens, slot = self._backend.add, sequence.tokens, sequence.slot
-        for position in range(start, last):
-            add(tokens[position], position, slot, logits=False)
-        sequence.row = add(tokens[last], last, slot, logits=count == sequence.pending)
 
-    def _advance(self, sequence: Sequence) -> Iterator[Event]:
-        """The sequence's tokens are all computed: sample its next one, and that of each fork of its prompt."""
-        samples = [sequence]
-        for fork in sequence.forks:
-            self._placement.fork(sequence, fork)
-            fork.row = sequence.row
-            samples.append(fork)
-        self._running += sequence.forks
-        sequence.forks = []
-        for sample in samples:
-            if sample.sampler is not None:
-                yield from self._sample(sample)
-
-    def _sample(self, sequence: Sequence) -> Iterator[Event]:
-        request = sequence.request
-        if request.max_tokens == 0:
-            yield from self._finish(sequence, FinishReason.LENGTH)
-            return
-        assert sequence.sampler is not None
-        try:
-            token = sequence.sampler.sample(sequence.row)
-        except EngineError as error:
-            yield from self._fail([sequence], error)
-            return
-        if not sequence.generated:
-            sequence.decode_started = time.perf_counter()
-            sequence.prompt_seconds = sequence.decode_started - sequence.started
-        vocabulary = self._backend.vocabulary
-        if vocabulary.is_end(token) and not request.ignore_eos:
-            yield from self._finish(sequence, FinishReason.STOP)
-            return
-        info = None
-        if request.logprobs is not None:
-            info = self._backend.describe(sequence.row, token, request.logprobs)
-        sequence.tokens.append(token)
-        yield from sequence.speech.push(sequence.speech.piece(token, vocabulary), info)
-        if sequence.speech.stop is not None:
-            yield from self._finish(sequence, FinishReason.STOP)
-        elif sequence.generated == request.max_tokens:
-            yield from self._finish(sequence, FinishReason.LENGTH)
-        elif len(sequence.tokens) > self.limit:
-            yield from self._finish(sequence, FinishReason.CONTEXT)
-
-    def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Event]:
-        yield from sequence.speech.finish()
-        now = time.perf_counter()
-        yield Finished(
-            id=sequence.request.id,
-            index=sequence.index,
-            reason=reason,
-            prompt_tokens=sequence.prompt_tokens,
-            reused_tokens=sequence.reused,
-            completion_tokens=sequence.generated,
-            seed=sequence.seed,
-            prompt_seconds=sequence.prompt_seconds or (now - sequence.started if sequence.started else 0.0),
-            decode_seconds=now - sequence.decode_started if sequence.decode_started else 0.0,
-            stop=sequence.speech.stop,
-            dropped_bytes=sequence.speech.dropped_bytes,
-            tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
-        )
-        self._running.remove(sequence)
-        self._leave(sequence)
-
-    def _make_room(self) -> Iterator[Event]:
-        """The KV cache is full: drop what rests, grow, or put the youngest back to be computed again."""
-        try:
-            if self._placement.make_room(self._running):
-                return
-        except LoadError as error:
-            yield from self._fail(self._running, error)
-            return
-        if self._placement.unify():
-            self._put_back(len(self._running))
-        elif len(self._running) > 1:
-            self._put_back(1)
-        else:
-            yield from self._finish(self._running[0], FinishReason.CONTEXT)
-
-    def _put_back(self, count: int) -> None:
-        """Let the youngest wait again; they will be computed anew."""
-        for _ in range(count):
-            youngest = self._running.pop()
-            self._placement.forget(youngest)
-            self._waiting.appendleft(youngest)
-
-    def _cancel(self) -> Iterator[Event]:
-        self._running = [
-            sample for sequence in [*self._running, *self._waiting] for sample in [sequence, *sequence.forks]
-        ]
-        self._waiting.clear()
-        for sequence in self._running:
-            sequence.forks = []
-        while self._running:
-            yield from self._finish(self._running[0], FinishReason.CANCELLED)
-
-    def _fail(self, sequences: list[Sequence], error: GptcliError) -> Iterator[Event]:
-        """End the requests that these belong to, all their samples, and no others."""
-        failed = dict.fromkeys(sequence.request.id for sequence in sequences)
-        for sequence in [s for s in self._running if s.request.id in failed]:
-            self._running.remove(sequence)
-            self._placement.forget(sequence)
-            self._close(sequence)
-        for sequence in [s for s in self._waiting if s.request.id in failed]:
-            self._waiting.remove(sequence)
-            self._close(sequence)
-        for request_id in failed:
-            yield Failed(request_id, error)
-
-    def _leave(self, sequence: Sequence) -> None:
-        self._placement.release(sequence)
-        self._close(sequence)
-
-    def _close(self, sequence: Sequence) -> None:
-        for sample in [sequence, *sequence.forks]:
-            if sample.sampler is not None:
-                sample.sampler.close()
-                sample.sampler = None
+def share_of(whole: int, rank: int, count: int) -> int:
+    """The `rank`-th of `count` shares, as even as can be, the larger ones first."""
+    return whole // count + (rank < whole % count)

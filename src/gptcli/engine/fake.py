@@ -83,11 +83,13 @@ class FakeBackend:
     step_tokens: int = 32
     capacity: int | None = None
     fail_at: frozenset[int] = frozenset()
+    dense_pays: bool = False
     step_cost: Callable[[int], float] = float
     vocabulary: ByteVocabulary = field(default_factory=ByteVocabulary)
     cells: int = 0
     sequences: int = 0
     unified: bool = True
+    flash: bool = True
     outputs: dict[int, list[int]] = field(default_factory=dict)
     computed: int = 0
     """Tokens computed since the beginning, to be compared with what should have been."""
@@ -101,10 +103,11 @@ class FakeBackend:
     def default_sampling(self, sampling: Sampling) -> Sampling:
         return sampling
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool = True) -> None:
+    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
         assert cells >= self.cells, "smaller than before"
-        assert unified is self.unified or not any(self._cache.values()), "the kind changes while something is held"
-        self.unified = unified
+        same = (unified, flash) == (self.unified, self.flash)
+        assert same or not any(self._cache.values()), "the kind changes while something is held"
+        self.unified, self.flash = unified, flash
         assert self.sequences <= sequences <= self.most_sequences
         self.cells = min(cells, self.capacity) if self.capacity else cells
         for number in range(self.sequences, sequences):
@@ -113,6 +116,9 @@ class FakeBackend:
 
     def step_seconds(self, width: int) -> tuple[float, float]:
         return self.step_cost(width), 0.0
+
+    def share_threads(self, rank: int, count: int) -> None:
+        assert 0 <= rank < count
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:
         self._batch.append(_Entry(token, position, sequence, logits))

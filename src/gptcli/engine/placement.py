@@ -6,6 +6,7 @@ It knows slots, cells and what the model's memory can do; it computes nothing an
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from dataclasses import replace
 
 from gptcli.engine.backend import Backend, MemoryKind
 from gptcli.engine.residents import Slot, Slots, common_prefix
@@ -31,32 +32,45 @@ class Placement:
         parallel: int,
         shelf: MakeShelf | None = None,
         *,
+        narrow: bool = False,
         reuse: bool = True,
     ) -> None:
         """`limit`: tokens one text may have; `context`: cells to have from the start, if that was said; `shelf`: where
-        states come from and are kept that outlive the process; `reuse`: whether what a text computed stays."""
+        states come from and are kept that outlive the process; `reuse`: whether what a text computed stays;
+        `narrow`: whether fewer than `parallel` may run where that is faster."""
         self._backend = backend
         self._limit = limit
         self._context = context or 0
         self._parallel = parallel
+        self._narrow = narrow
         self._reuse = reuse
         self._slots = Slots()
         self._revival = Revival(shelf, backend, self._slots) if shelf is not None else None
-        self._unified = self._may_part = True
+        self._unified = self._flash = self._may_part = True
 
     def shape(self, waiting: Many[Sequence]) -> None:
         """Make the KV cache ready for requests like these, before one of them is placed and with none running.
 
         Raises LoadError where the memory cannot be had."""
         may_part = self._may_part and (len(waiting) > 1 or not self._unified)  # one tells nothing of those to come
-        wanted = shape_for(waiting, self._parallel, self._limit, self._backend, may_part=may_part)
-        try:
-            self._have(wanted)
-        except LoadError:
-            if self._parallel == 1:
-                raise
-            # Fewer will run at once, as `_has_room` sees to it.
-            self._have(Shape(cells_of(waiting[0], self._limit), wanted.sequences, True))
+        parallel, limit = self._parallel, self._limit
+        wanted = shape_for(waiting, parallel, limit, self._backend, may_part=may_part, narrow=self._narrow)
+        least = cells_of(waiting[0], limit)
+        while True:
+            try:
+                self._have(wanted)
+                return
+            except LoadError:
+                if wanted.cells == least and wanted.unified:
+                    raise
+                wanted = self._less(wanted, least)
+
+    def _less(self, wanted: Shape, least: int) -> Shape:
+        """Half of it: fewer will run at once, in partitions where these can still be had."""
+        sequences = wanted.sequences // 2
+        if not wanted.unified and sequences > max(1, len(self._slots)):
+            return replace(wanted, cells=wanted.cells // wanted.sequences * sequences, sequences=sequences)
+        return replace(wanted, cells=max(wanted.cells // 2, least), unified=True)
 
     def place(self, leader: Sequence, running: Many[Sequence]) -> bool:
         """Give the sequence a slot, with the longest prefix that can be had; False if it must wait for others.
@@ -142,7 +156,7 @@ class Placement:
     def _clear_for(self, count: int, used: int) -> bool:
         """Have cells for `count` tokens besides those that are `used`, at the cost of what rests."""
         try:
-            self._have(Shape(used + count, len(self._slots), self._unified))
+            self._have(Shape(used + count, len(self._slots), self._unified, self._flash))
         except LoadError:
             return False
         while used + self._slots.resting_tokens + count > self._backend.cells:
@@ -173,18 +187,20 @@ class Placement:
         return self._unified and self._backend.memory is MemoryKind.ATTENTION
 
     def _have(self, wanted: Shape) -> None:
-        if wanted.unified is not self._unified:
+        useful = wanted.unified is self._unified and self._slots.resting_tokens
+        if not useful and (wanted.unified, wanted.flash) != (self._unified, self._flash):
             while slot := self._slots.oldest_resting():  # of no use in the other kind of cache
                 self._clear(slot)
-            self._unified = wanted.unified
+            self._unified, self._flash = wanted.unified, wanted.flash
         cells, sequences = max(wanted.cells, self._context), max(wanted.sequences, len(self._slots))
         backend = self._backend
-        if backend.unified is not self._unified or cells > backend.cells or sequences > len(self._slots):
+        changed = (backend.unified, backend.flash) != (self._unified, self._flash)
+        if changed or cells > backend.cells or sequences > len(self._slots):
             self._resize(max(cells, backend.cells), sequences)
 
     def _resize(self, cells: int, sequences: int) -> None:
         rounded = -(-cells // ROUND) * ROUND
-        self._backend.reserve(rounded, sequences, unified=self._unified)
+        self._backend.reserve(rounded, sequences, unified=self._unified, flash=self._flash)
         self._slots.grow(sequences)
 
     def _running_donor(self, tokens: list[int], running: Many[Sequence]) -> tuple[Sequence | None, int]:

@@ -21,6 +21,14 @@ _SHARED = 0.5
 """Part of a prompt that must be shared with others for a unified cache to pay: in it a prefix is computed once, but
 each token looks at every cell (measured, docs/architecture.md)."""
 
+GROUP = 16
+"""Texts at once whose number is no multiple of this leave a part of llama.cpp's matrix kernels idle (`width.py`)."""
+_DENSE = 3.0
+"""Without flash attention a token looks at every cell of a unified cache, at a fifth of the price (CPU: 5 ns a head and
+layer instead of 23): that pays while the cells of all are no more than so many times those of one."""
+_DENSE_CELLS = 8192
+"""Above, the scores of a step take too much memory: a MiB for each head."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -29,23 +37,37 @@ class Shape:
     cells: int
     sequences: int
     unified: bool
+    flash: bool = True
 
 
-def shape_for(waiting: Many[Sequence], parallel: int, limit: int, backend: Backend, *, may_part: bool) -> Shape:
+def shape_for(
+    waiting: Many[Sequence], parallel: int, limit: int, backend: Backend, *, may_part: bool, narrow: bool
+) -> Shape:
     """The shape for requests like `waiting` (at least one), of which `parallel` run at once; unified unless it
-    `may_part`."""
+    `may_part`. With `narrow` fewer run at once where that is faster."""
     samples = max(1 + len(leader.forks) for leader in waiting)
-    sequences = min(parallel * samples, backend.most_sequences)
-    if sequences == 1:
-        return Shape(cells_of(waiting[0], limit), 1, True)
+    wanted = [cells_of(leader, limit) for leader in waiting]
+    if min(parallel * samples, backend.most_sequences) == 1:
+        return Shape(wanted[0], 1, True)
     shared = shared_tokens([leader.tokens for leader in waiting])
-    if not may_part or samples > 1 or (backend.memory is MemoryKind.ATTENTION and _pays(shared, waiting)):
-        used = sum(cells_of(leader, limit) for leader in waiting) - shared
-        return Shape(
-            max(used * parallel // len(waiting), max(cells_of(leader, limit) for leader in waiting)), sequences, True
-        )
-    each = max(cells_of(leader, limit) for leader in waiting)
-    return Shape(-(-each // ROUND) * ROUND * sequences, sequences, False)
+    pays = backend.memory is MemoryKind.ATTENTION and _pays(shared, waiting)
+    if may_part and samples == 1 and not pays:
+        sequences = min(parallel, backend.most_sequences)
+        return Shape(-(-max(wanted) // ROUND) * ROUND * sequences, sequences, False)
+    if pays and narrow and backend.dense_pays:
+        prefix = shared / (len(waiting) - 1)
+        parallel = _narrowed(parallel, prefix, sum(wanted) / len(waiting) - prefix)
+    cells = max((sum(wanted) - shared) * parallel // len(waiting), max(wanted))
+    most = min(_DENSE * sum(wanted) / len(wanted), _DENSE_CELLS)
+    dense = pays and backend.dense_pays and cells <= most
+    return Shape(cells, min(parallel * samples, backend.most_sequences), True, flash=not dense)
+
+
+def _narrowed(parallel: int, shared: float, own: float) -> int:
+    """No more than whose own cells together are twice the shared ones: where all look at the cells of all, that is
+    where doing without flash attention pays most. As many as before where these would be too few to fill a step."""
+    fewer = int(2 * shared / own) // GROUP * GROUP
+    return min(parallel, fewer) if fewer else parallel
 
 
 def shared_tokens(prompts: list[list[int]]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gptcli.errors import EngineError, RequestError
+from gptcli.llama.greedy import GreedySampler
 from gptcli.llama.library import C, captured_log, log_tail
 from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.types import Sampling
@@ -89,8 +90,14 @@ def make_sampler(
     context: Callable[[], Any],
     *,
     ignore_end: bool,
-) -> LlamaSampler:
-    """A chain that has seen the end of `history`. Raises RequestError for a bad grammar, bias or sampler name."""
+    many: bool,
+) -> LlamaSampler | GreedySampler:
+    """A chain that has seen the end of `history`; where `many` texts are written, something quicker for greedy ones.
+
+    Raises RequestError for a bad grammar, bias or sampler name."""
+    if many and _is_plain(sampling):
+        banned = {*vocabulary.suppressed, *(vocabulary.ends if ignore_end else ())}
+        return GreedySampler(vocabulary.size, frozenset(banned), context)
     grammar = _grammar(sampling.grammar, vocabulary_handle) if sampling.grammar else None
     parameters = C.llama_sampler_chain_default_params()
     parameters.no_perf = True
@@ -176,8 +183,16 @@ def _grammar(source: str, handle: Any) -> Any:
     return grammar
 
 
+def _penalizes(s: Sampling) -> bool:
+    return s.repeat_last_n != 0 and (s.repeat_penalty, s.frequency_penalty, s.presence_penalty) != (1.0, 0.0, 0.0)
+
+
+def _dries(s: Sampling) -> bool:
+    return s.dry_multiplier != 0 and s.dry_base >= 1 and s.dry_penalty_last_n != 0
+
+
 def _penalties(s: Sampling, seed: int, vocabulary: LlamaVocabulary, handle: Any) -> Any:
-    if s.repeat_last_n == 0 or (s.repeat_penalty, s.frequency_penalty, s.presence_penalty) == (1.0, 0.0, 0.0):
+    if not _penalizes(s):
         return None
     return C.llama_sampler_init_penalties(
         vocabulary.size, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty
@@ -185,7 +200,7 @@ def _penalties(s: Sampling, seed: int, vocabulary: LlamaVocabulary, handle: Any)
 
 
 def _dry(s: Sampling, seed: int, vocabulary: LlamaVocabulary, handle: Any) -> Any:
-    if s.dry_multiplier == 0 or s.dry_base < 1 or s.dry_penalty_last_n == 0:
+    if not _dries(s):
         return None
     breakers = [breaker.encode("utf-8", "surrogateescape") for breaker in s.dry_sequence_breakers]
     return C.llama_sampler_init_dry(
@@ -219,6 +234,21 @@ _MAKERS: dict[str, _Maker] = {
     "infill": lambda s, seed, v, h: C.llama_sampler_init_infill(h),
 }
 _KEEP_THE_FIRST = {"top_n_sigma", "top_k", "top_p", "min_p", "temperature"}
+_LEAVE_ALL: dict[str, Callable[[Sampling], bool]] = {
+    "penalties": lambda s: not _penalizes(s),
+    "dry": lambda s: not _dries(s),
+    "typ_p": lambda s: s.typical_p >= 1,
+    "xtc": lambda s: s.xtc_probability <= 0,
+} | dict.fromkeys(_KEEP_THE_FIRST, lambda s: True)
+
+
+def _is_plain(s: Sampling) -> bool:
+    """Whether the token that the model finds likeliest is taken, and nothing has a say in it."""
+    greedy = s.temperature <= 0 and s.dynatemp_range <= 0 and not s.mirostat
+    quiet = all(name in _LEAVE_ALL and _LEAVE_ALL[name](s) for name in s.samplers)
+    return greedy and quiet and not s.grammar and not s.logit_bias
+
+
 _SHORT = {"temp": "temperature", "typ": "typ_p", "nucleus": "top_p"}
 
 
