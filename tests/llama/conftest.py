@@ -40,9 +40,13 @@ def open_backend(tiny: Path) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def opened(
-            path: Path = tiny, *, interrupt: Interrupt | None = None, allow: Callable[[int], None] | None = None
+            path: Path = tiny,
+            *,
+            interrupt: Interrupt | None = None,
+            allow: Callable[[int], None] | None = None,
+            many: bool = False,
         ) -> LlamaBackend:
-            backend = LlamaBackend.open(path, Offload((), 0), (1, 1), interrupt or Interrupt(), allow)
+            backend = LlamaBackend.open(path, Offload((), 0), (1, 1), interrupt or Interrupt(), allow, many=many)
             return stack.enter_context(backend)
 
         yield opened

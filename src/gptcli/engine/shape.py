@@ -54,10 +54,12 @@ def shape_for(
     if may_part and samples == 1 and not pays:
         sequences = min(parallel, backend.most_sequences)
         return Shape(-(-max(wanted) // ROUND) * ROUND * sequences, sequences, False)
+    prefix = shared / max(1, len(waiting) - 1)
+    used, own = sum(wanted) - shared, sum(wanted) / len(waiting) - prefix
     if pays and narrow and backend.dense_pays:
-        prefix = shared / (len(waiting) - 1)
-        parallel = _narrowed(parallel, prefix, sum(wanted) / len(waiting) - prefix)
-    cells = max((sum(wanted) - shared) * parallel // len(waiting), max(wanted))
+        parallel = _narrowed(parallel, prefix, own)
+    # Fewer than wait need all of the prefixes still, more than wait may bring further ones.
+    cells = max(used - int(own * (len(waiting) - parallel)), used * parallel // len(waiting), max(wanted))
     most = min(_DENSE * sum(wanted) / len(wanted), _DENSE_CELLS)
     dense = pays and backend.dense_pays and cells <= most
     return Shape(cells, min(parallel * samples, backend.most_sequences), True, flash=not dense)

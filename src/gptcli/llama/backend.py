@@ -48,8 +48,8 @@ _TRIAL_STEPS = 2
 class LlamaBackend:
     """Owns a model and its context, until `close`; a context manager. A replica owns its context only.
 
-    `threads`: for decoding and for prompts. `allow` is asked before each context, with its size in tokens, and raises
-    LoadError where that would not fit into memory.
+    `threads`: for decoding and for prompts. `many`: so many texts are written that the quickest sampler pays. `allow`
+    is asked before each context, with its size in tokens, and raises LoadError where that would not fit into memory.
     """
 
     def __init__(
@@ -84,9 +84,11 @@ class LlamaBackend:
         threads: tuple[int, int],
         interrupt: Interrupt,
         allow: Callable[[int], None] | None = None,
+        *,
+        many: bool = False,
     ) -> LlamaBackend:
         """Load the model. Raises LoadError."""
-        return cls(Model.load(path, offload), threads, interrupt, allow)
+        return cls(Model.load(path, offload), threads, interrupt, allow, many=many)
 
     def replica(self) -> LlamaBackend:
         """A further backend on the same model with a KV cache of its own, to compute at the same time as this one; to
