@@ -132,8 +132,9 @@ class Job:
             opened = stack.enter_context(self._opened())
             parallel = opened.engine.parallel
             plan = make_plan(rows, self.asking, self._format(), opened.engine, opened.engine.tokens, trial=parallel)
-            memory = need(read_header(self.opening.model.path), opened.backend.cells).total
-            for line in plan_lines(plan, parallel, opened.backend.cells, memory):
+            cells = opened.engine.cells
+            memory = need(read_header(self.opening.model.path), cells).total
+            for line in plan_lines(plan, parallel, cells, memory):
                 self.terminal.answer(line + "\n")
 
     def _rows(self) -> Any:

@@ -77,7 +77,7 @@ class Opening:
             import numpy  # noqa: F401 - for choosing tokens; 70 ms in which the model is being loaded
         model = self._loading.result()
         threads = choose_threads(flags.threads, flags.threads_batch)
-        lanes = 1 if model.offload.devices else lanes_for(parallel, min(threads))
+        lanes = lanes_for(parallel, min(threads)) if model.offload.is_cpu else 1
         allow = self._fitting.for_devices(model.offload, lanes) if self._fitting is not None else None
         with contextlib.ExitStack() as stack:
             backend = LlamaBackend(model, threads, interrupt, allow, many=many)

@@ -73,6 +73,11 @@ class Engine:
             placement = Placement(one, self.limit, context, share, shelf, narrow=narrow, reuse=reuse)
             self._lanes.append(Lane(one, placement, self.limit, share, self._interrupt, template))
 
+    @property
+    def cells(self) -> int:
+        """Tokens that the KV caches hold, all together."""
+        return sum(lane.backend.cells for lane in self._lanes)
+
     def tokens(self, prompt: Prompt) -> list[int]:
         """The exact token ids that a text with this prompt begins with. Raises RequestError, LoadError."""
         return encode(prompt, self._backend.vocabulary, self._template).tokens

@@ -117,7 +117,7 @@ class LlamaBackend:
     @property
     def dense_pays(self) -> bool:
         """Measured on a processor: with one thread 1.3 times as fast, with two that share the work 0.8 times."""
-        return not self._model.offload.devices and self._own_threads[0] == 1
+        return self._model.offload.is_cpu and self._own_threads[0] == 1
 
     @property
     def key(self) -> str:

@@ -50,8 +50,13 @@ class Offload:
     layers: int
 
     @property
+    def is_cpu(self) -> bool:
+        """Whether the processor computes all of it."""
+        return not self.devices or self.layers == 0
+
+    @property
     def description(self) -> str:
-        if not self.devices or self.layers == 0:
+        if self.is_cpu:
             return "CPU"
         return "+".join(device.name for device in self.devices)
 
