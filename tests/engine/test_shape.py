@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gptcli.engine.backend import Decoded
 from gptcli.engine.engine import Engine
 from gptcli.engine.fake import FakeBackend
 from gptcli.engine.shape import shared_tokens
@@ -139,3 +142,36 @@ def test_little_memory_means_fewer_partitions_and_not_one_row_at_a_time() -> Non
     assert len(run(backend, [f"{n} is a number of its own kind" for n in range(40)], parallel=32)) == 40
     assert not backend.unified
     assert backend.sequences == 8
+
+
+@dataclass
+class Parted(FakeBackend):
+    """Sees to it that the sequences of a step in partitions are the first ones, in order."""
+
+    moved: int = 0
+
+    def decode(self) -> Decoded:
+        ids = [entry.sequence for entry in self._batch]
+        if not self.unified:
+            assert ids == sorted(ids)
+            assert max(ids) < self.running()
+        return super().decode()
+
+    def running(self) -> int:
+        return len([sampler for sampler in self.samplers if not sampler.closed])
+
+    def copy(self, source: int, target: int, end: int) -> None:
+        self.moved += 1
+        super().copy(source, target, end)
+
+
+def test_partitions_in_use_are_neighbours_whoever_ends_first() -> None:
+    backend = Parted()
+    asked = requests([f"{n} is a number of its own kind" for n in range(8)])
+    lengths = [3, 40, 9, 22, 1, 30, 2, 35]
+    asked = [replace(one, max_tokens=count) for one, count in zip(asked, lengths, strict=True)]
+    ended = [event for event in Engine(backend, parallel=8).stream(asked) if isinstance(event, Finished)]
+    assert not backend.unified
+    assert [event.completion_tokens for event in sorted(ended, key=lambda event: int(event.id))] == lengths
+    assert backend.moved
+    assert all(sampler.closed for sampler in backend.samplers)

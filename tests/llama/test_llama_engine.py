@@ -252,3 +252,12 @@ def test_a_batch_that_llama_cpp_refuses_is_an_error_with_its_words(backend: Llam
     answers = collect(Engine(backend).stream([request, Request("good", TokenPrompt((5,)), FREE, max_tokens=2)]))
     assert set(answers.failed) == {"bad"}
     assert ("good", 0) in answers.samples
+
+
+def test_samples_of_one_prompt_in_a_cache_that_was_made_for_strangers(open_backend: Open, judge: Engine) -> None:
+    backend = open_backend()
+    engine = Engine(backend, parallel=6)
+    strangers = [ask(n, f"{n} kings had {n} daughters", max_tokens=4 * n) for n in range(1, 7)]
+    requests = [*strangers, ask(9, STORY, n=2)]  # strangers end one by one, and others move up
+    check_state(run(engine, *requests), requests, judge)
+    assert not backend.unified

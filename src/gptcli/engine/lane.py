@@ -82,7 +82,8 @@ class Lane:
 
     def begin(self) -> None:
         """Put the next step's tokens into the batch."""
-        self._steps = plan(self.running, self.backend.step_tokens)
+        self.placement.close_gaps(self.running)
+        self._steps = plan(self.running, self.backend.step_tokens, parted=not self.backend.unified)
         for sequence, count in self._steps:
             self._fill(sequence, count)
 

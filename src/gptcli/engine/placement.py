@@ -135,6 +135,23 @@ class Placement:
                 raise
         return self._backend.cells > before
 
+    def close_gaps(self, running: Many[Sequence]) -> None:
+        """In partitions, let those that run have the first sequence ids: a step is cut wherever one is missing."""
+        if self._unified or self._backend.memory is MemoryKind.RECURRENT:
+            return
+        moving = sorted((one for one in running if one.slot >= len(running)), key=lambda one: one.slot)
+        if moving:
+            taken = {one.slot for one in running}
+            gaps = (number for number in range(len(running)) if number not in taken)
+            for sequence, number in zip(moving, gaps, strict=True):
+                left, slot = sequence.slot, self._slots[number]
+                self._clear(slot)
+                self._backend.copy(left, number, sequence.computed)
+                self._backend.remove(left, 0)
+                self._slots.rest(left, [])
+                sequence.slot = self._slots.claim(slot).number
+                slot.tokens = []
+
     def unify(self) -> bool:
         """From the next `shape` on let a sequence have all the cells; False if it has them already."""
         self._may_part = False

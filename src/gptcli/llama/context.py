@@ -48,6 +48,7 @@ class Context:
             parameters.flash_attn_type = C.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.swa_full = False
         self._interrupt = interrupt
+        self._unified = unified
         # The callback is asked between graph nodes. strlen of the interrupt's byte is 0 or 1: no Python, no GIL.
         self._abort = ctypes.cast(libc.strlen, C.ggml_abort_callback)
         parameters.abort_callback = self._abort
@@ -95,7 +96,8 @@ class Context:
         return bool(C.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
     def copy(self, source: int, target: int, end: int) -> None:
-        C.llama_memory_seq_cp(self._memory, source, target, 0, end)
+        # Partitions are copied as a whole, and llama.cpp ends the process where less is asked for.
+        C.llama_memory_seq_cp(self._memory, source, target, *((0, end) if self._unified else (-1, -1)))
 
     def first_position(self, sequence: int) -> int:
         return int(C.llama_memory_seq_pos_min(self._memory, sequence))
