@@ -167,7 +167,7 @@ complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l out-format -x -a 'openai
 complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l column -x -d 'A table\'s new column.'
 complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l errors -r -F -d 'Put error lines there.'
 complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l unordered -d 'Write rows as they end, not in input order.'
-complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l overwrite -d 'Begin anew where the output exists.'
+complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l overwrite -l resume -d 'Where the output exists: begin anew, or go on with it. (default: go on)'
 complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l logprobs -x -d 'Probabilities with K others.'
 complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l samples -x -d 'Independent texts a row.'
 complete -c gptcli -n '__gptcli_at \'gptcli batch\'' -l parallel -x -d 'Rows at once. (default: measured)'

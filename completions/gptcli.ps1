@@ -178,7 +178,8 @@ Register-ArgumentCompleter -Native -CommandName gptcli -ScriptBlock {
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--column'; Takes = 'text'; Words = @(); Help = 'A table''s new column.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--errors'; Takes = 'file'; Words = @(); Help = 'Put error lines there.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--unordered'; Takes = ''; Words = @(); Help = 'Write rows as they end, not in input order.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--overwrite'; Takes = ''; Words = @(); Help = 'Begin anew where the output exists.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--overwrite'; Takes = ''; Words = @(); Help = 'Where the output exists: begin anew, or go on with it. (default: go on)' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--resume'; Takes = ''; Words = @(); Help = 'Where the output exists: begin anew, or go on with it. (default: go on)' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--logprobs'; Takes = 'text'; Words = @(); Help = 'Probabilities with K others.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--samples'; Takes = 'text'; Words = @(); Help = 'Independent texts a row.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--parallel'; Takes = 'text'; Words = @(); Help = 'Rows at once. (default: measured)' }

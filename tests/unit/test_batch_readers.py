@@ -7,6 +7,8 @@ import io
 import random
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from gptcli.batch import records
@@ -266,3 +268,28 @@ def test_a_sample_is_the_same_for_the_same_seed_and_keeps_the_order() -> None:
     assert first != [row.line for row in sample(rows(), 20, 4)]
     assert [row.number for row in sample(rows(), 20, 3)] == list(range(20))
     assert len(list(sample(rows()[:5], 20, 3))) == 5
+
+
+def test_parquet_rows_are_plain_values(tmp_path: Path) -> None:
+    columns = {
+        "id": ["a", "b"],
+        "prompt": ["naïve 😀", None],
+        "temperature": [0.5, 1.0],
+        "messages": [[{"role": "user", "content": "hi"}], []],
+    }
+    path = tmp_path / "in.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    first, second = rows_of(path, "parquet")
+    assert isinstance(first, Row)
+    assert isinstance(second, Row)
+    assert (first.id, first.line, second.line) == ("a", 1, 2)
+    assert first.fields == {name: values[0] for name, values in columns.items()}
+    assert second.fields["prompt"] is None
+    assert first.digest != second.digest
+
+
+def test_what_is_no_parquet_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(GptcliError, match="cannot be read as Parquet"):
+        rows_of(path, "parquet")

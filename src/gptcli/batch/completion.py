@@ -6,14 +6,10 @@ the object is written it does not know.
 
 from __future__ import annotations
 
-import math
-
 from gptcli.batch.answer import Answer, Sample
-from gptcli.render.completion import finish_reason, readable
-from gptcli.types import Alternative, ChatPrompt, Request, TextPrompt, TokenInfo
-
-UNLIKELY = -9999.0
-"""OpenAI's value for a probability too small to be told (its reference, `logprob`); JSON has no infinity."""
+from gptcli.render.completion import finish_reason
+from gptcli.render.logprobs import Alignment, chat_logprobs
+from gptcli.types import ChatPrompt, Request, TextPrompt
 
 
 def body(request: Request, answer: Answer, key: str, model: str, created: int) -> dict[str, object]:
@@ -37,27 +33,15 @@ def usage(answer: Answer) -> dict[str, int]:
 
 
 def _chat_choice(index: int, sample: Sample, request: Request) -> dict[str, object]:
-    logprobs = None
-    if request.logprobs is not None:
-        logprobs = {"content": [_chat_token(token) for token in sample.tokens], "refusal": None}
     message = {"role": "assistant", "content": sample.text, "refusal": None}
     if sample.thoughts:
         message["reasoning_content"] = sample.reasoning  # OpenAI has no field for it; llama-server and vLLM call it so
     return {
         "index": index,
         "message": message,
-        "logprobs": logprobs,
+        "logprobs": None if request.logprobs is None else chat_logprobs(sample.tokens),
         "finish_reason": finish_reason(sample.end.reason),
     }
-
-
-def _chat_token(token: TokenInfo) -> dict[str, object]:
-    return {**_likelihood(token), "top_logprobs": [_likelihood(other) for other in token.top]}
-
-
-def _likelihood(token: TokenInfo | Alternative) -> dict[str, object]:
-    data = token.text.encode("utf-8", "surrogateescape")
-    return {"token": readable(token.text), "logprob": _finite(token.logprob), "bytes": list(data)}
 
 
 def _text_choice(index: int, sample: Sample, request: Request) -> dict[str, object]:
@@ -72,18 +56,5 @@ def _text_choice(index: int, sample: Sample, request: Request) -> dict[str, obje
 def text_logprobs(sample: Sample, request: Request) -> dict[str, object]:
     """Four lists side by side; offsets are in characters and count from the start of the prompt."""
     prompt = request.prompt
-    offset = len(prompt.data.decode("utf-8", "surrogateescape")) if isinstance(prompt, TextPrompt) else 0
-    offsets = []
-    for token in sample.tokens:
-        offsets.append(offset)
-        offset += len(token.text)
-    return {
-        "tokens": [readable(token.text) for token in sample.tokens],
-        "token_logprobs": [_finite(token.logprob) for token in sample.tokens],
-        "top_logprobs": [{readable(o.text): _finite(o.logprob) for o in token.top} for token in sample.tokens],
-        "text_offset": offsets,
-    }
-
-
-def _finite(logprob: float) -> float:
-    return logprob if math.isfinite(logprob) else UNLIKELY
+    start = len(prompt.data.decode("utf-8", "surrogateescape")) if isinstance(prompt, TextPrompt) else 0
+    return Alignment(start).logprobs(sample.tokens, len(sample.text))

@@ -78,7 +78,13 @@ class BatchFlags:
         bool, Option("--unordered", help="Write rows as they end, not in input order.", rich_help_panel=_OUT)
     ] = False
     overwrite: Annotated[
-        bool, Option("--overwrite", help="Begin anew where the output exists.", rich_help_panel=_OUT)
+        bool,
+        Option(
+            "--overwrite/--resume",
+            help="Where the output exists: begin anew, or go on with it. (default: go on)",
+            rich_help_panel=_OUT,
+            show_default=False,
+        ),
     ] = False
     logprobs: Annotated[
         int | None,

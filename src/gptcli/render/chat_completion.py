@@ -9,25 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from gptcli.render.completion import finish_reason, heading, readable, usage, write_line
+from gptcli.render.logprobs import chat_logprobs
 from gptcli.terminal import Terminal
 from gptcli.types import Channel, Delta, Event, Finished, TokenInfo
 
 _FIELD = {Channel.ANSWER: "content", Channel.REASONING: "reasoning_content"}
-
-
-def chat_logprobs(tokens: list[TokenInfo]) -> dict[str, Any]:
-    """The `logprobs` object of a chat completion."""
-    return {
-        "content": [
-            {**_token(info.text, info.logprob), "top_logprobs": [_token(a.text, a.logprob) for a in info.top]}
-            for info in tokens
-        ]
-    }
-
-
-def _token(text: str, logprob: float) -> dict[str, Any]:
-    data = text.encode("utf-8", "surrogateescape")
-    return {"token": readable(text), "logprob": logprob, "bytes": list(data)}
 
 
 class ChatJson:

@@ -6,12 +6,12 @@ Bytes that are no UTF-8 become U+FFFD, for JSON has no other place for them.
 
 from __future__ import annotations
 
-import codecs
 import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from gptcli.render.logprobs import Alignment
 from gptcli.terminal import Terminal
 from gptcli.types import Delta, Event, Finished, FinishReason, TokenInfo
 
@@ -26,41 +26,6 @@ def readable(text: str) -> str:
 def finish_reason(reason: FinishReason) -> str:
     """OpenAI's word for why a text ended; its API has no word for an interrupt."""
     return "stop" if reason is FinishReason.STOP else "length"
-
-
-def token_name(text: str) -> str:
-    """`text`, or where it is no text by itself its bytes as that API spells them: `bytes:\\xf0\\x9f`."""
-    data = text.encode("utf-8", "surrogateescape")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
-
-
-class Alignment:
-    """The `logprobs` objects of one text: its tokens joined are that text.
-
-    A character that several tokens make counts for the last of them, and a token that a stop string begins in ends
-    where the text does."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._offset = 0
-
-    def logprobs(self, tokens: list[TokenInfo], end: int) -> dict[str, Any]:
-        """The next tokens; `end`: characters of the text that are out by now."""
-        texts, offsets = [], []
-        for token in tokens:
-            text = self._decoder.decode(token.text.encode("utf-8", "surrogateescape"))[: end - self._offset]
-            texts.append(text)
-            offsets.append(self._offset)
-            self._offset += len(text)
-        return {
-            "tokens": texts,
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [{token_name(other.text): other.logprob for other in token.top} for token in tokens],
-            "text_offset": offsets,
-        }
 
 
 def usage(ended: list[Finished]) -> dict[str, Any]:
