@@ -14,7 +14,7 @@ from gptcli.errors import ExitCode
 
 ROWS = 160
 LEAST_SAME = 0.9
-"""Other rows beside it may tip a close choice of a greedy row; docs/batch.md says how often in rows that share little."""
+"""Other rows beside it may tip a close choice of a greedy row: rarely where rows share little (docs/batch.md)."""
 SECONDS = 1.0
 """From Ctrl-C to the end; a machine with other work to do gets the same."""
 
