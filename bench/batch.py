@@ -6,7 +6,6 @@ each program is given the same rows and what is promised about it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench import flags
 from bench.batch_prompts import ROWS, instructed, instructed_apart, unrelated
 from bench.pairs import Comparison, run
 from bench.programs import native_version, program
@@ -219,14 +219,11 @@ def say(words: str) -> None:
 
 def main() -> None:
     """Measure, print, and with --write keep."""
-    parser = argparse.ArgumentParser(prog="python -m bench.batch", description=__doc__.splitlines()[0])
+    parser = flags.parser("batch", __doc__)
     parser.add_argument("--peers", type=Path, metavar="DIR", help="folder of llama.cpp's programs; without: not asked")
-    parser.add_argument("--model", metavar="MODEL", help="what gptcli would take as -m (default: the starter model)")
     parser.add_argument("--kinds", default="Q4_0,as it is", help="of the model (default: Q4_0,as it is)")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"at most {ROWS} (default: {ROWS})")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each program, by turns (default: 3)")
-    parser.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
-    parser.add_argument("--write", action="store_true", help="put the table into bench/RESULTS.md")
     arguments = parser.parse_args()
     model = resolve(arguments.model, offline=False, report=Silent()).path
     rows: list[Row] = []

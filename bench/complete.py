@@ -6,7 +6,6 @@ how each program is asked for the same work and what is promised about it.
 
 from __future__ import annotations
 
-import argparse
 import codecs
 import json
 import statistics
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench import flags
 from bench.pairs import Comparison, Run, alternate, run
 from bench.programs import native_version, program
 from bench.prompts import PROMPTS
@@ -171,12 +171,9 @@ def equality(bench: Bench) -> list[Row]:
 
 def main() -> None:
     """Measure, print, and with --write keep."""
-    parser = argparse.ArgumentParser(prog="python -m bench.complete", description=__doc__.splitlines()[0])
+    parser = flags.parser("complete", __doc__)
     parser.add_argument("--peers", type=Path, metavar="DIR", help="folder of llama.cpp's programs; without: not asked")
-    parser.add_argument("--model", metavar="MODEL", help="what gptcli would take as -m (default: the starter model)")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default: 5)")
-    parser.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
-    parser.add_argument("--write", action="store_true", help="put the table into bench/RESULTS.md")
     arguments = parser.parse_args()
     model = resolve(arguments.model, offline=False, report=Silent())
     bench = Bench(str(model.path), arguments.threads, arguments.pairs, arguments.peers)

@@ -6,7 +6,6 @@ folders, one that has the prefixes and one that has not, and what is promised ab
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench import flags
 from bench.pairs import Comparison, alternate, run
 from bench.programs import program
 from bench.results import Check, Row, machine, publish, versions
@@ -97,11 +97,8 @@ def complete(bench: Bench) -> list[Row]:
 
 def main() -> None:
     """Measure, print, and with --write keep."""
-    parser = argparse.ArgumentParser(prog="python -m bench.prefix_cache", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", metavar="MODEL", help="what gptcli would take as -m (default: the starter model)")
+    parser = flags.parser("prefix_cache", __doc__)
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default: 5)")
-    parser.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
-    parser.add_argument("--write", action="store_true", help="put the table into bench/RESULTS.md")
     arguments = parser.parse_args()
     model = resolve(arguments.model, offline=False, report=Silent())
     rows: list[Row] = []

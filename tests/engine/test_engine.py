@@ -487,13 +487,14 @@ def test_cancelling_at_any_time_ends_all_that_was_asked_for(
 def test_closing_the_generator_at_any_time_leaves_the_engine_usable(
     requests: list[Request], backend: FakeBackend, parallel: int, lanes: int, when: int
 ) -> None:
-    engine = Engine(backend, replicas=twins(backend, lanes - 1), parallel=parallel)
+    replicas = twins(backend, lanes - 1)
+    engine = Engine(backend, replicas=replicas, parallel=parallel)
     stream = engine.stream(requests)
     for _ in range(when):
         if next(stream, None) is None:
             break
     stream.close()  # type: ignore[attr-defined]
-    assert all(sampler.closed for sampler in backend.samplers)
+    assert all(sampler.closed for one in [backend, *replicas] for sampler in one.samplers)
     check(collect(engine.stream(requests)), requests)
 
 

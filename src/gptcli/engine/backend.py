@@ -27,6 +27,11 @@ class MemoryKind(Enum):
     RECURRENT = "recurrent"  # only whole: a state has no earlier part to go back to
 
 
+def share_of(whole: int, rank: int, count: int) -> int:
+    """The `rank`-th of `count` shares, as even as can be, the larger ones first."""
+    return whole // count + (rank < whole % count)
+
+
 class Vocabulary(Protocol):
     @property
     def begin(self) -> int | None:
@@ -135,7 +140,7 @@ class Backend(Protocol):
         ...
 
     def share_threads(self, rank: int, count: int) -> None:
-        """Compute the steps to come with the `rank`-th of `count` parts of the threads that there are."""
+        """Compute the steps to come with the `rank`-th of `count` shares of the threads that there are."""
         ...
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:

@@ -54,6 +54,5 @@ class Crew:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.rest()
         if self._threads is not None:
-            self._threads.shutdown()
+            self._threads.shutdown()  # which waits

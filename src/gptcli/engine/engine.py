@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
 
-from gptcli.engine.backend import Backend
+from gptcli.engine.backend import Backend, share_of
 from gptcli.engine.crew import Crew
 from gptcli.engine.lane import Lane
 from gptcli.engine.placement import Placement
@@ -45,11 +45,10 @@ class Engine:
         """`context`: tokens one text may have (None: what it needs, up to what the model was trained for).
 
         `replicas`: further backends of the same model; each computes in a thread of its own, and texts are dealt out
-        among them all. `parallel`: requests computed at once, at most; with `narrow` fewer where that
-        is faster. `template` makes prompts of chats; `shelf` opens
-        the one that has what other processes computed, once there is use for it. Without `reuse` every prompt is
-        computed whole: what comes out then depends on no request before, not even by a rounding.
-        Raises RequestError where `context` is more than the model's.
+        among them all. `parallel`: requests computed at once, at most; with `narrow` fewer where that is faster.
+        `template` makes prompts of chats; `shelf` opens the one that has what other processes computed, once there is
+        use for it. Without `reuse` every prompt is computed whole: what comes out then depends on no request before,
+        not even by a rounding. Raises RequestError where `context` is more than the model's.
         """
         trained = backend.trained_context
         if context is not None and context > trained:
@@ -69,7 +68,6 @@ class Engine:
         for number, one in enumerate(backends):
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
-            shelf = shelf if reuse else None
             placement = Placement(one, self.limit, context, share, shelf, narrow=narrow, reuse=reuse)
             self._lanes.append(Lane(one, placement, self.limit, share, self._interrupt, template))
 
@@ -92,8 +90,6 @@ class Engine:
         An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
         Every request ends with one `Finished` for each sample, or with one `Failed`."""
         incoming = iter(requests)
-        for lane in self._lanes:
-            lane.reset()
         with Crew(len(self._lanes)) as crew:
             try:
                 while not self._interrupt.requested:
@@ -134,8 +130,3 @@ class Engine:
         for number, lane in enumerate(self._lanes):
             for request in itertools.islice(rest, share_of(len(first), number, len(self._lanes))):
                 yield from lane.enqueue(request)
-
-
-def share_of(whole: int, rank: int, count: int) -> int:
-    """The `rank`-th of `count` shares, as even as can be, the larger ones first."""
-    return whole // count + (rank < whole % count)

@@ -45,10 +45,6 @@ class Lane:
         self._steps: list[tuple[Sequence, int]] = []
         self._errors_in_a_row = 0
 
-    def reset(self) -> None:
-        """A new stream begins."""
-        self._errors_in_a_row = 0
-
     @property
     def idle(self) -> bool:
         """Whether nothing runs here, and nothing waits."""
@@ -134,6 +130,7 @@ class Lane:
         for sequence in self._waiting:
             self._close(sequence)
         self.running, self._waiting = [], deque()
+        self._errors_in_a_row = 0
 
     def _survey(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Look at all that can be placed together, and have a KV cache made for it."""

@@ -45,7 +45,7 @@ class Placement:
         self._narrow = narrow
         self._reuse = reuse
         self._slots = Slots()
-        self._revival = Revival(shelf, backend, self._slots) if shelf is not None else None
+        self._revival = Revival(shelf, backend, self._slots) if shelf is not None and reuse else None
         self._unified = self._flash = self._may_part = True
 
     def shape(self, waiting: Many[Sequence]) -> None:

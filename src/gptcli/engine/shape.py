@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gptcli.engine.backend import Backend, MemoryKind
 from gptcli.engine.residents import common_prefix
 from gptcli.engine.sequence import Sequence
+from gptcli.engine.width import GROUP
 
 ROUND = 256
 """llama.cpp rounds a context up to this many cells (llama-context.cpp, GGML_PAD of n_ctx)."""
@@ -21,8 +22,6 @@ _SHARED = 0.5
 """Part of a prompt that must be shared with others for a unified cache to pay: in it a prefix is computed once, but
 each token looks at every cell (measured, docs/architecture.md)."""
 
-GROUP = 16
-"""Texts at once whose number is no multiple of this leave a part of llama.cpp's matrix kernels idle (`width.py`)."""
 _DENSE = 3.0
 """Without flash attention a token looks at every cell of a unified cache, at a fifth of the price (CPU: 5 ns a head and
 layer instead of 23): that pays while the cells of all are no more than so many times those of one."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptcli.engine.backend import Decoded, MemoryKind, Sampler
+from gptcli.engine.backend import Decoded, MemoryKind, Sampler, share_of
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama import probabilities
@@ -175,7 +175,7 @@ class LlamaBackend:
         return min(steps[1:], default=ended - began), ended - began
 
     def share_threads(self, rank: int, count: int) -> None:
-        decode, prompt = (max(1, every // count + (rank < every % count)) for every in self._threads)
+        decode, prompt = (max(1, share_of(every, rank, count)) for every in self._threads)
         if (decode, prompt) != self._own_threads:
             self._own_threads = decode, prompt
             if self._context is not None:
