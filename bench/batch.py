@@ -23,9 +23,10 @@ from bench.results import Check, Row, machine, publish, versions
 from bench.server import ask, server
 from gptcli import settings
 from gptcli.llama.quantize import quantize
-from gptcli.models import ggml, quantization
+from gptcli.models.gguf import quantization
+from gptcli.models.gguf import tensor_types as ggml
+from gptcli.models.refs.resolve import resolve
 from gptcli.models.report import Silent
-from gptcli.models.resolve import resolve
 
 HERE = Path(__file__).parent
 SLOTS = (8, 16, 32, 64)

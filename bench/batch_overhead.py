@@ -12,23 +12,24 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gptcli.batch.asking import Asking
+from gptcli.batch.formats import OpenAILines
 from gptcli.batch.opening import to_path
 from gptcli.batch.readers import Input
-from gptcli.batch.results import OpenAILines
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
+from gptcli.params import Sampling
 from gptcli.render.batch_progress import Silent
-from gptcli.types import Event, Request, Sampling, TextPrompt
+from gptcli.types import Event, Request, TextPrompt
 
 
 class Timed:
     """An engine that is watched; the time in which it asks for its next request is not its own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: LocalEngine) -> None:
         self._engine = engine
         self.seconds = 0.0
 
@@ -61,10 +62,10 @@ def main() -> None:
         LlamaBackend.open(Path(sys.argv[1]), Offload((), 0), (threads, threads), interrupt) as backend,
         tempfile.TemporaryDirectory() as folder,
     ):
-        engine = Timed(Engine(backend, parallel=parallel, interrupt=interrupt))
+        engine = Timed(LocalEngine(backend, parallel=parallel, interrupt=interrupt))
         started = time.perf_counter()
         output = to_path(Path(folder, "out"), None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
-        Runner(lambda: engine, given.open(), Asking(base), OpenAILines("m", 1), output, Silent()).run()
+        Runner(lambda: engine, given.open(), RequestBuilder(base), OpenAILines("m", 1), output, Silent()).run()
         seconds = time.perf_counter() - started
         given.close()
     print(json.dumps({"seconds": seconds, "engine": engine.seconds}))

@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gptcli.batch.asking import Asking
+from gptcli.batch.formats import OpenAILines
 from gptcli.batch.opening import to_path
 from gptcli.batch.readers import Input
-from gptcli.batch.results import OpenAILines
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
 from gptcli.render.batch_progress import Silent
 from gptcli.types import Delta, Event, Finished, FinishReason, Request, Started, TextPrompt
@@ -64,7 +64,7 @@ def main() -> None:
         write_rows(source, rows)
         given = Input((str(source),), "jsonl", io.BytesIO())
         output = to_path(Path(folder, "out"), None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
-        asking = Asking(Request("", TextPrompt(b"")))
+        asking = RequestBuilder(Request("", TextPrompt(b"")))
         Runner(lambda: engine, given.open(), asking, OpenAILines("m", 1), output, Silent()).run()
         given.close()
     tenth = rows // 10

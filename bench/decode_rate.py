@@ -8,16 +8,17 @@ import json
 import sys
 from pathlib import Path
 
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
-from gptcli.types import Finished, Request, Sampling, TextPrompt, TokenPrompt
+from gptcli.params import Sampling
+from gptcli.types import Finished, Request, TextPrompt, TokenPrompt
 
 TEXT = b"Once upon a time there was a little village at the edge of a deep forest, where an old clockmaker lived. "
 
 
-def measure(engine: Engine, request: Request) -> float:
+def measure(engine: LocalEngine, request: Request) -> float:
     """Tokens per second of one answer, all its samples together, from their first token to the last."""
     ends = [event for event in engine.stream([request]) if isinstance(event, Finished)]
     return sum(end.completion_tokens - 1 for end in ends) / max(end.decode_seconds for end in ends)
@@ -28,7 +29,7 @@ def main() -> None:
     threads, context, prompt_tokens, samples, tokens, rounds = map(int, sys.argv[2:])
     interrupt = Interrupt()
     with LlamaBackend.open(path, Offload((), 0), (threads, threads), interrupt) as backend:
-        engine = Engine(backend, context=context, interrupt=interrupt)
+        engine = LocalEngine(backend, context=context, interrupt=interrupt)
         prompt = TokenPrompt(tuple(engine.tokens(TextPrompt(TEXT * 2))[:prompt_tokens]))
         sampling = Sampling(seed=1) if samples > 1 else Sampling(temperature=0, seed=1)
         request = Request("rate", prompt, sampling, max_tokens=tokens, ignore_eos=True, n=samples)

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from bench import results
 from bench.pairs import Comparison, run
-from gptcli.models import gguf
+from gptcli.models.gguf import header as gguf
+from gptcli.models.refs.resolve import resolve
 from gptcli.models.report import Silent
-from gptcli.models.resolve import resolve
 
 GPTCLI = [shutil.which("gptcli", path=os.path.dirname(sys.executable)) or "gptcli"]
 LIST, VERSION = [*GPTCLI, "models", "list"], [*GPTCLI, "--version"]

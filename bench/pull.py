@@ -2,7 +2,7 @@
 
     python bench/pull.py [--mib 1024] [--rate 200] [--trials 3]
 
-Each trial runs curl and `gptcli.models.hub.fetch` in a fresh process each, one after the other. Prints a table, and one
+Each trial runs curl and `gptcli.models.hub.repository.fetch` in a fresh process each, by turns. Prints a table, and one
 JSON line with the medians. curl checks nothing; the pull verifies SHA-256 and stores the file in the cache's layout.
 """
 
@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 from hub_server import HubServer  # noqa: E402
 
 PULL = """
-from gptcli.models import hub
+from gptcli.models.hub import repository as hub
 from gptcli.models.report import Silent
 hub.fetch("bench/model", "m.gguf", None, report=Silent())
 """

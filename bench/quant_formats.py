@@ -18,15 +18,16 @@ from pathlib import Path
 
 from bench import results
 from bench.pairs import Comparison
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
 from gptcli.llama.threads import choose_threads
-from gptcli.models.gguf import read_header
+from gptcli.models.gguf.header import read_header
+from gptcli.models.refs.resolve import resolve
 from gptcli.models.report import Silent
-from gptcli.models.resolve import resolve
-from gptcli.types import Finished, Request, Sampling, TextPrompt, TokenPrompt
+from gptcli.params import Sampling
+from gptcli.types import Finished, Request, TextPrompt, TokenPrompt
 
 FORMATS = ("Q4_0", "Q4_1", "Q4_K_M", "Q8_0")
 BASE = "Q4_K_M"
@@ -85,7 +86,7 @@ def measure(file: Path) -> tuple[float, float]:
     """Tokens per second of a prompt, and of decoding after it; the second of two runs, without its cache."""
     interrupt = Interrupt()
     with LlamaBackend.open(file, Offload((), 0), choose_threads(None, None), interrupt) as backend:
-        engine = Engine(backend, context=PROMPT_TOKENS + DECODED_TOKENS, interrupt=interrupt)
+        engine = LocalEngine(backend, context=PROMPT_TOKENS + DECODED_TOKENS, interrupt=interrupt)
         tokens = engine.tokens(TextPrompt(TEXT * 40))
         ends = []
         for start in (0, 7):  # another first token: nothing of the first run's prompt is used again

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from batch_engine import TinyEngine
 
-from gptcli.batch.asking import Asking
+from gptcli.batch.formats import OpenAILines, ResultFormat
 from gptcli.batch.opening import to_path
 from gptcli.batch.readers import Input, choose_format
-from gptcli.batch.results import Format, OpenAILines
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
 from gptcli.render.batch_progress import BatchStatus, Silent
 from gptcli.types import Event, Request, TextPrompt
@@ -30,8 +30,8 @@ class Job:
     source: Path
     out: Path
     engine: TinyEngine = field(default_factory=TinyEngine)
-    asking: Asking = field(default_factory=lambda: Asking(Request("", TextPrompt(b""))))
-    format: Format = field(default_factory=lambda: OpenAILines("tiny", 1))
+    asking: RequestBuilder = field(default_factory=lambda: RequestBuilder(Request("", TextPrompt(b""))))
+    format: ResultFormat = field(default_factory=lambda: OpenAILines("tiny", 1))
     kind: str | None = None
     split: str | None = None
     encoding: str = "utf-8"

@@ -48,7 +48,7 @@ def use(path: Path) -> int:
     """Check, load, tokenize, compute, and spell every token."""
     from gptcli.errors import LoadError
     from gptcli.llama.library import C
-    from gptcli.models import structure
+    from gptcli.models.gguf import structure
 
     try:
         structure.check(path)
@@ -91,8 +91,8 @@ def run(path: Path) -> str:
 
 def main(model: str, first: str, count: str) -> None:
     from gptcli.llama import library  # noqa: F401  # started once, before the forks
-    from gptcli.models import structure
-    from gptcli.models.gguf import Reader
+    from gptcli.models.gguf import structure
+    from gptcli.models.gguf.header import Reader
 
     whole = Path(model).read_bytes()
     structure.check(Path(model))

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gptcli.chat.context_window import Overflow
 from gptcli.chat.conversation import Conversation
-from gptcli.chat.overflow import Overflow
-from gptcli.chat.session import Events, Session
+from gptcli.chat.model import LoadedModel, Settings
+from gptcli.chat.session import ChatSession, Events
 from gptcli.chat.store import Store
-from gptcli.chat.voice import Settings, Voice
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import END, FakeBackend, alphabet
-from gptcli.engine.template import ChatTemplate
 from gptcli.interrupt import Interrupt
-from gptcli.types import Channel, Delta, Event, Finished, Sampling, Started
+from gptcli.params import Sampling
+from gptcli.prompt.template import ChatTemplate
+from gptcli.types import Channel, Delta, Event, Finished, Started
 
 
 def endless(tokens: list[int], seed: int) -> int:
@@ -58,13 +59,15 @@ class Talker:
         self.interrupt = Interrupt()
         self.backend = FakeBackend(self.model, trained_context=self.limit, fail_at=self.fail_at)
         self.store = Store(self.path)
-        self.session = Session(
+        self.session = ChatSession(
             self.voice(), self.conversation, self.store if self.saving else None, self.settings, self.told.append
         )
 
-    def voice(self, name: str = "fake") -> Voice:
+    def voice(self, name: str = "fake") -> LoadedModel:
         template = ChatTemplate(self.template)
-        return Voice(Engine(self.backend, interrupt=self.interrupt, template=template), name, f"/models/{name}.gguf")
+        return LoadedModel(
+            LocalEngine(self.backend, interrupt=self.interrupt, template=template), name, f"/models/{name}.gguf"
+        )
 
     def stored(self) -> Conversation:
         """The conversation as another process finds it."""

@@ -41,10 +41,10 @@ class GptcliError(Exception):
 
     exit_code = ExitCode.ERROR
 
-    def __init__(self, what: str, advice: str = "", *, log: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.advice = advice
+    def __init__(self, message: str, hint: str = "", *, log: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
         self.log = log
         """llama.cpp's own last lines, where they say more than we can."""
 

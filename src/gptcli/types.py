@@ -1,59 +1,18 @@
-"""What is asked of an engine and what it answers: `Request` in, events out.
+"""The contract between commands and engines: a `Request` goes in, events come out.
 
-It knows no model, no command and no terminal; every part of gptcli that makes requests or eats events meets here.
 Text is `str` decoded from UTF-8 with `surrogateescape`: bytes that are no UTF-8 survive as lone surrogates, so that
 a pipe gets them back exactly (`text.encode("utf-8", "surrogateescape")`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from gptcli.errors import GptcliError
-
-SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
-"""llama.cpp's default order of samplers (common/common.h, `common_params_sampling.samplers`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen; names and defaults are llama.cpp's (common/common.h)."""
-
-    temperature: float = 0.8
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    typical_p: float = 1.0
-    top_n_sigma: float = -1.0
-    xtc_probability: float = 0.0
-    xtc_threshold: float = 0.1
-    dynatemp_range: float = 0.0
-    dynatemp_exponent: float = 1.0
-    repeat_last_n: int = 64
-    repeat_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    dry_multiplier: float = 0.0
-    dry_base: float = 1.75
-    dry_allowed_length: int = 2
-    dry_penalty_last_n: int = 64
-    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
-    mirostat: int = 0
-    mirostat_tau: float = 5.0
-    mirostat_eta: float = 0.1
-    adaptive_target: float = -1.0
-    adaptive_decay: float = 0.9
-    min_keep: int = 0
-    samplers: tuple[str, ...] = SAMPLERS
-    logit_bias: tuple[tuple[int | str, float], ...] = ()
-    """Pairs of token id, or text whose every token is meant, and what is added to its logit (-inf forbids it)."""
-    grammar: str = ""
-    """A GBNF grammar that the text must follow; empty for none."""
-    seed: int | None = None
-    """None: a random one, which `Finished` reports. Sample i of a request uses seed + i (modulo 2**32 - 1)."""
-    chosen: frozenset[str] = frozenset()
-    """Fields that the user set; a model's own defaults replace only the others."""
+from gptcli.params import PARAMS, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +49,17 @@ class ChatPrompt:
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """Token ids, for those who have made them already."""
+    """Token ids, as a client sent them or as `Engine.encode` made them of another prompt.
+
+    An encoded prompt can be sent in place of the one it was made of, and is not rendered and tokenized again."""
 
     tokens: tuple[int, ...]
+    is_chat: bool = False
+    """Whether the model may set reasoning apart in its answer."""
+    thinking: bool = False
+    """Whether the prompt ends inside reasoning."""
+    begun: int = 0
+    """How many of the last tokens are the beginning of the answer, which is not sent again as text."""
 
 
 Prompt = TextPrompt | ChatPrompt | TokenPrompt
@@ -104,7 +71,7 @@ class Request:
 
     id: str
     prompt: Prompt
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int | None = None
     """Tokens to generate at most; None: until the text ends or the context is full."""
     stop: tuple[str, ...] = ()
@@ -211,3 +178,57 @@ class Failed:
 
 
 Event = Started | Prefill | Delta | Finished | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do; a request that needs more is refused by name before it is sent."""
+
+    tokenize: bool = True
+    """Whether `encode` and `count` work."""
+    token_prompts: bool = True
+    params: frozenset[str] = frozenset(PARAMS)
+    """Names of the parameters (`params.PARAMS`) that it honours."""
+    max_logprobs: int = 1000
+    max_samples: int = 256
+
+
+class Engine(Protocol):
+    """What answers requests: llama.cpp in this process, a fake one in tests, later an endpoint."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def limit(self) -> int:
+        """The most tokens that one sequence may have, prompt and answer together."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """The most requests that are computed at once."""
+        ...
+
+    def encode(self, prompt: Prompt) -> TokenPrompt:
+        """The exact tokens of a prompt, to be counted, shown or sent in its place. Raises RequestError, LoadError."""
+        ...
+
+    def token_text(self, token: int) -> str:
+        """A token as a reader would want it shown, control tokens included."""
+        ...
+
+    def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
+        """Answer requests, pulling the next one when there is room for it; closing the generator cancels the rest.
+
+        An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
+        Every request ends with one `Finished` for each sample, or with one `Failed`."""
+        ...
+
+    def cancel(self, request_id: str) -> None:
+        """End one request within a step: what it has said so far is delivered, and each of its samples ends with
+        `FinishReason.CANCELLED`. Safe to call from another thread; an unknown id does nothing."""
+        ...
+
+    def save_prefix(self) -> None:
+        """Keep what the last request computed for other processes. Raises OSError."""
+        ...

@@ -10,8 +10,8 @@ import pytest
 from shell import Outcome, Shell, call
 from tiny_gpt2 import write_tiny_gpt2
 
-from gptcli.cli.prefixes import folder
-from gptcli.engine.shelf import kept_in
+from gptcli.engine.prefix_cache import kept_in
+from gptcli.runtime.prefixes import folder
 
 STORY = "Once upon a time there was a king who had three daughters; the first counted the stars, " * 4
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "

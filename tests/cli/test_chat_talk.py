@@ -16,11 +16,11 @@ from gptcli.chat.conversation import Conversation
 from gptcli.chat.store import Store
 
 SEEDED = ("--seed", "1", "-n", "6")
-Talk = Callable[..., Outcome]
+Repl = Callable[..., Outcome]
 
 
 @pytest.fixture
-def talk(tiny: Path) -> Talk:
+def talk(tiny: Path) -> Repl:
     """Lines typed one after the other, and Ctrl-D."""
 
     def run(*lines: str, flags: tuple = SEEDED, model: Path = tiny) -> Outcome:
@@ -48,20 +48,20 @@ def said(outcome: Outcome) -> list[str]:
     return [part.rstrip("\n") for part in outcome.text.split(">>> ")[1:]]
 
 
-def test_a_talk_is_saved_as_it_goes(talk: Talk) -> None:
+def test_a_talk_is_saved_as_it_goes(talk: Repl) -> None:
     outcome = talk("one", "two")
     assert texts()[::2] == ["one", "two"]
     assert f"gptcli chat --chat {stored().id}" in outcome.err
 
 
-def test_leaving_in_every_way(talk: Talk) -> None:
+def test_leaving_in_every_way(talk: Repl) -> None:
     for command in ("/bye", "/exit", ""):
         assert talk(command).code == 0
         assert talk(command, "one").code == 0
     assert texts()[0] == "one"  # only after the empty line
 
 
-def test_a_block_is_one_message(talk: Talk) -> None:
+def test_a_block_is_one_message(talk: Repl) -> None:
     talk('"""one', "  two", "", 'three"""')
     assert texts()[0] == "one\n  two\n\nthree"
     talk('/set system """Be', 'brief."""', "x")
@@ -71,28 +71,28 @@ def test_a_block_is_one_message(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize("typed", ["/foo", "/foo bar", " /foo", "/etc/passwd is what?", "/"])
-def test_an_unknown_command_is_never_sent(talk: Talk, typed: str) -> None:
+def test_an_unknown_command_is_never_sent(talk: Repl, typed: str) -> None:
     outcome = talk(typed)
     assert f"There is no command {typed.split()[0]}; nothing was sent." in outcome.err
     with Store() as store:
         assert store.summaries() == []
 
 
-def test_the_nearest_command_is_named(talk: Talk) -> None:
+def test_the_nearest_command_is_named(talk: Repl) -> None:
     assert "Did you mean /retry" in talk("/rety").err
 
 
-def test_a_message_can_begin_with_a_slash_where_it_has_two(talk: Talk) -> None:
+def test_a_message_can_begin_with_a_slash_where_it_has_two(talk: Repl) -> None:
     talk("//etc/hosts is what?")
     assert texts()[0] == "/etc/hosts is what?"
 
 
-def test_bytes_that_are_no_text_arrive_as_they_are(talk: Talk) -> None:
+def test_bytes_that_are_no_text_arrive_as_they_are(talk: Repl) -> None:
     talk("caf\udce9")
     assert texts()[0] == "caf\udce9"
 
 
-def test_help_names_every_command(talk: Talk) -> None:
+def test_help_names_every_command(talk: Repl) -> None:
     for asked in ("/help", "/?"):
         shown = talk(asked).text
         assert all(name in shown for name in commands.by_name())
@@ -100,7 +100,7 @@ def test_help_names_every_command(talk: Talk) -> None:
     assert "parameters" in talk("/help show").text
 
 
-def test_every_command_answers_where_nothing_was_said(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_answers_where_nothing_was_said(talk: Repl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     for name in commands.by_name():
         assert talk(name).code == 0, name
@@ -108,14 +108,14 @@ def test_every_command_answers_where_nothing_was_said(talk: Talk, monkeypatch: p
         assert store.summaries() == []
 
 
-def test_every_command_answers_after_a_message(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_answers_after_a_message(talk: Repl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     monkeypatch.setenv("PATH", "")  # no clipboard of who runs the tests
     for name in commands.by_name():
         assert talk("Hello", name).code == 0, name
 
 
-def test_retry_undo_and_edit_keep_the_others(talk: Talk) -> None:
+def test_retry_undo_and_edit_keep_the_others(talk: Repl) -> None:
     outcome = talk("one", "/retry", "/edit two", "/branches", "/undo", "three", "/branches")
     assert texts()[0] == "three"
     assert [path[0].content for path in stored().branches()] == ["one", "one", "two", "three"]
@@ -123,7 +123,7 @@ def test_retry_undo_and_edit_keep_the_others(talk: Talk) -> None:
     assert "Back to before: two" in outcome.err
 
 
-def test_edit_without_a_text_opens_the_editor(talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edit_without_a_text_opens_the_editor(talk: Repl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nprintf ' and two\\n' >> \"$1\"\n")
     editor.chmod(0o700)
@@ -135,7 +135,7 @@ def test_edit_without_a_text_opens_the_editor(talk: Talk, tmp_path: Path, monkey
     assert texts()[0] == "one"
 
 
-def test_branch_and_goto_go_to_any_message(talk: Talk) -> None:
+def test_branch_and_goto_go_to_any_message(talk: Repl) -> None:
     talk("one", "two", "three")
     whole = stored()
     first = whole.path()[1]
@@ -148,7 +148,7 @@ def test_branch_and_goto_go_to_any_message(talk: Talk) -> None:
     assert outcome.code == 0
 
 
-def test_last_shows_the_ids_that_goto_wants(talk: Talk) -> None:
+def test_last_shows_the_ids_that_goto_wants(talk: Repl) -> None:
     talk("one")
     outcome = talk("/last 2", flags=(*SEEDED, "-c"))
     for turn in stored().path():
@@ -157,7 +157,7 @@ def test_last_shows_the_ids_that_goto_wants(talk: Talk) -> None:
         assert "wants a number" in talk(f"/last {wrong}").err
 
 
-def test_continue_makes_one_answer_of_two(talk: Talk) -> None:
+def test_continue_makes_one_answer_of_two(talk: Repl) -> None:
     whole = talk("one", flags=("--temp", "0", "-n", "12"))
     long = texts()[1]
     talk("one", "/continue", flags=("--temp", "0", "-n", "6"))
@@ -165,11 +165,11 @@ def test_continue_makes_one_answer_of_two(talk: Talk) -> None:
     assert "/continue goes on from here" in whole.err
 
 
-def test_an_answer_without_a_word_is_mentioned(talk: Talk) -> None:
+def test_an_answer_without_a_word_is_mentioned(talk: Repl) -> None:
     assert "without a word; /retry" in talk("one", flags=("--grammar", 'root ::= ""')).err
 
 
-def test_a_conversation_that_is_gone_on_with_is_shown(talk: Talk) -> None:
+def test_a_conversation_that_is_gone_on_with_is_shown(talk: Repl) -> None:
     talk("one", "two")
     outcome = talk(flags=(*SEEDED, "-c"))
     assert ">>> one" in outcome.text
@@ -178,7 +178,7 @@ def test_a_conversation_that_is_gone_on_with_is_shown(talk: Talk) -> None:
     assert ">>> two" in talk(flags=(*SEEDED, "--chat", "mine")).text
 
 
-def test_saving_naming_and_loading(talk: Talk) -> None:
+def test_saving_naming_and_loading(talk: Repl) -> None:
     talk("one", "/save first", "/new", "two", "/rename second", "/load first", "more")
     assert (stored().name, texts()[::2]) == ("first", ["one", "more"])
     outcome = talk("/list", "/search two", "/load second", "/load nothing")
@@ -189,7 +189,7 @@ def test_saving_naming_and_loading(talk: Talk) -> None:
     assert "is called 'first' already" in taken.err
 
 
-def test_nothing_is_saved_with_no_save_until_it_is_asked_for(talk: Talk) -> None:
+def test_nothing_is_saved_with_no_save_until_it_is_asked_for(talk: Repl) -> None:
     flags = (*SEEDED, "--no-save")
     outcome = talk("one", "/rename mine", flags=flags)
     assert "is not being saved" in outcome.err
@@ -199,7 +199,7 @@ def test_nothing_is_saved_with_no_save_until_it_is_asked_for(talk: Talk) -> None
     assert (stored().name, texts()[::2]) == ("mine", ["one", "two"])
 
 
-def test_clear_keeps_the_system_message_and_new_does_not(talk: Talk) -> None:
+def test_clear_keeps_the_system_message_and_new_does_not(talk: Repl) -> None:
     talk("/system Be brief.", "one", "/clear", "two")
     assert texts()[:2] == ["Be brief.", "two"]
     talk("/system Be brief.", "one", "/new", "two", "/system")
@@ -207,7 +207,7 @@ def test_clear_keeps_the_system_message_and_new_does_not(talk: Talk) -> None:
     assert "There is no system message" in talk("/system").text
 
 
-def test_another_model_answers_and_a_missing_one_changes_nothing(talk: Talk, tmp_path: Path, tiny: Path) -> None:
+def test_another_model_answers_and_a_missing_one_changes_nothing(talk: Repl, tmp_path: Path, tiny: Path) -> None:
     other = write_tiny_gpt2(tmp_path / "other.gguf", seed=5)
     outcome = talk("one", f"/model {other}", "/model", "two", "/model nope", "/model /nope.gguf", "/model", "three")
     assert outcome.text.count("\nother\n") + outcome.text.count(">>> other\n") == 2
@@ -216,7 +216,7 @@ def test_another_model_answers_and_a_missing_one_changes_nothing(talk: Talk, tmp
     assert [turn.model for turn in stored().path()[1::2]] == [str(tiny), str(other), str(other)]
 
 
-def test_settings_change_what_comes_next(talk: Talk) -> None:
+def test_settings_change_what_comes_next(talk: Repl) -> None:
     outcome = talk(
         "/set parameter num_predict 3",
         "/set parameter temperature 0",
@@ -260,14 +260,14 @@ def test_settings_change_what_comes_next(talk: Talk) -> None:
         ("/search", "Something is missing: /search WORDS"),
     ],
 )
-def test_what_cannot_be_is_said_and_the_talk_goes_on(talk: Talk, typed: str, answer: str) -> None:
+def test_what_cannot_be_is_said_and_the_talk_goes_on(talk: Repl, typed: str, answer: str) -> None:
     outcome = talk(typed, "one")
     assert answer in outcome.err
     assert texts()[0] == "one"
 
 
 def test_files_go_with_the_next_message_and_only_that(
-    talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    talk: Repl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("a.txt", "b.txt"):
@@ -279,7 +279,7 @@ def test_files_go_with_the_next_message_and_only_that(
 
 
 def test_a_message_that_gets_no_answer_is_not_lost_and_the_talk_goes_on(
-    talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    talk: Repl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("long.txt").write_text("word " * 600)
@@ -293,7 +293,7 @@ def test_a_message_that_gets_no_answer_is_not_lost_and_the_talk_goes_on(
 @pytest.mark.parametrize(
     ("choice", "told"), [("o", "not shown the 2 oldest"), ("s", "summarizes them first"), ("n", "")]
 )
-def test_a_full_context_is_asked_about(talk: Talk, choice: str, told: str) -> None:
+def test_a_full_context_is_asked_about(talk: Repl, choice: str, told: str) -> None:
     long = "word " * 60
     outcome = talk(long, long, choice, "/context", flags=("--temp", "0", "-n", "4"))
     assert "The conversation has" in outcome.err
@@ -304,7 +304,7 @@ def test_a_full_context_is_asked_about(talk: Talk, choice: str, told: str) -> No
 
 
 def test_export_writes_what_is_there_and_nothing_over_it(
-    talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    talk: Repl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = talk("one", "/export md", "/export json talk.json", "/export md talk.json")
@@ -314,7 +314,7 @@ def test_export_writes_what_is_there_and_nothing_over_it(
     assert "talk.json cannot be written: File exists" in outcome.err
 
 
-def test_tokens_context_stats_and_template_tell_numbers(talk: Talk) -> None:
+def test_tokens_context_stats_and_template_tell_numbers(talk: Repl) -> None:
     shown = said(talk("/tokens one two", "one", "/tokens", "/context", "/stats", "/show info", "/template"))
     assert re.fullmatch(r"\d tokens", shown[0])
     assert re.fullmatch(r"\d+ tokens so far", shown[2])
@@ -325,13 +325,13 @@ def test_tokens_context_stats_and_template_tell_numbers(talk: Talk) -> None:
     assert "ChatML is used" in shown[6]
 
 
-def test_a_further_turn_reads_only_what_is_new(talk: Talk) -> None:
+def test_a_further_turn_reads_only_what_is_new(talk: Repl) -> None:
     shown = talk("/set verbose", "one", "two", "/retry").text
     first, second, third = [list(map(int, pair)) for pair in re.findall(r"prompt:  (\d+) tokens, (\d+) reused", shown)]
     assert second[1] >= first[0]
     assert third == [second[0], second[0] - 1]
 
 
-def test_a_dumb_terminal_gets_no_escape_sequence(talk: Talk) -> None:
+def test_a_dumb_terminal_gets_no_escape_sequence(talk: Repl) -> None:
     outcome = talk("**one**", "/help", "/context", "/branches")
     assert "\x1b" not in outcome.text + outcome.err

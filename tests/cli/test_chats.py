@@ -11,7 +11,7 @@ import pytest
 from gptcli.chat.conversation import Conversation, Turn
 from gptcli.chat.store import Store
 from gptcli.cli.chats import app
-from gptcli.cli.main import Session
+from gptcli.cli.main import CommandContext
 from gptcli.errors import GptcliError, UsageError
 from gptcli.terminal import Terminal
 from gptcli.types import FinishReason
@@ -44,7 +44,7 @@ def gptcli_chats(*arguments: str, typed: str | None = None, tty: bool = False) -
     """Standard output and standard error; a `tty` is one on all three streams."""
     stdin = io.BytesIO((typed or "").encode())
     terminal = Terminal(stdin, io.BytesIO(), io.StringIO(), stdin_tty=tty, stdout_tty=tty, stderr_tty=tty)
-    app(list(arguments), obj=Session(terminal, None), standalone_mode=False)
+    app(list(arguments), obj=CommandContext(terminal, None), standalone_mode=False)
     assert isinstance(terminal.stdout, io.BytesIO)
     assert isinstance(terminal.stderr, io.StringIO)
     return terminal.stdout.getvalue().decode("utf-8", "surrogateescape"), terminal.stderr.getvalue()
@@ -148,4 +148,4 @@ def test_rm_deletes_nothing_when_one_of_them_is_unknown(sky: Conversation) -> No
 def test_an_unknown_conversation_is_told_with_the_nearest(sky: Conversation, command: str) -> None:
     with pytest.raises(GptcliError) as caught:
         gptcli_chats(command, "sly")
-    assert caught.value.advice == "Did you mean sky?"
+    assert caught.value.hint == "Did you mean sky?"

@@ -11,10 +11,10 @@ import pytest
 import typer
 from shell import Outcome, call
 
-from gptcli.cli.flags import takes
 from gptcli.cli.main import load_command
+from gptcli.cli.option_groups import takes
 from gptcli.cli.options import SamplingFlags
-from gptcli.types import Sampling
+from gptcli.params import Sampling
 
 pytestmark = pytest.mark.usefixtures("home")
 

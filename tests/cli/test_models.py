@@ -14,11 +14,12 @@ from hub_fixtures import hub_of_its_own
 from hub_server import HubServer
 from huggingface_hub import hf_hub_download
 
-from gptcli.cli.main import Session
+from gptcli.cli.main import CommandContext
 from gptcli.cli.models import app
 from gptcli.errors import GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
 from gptcli.llama.repack import rearranges_q4_0
-from gptcli.models import catalog, names, store, trust
+from gptcli.models.refs import catalog, names
+from gptcli.models.store import store, trust
 from gptcli.terminal import Terminal
 
 COMMIT = "c" * 40
@@ -46,7 +47,7 @@ def gptcli_models(*arguments: str, typed: str | None = None, tty: bool = False) 
     """Standard output and standard error; a `tty` is one on all three streams."""
     stdin = io.BytesIO((typed or "").encode())
     terminal = Terminal(stdin, io.BytesIO(), io.StringIO(), stdin_tty=tty, stdout_tty=tty, stderr_tty=tty)
-    app(list(arguments), obj=Session(terminal, None), standalone_mode=False)
+    app(list(arguments), obj=CommandContext(terminal, None), standalone_mode=False)
     assert isinstance(terminal.stdout, io.BytesIO)
     assert isinstance(terminal.stderr, io.StringIO)
     return terminal.stdout.getvalue().decode("utf-8", "surrogateescape"), terminal.stderr.getvalue()
@@ -176,7 +177,7 @@ def test_path_is_one_line_and_asks_no_network(tiny: Path) -> None:
     assert gptcli_models("path", f"{REPO}:F32") == (f"{path}\n", "")
     with pytest.raises(ModelNotFound, match="not stored") as refused:
         gptcli_models("path", "user/other")
-    assert "models pull user/other" in refused.value.advice
+    assert "models pull user/other" in refused.value.hint
 
 
 # ---- verify
@@ -350,10 +351,10 @@ def test_pull_of_what_is_not_there(server: HubServer, tiny: Path) -> None:
     server.put(REPO, "tiny-Q8_0.gguf", tiny.read_bytes())
     with pytest.raises(ModelNotFound, match="no Q4_K_M") as refused:
         gptcli_models("pull", f"{REPO}:Q4_K_M")
-    assert "Q8_0" in refused.value.advice
+    assert "Q8_0" in refused.value.hint
     with pytest.raises(ModelNotFound, match=r"no file tiny-Q8\.gguf") as refused:
         gptcli_models("pull", f"{REPO}:tiny-Q8.gguf")
-    assert "tiny-Q8_0.gguf" in refused.value.advice
+    assert "tiny-Q8_0.gguf" in refused.value.hint
 
 
 def test_outdated_names_what_changed(server: HubServer, tiny: Path) -> None:

@@ -14,9 +14,10 @@ import sys
 import tempfile
 import traceback
 
-from gptcli.cli import complete, opening  # noqa: F401 - what each would import again
+from gptcli.cli import complete  # noqa: F401 - what each would import again
 from gptcli.cli.main import main
-from gptcli.models import structure  # noqa: F401
+from gptcli.models.gguf import structure  # noqa: F401
+from gptcli.runtime import loader as opening  # noqa: F401 - what each would import again
 from gptcli.terminal import Terminal
 
 SECONDS = 30

@@ -72,7 +72,7 @@ try:
         talk = store.append(talk, turn)
         print(turn.id)
 except GptcliError as error:
-    print(error.what, file=sys.stderr)
+    print(error.message, file=sys.stderr)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 store.append(talk, turn)
 print(turn.id)

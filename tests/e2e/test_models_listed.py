@@ -13,7 +13,7 @@ import pexpect
 import pytest
 from shell import Shell
 
-from gptcli.models import listing
+from gptcli.models.store import listing
 
 FORMS = (["models", "list"], ["models", "list", "--json"])
 LONG_AGO = time.time_ns() - 10**12

@@ -13,9 +13,9 @@ from hub_fixtures import Told, hub_of_its_own
 from hub_server import HubServer
 
 from gptcli.errors import GptcliError
-from gptcli.models import hub
-from gptcli.models.arrival import RESERVE
-from gptcli.models.partfile import BLOCK
+from gptcli.models.hub import repository as hub
+from gptcli.models.hub.download import RESERVE
+from gptcli.models.hub.part_file import BLOCK
 
 SIZE = 40 << 20
 
@@ -39,9 +39,9 @@ def test_a_file_that_does_not_fit_is_refused_with_the_numbers(disk: Path, monkey
         server.put("user/repo", "m.gguf", bytes(SIZE - RESERVE + BLOCK))
         with pytest.raises(GptcliError) as caught:
             hub.fetch("user/repo", "m.gguf", None, report=Told())
-        assert caught.value.what.startswith("m.gguf needs 9.4 MB more in ")
-        assert caught.value.what.endswith("where 41.9 MB are free.")
-        assert "HF_HUB_CACHE" in caught.value.advice
+        assert caught.value.message.startswith("m.gguf needs 9.4 MB more in ")
+        assert caught.value.message.endswith("where 41.9 MB are free.")
+        assert "HF_HUB_CACHE" in caught.value.hint
         files = [hub.RemoteFile(f"{part}.gguf", SIZE // 8, None) for part in "ab"]
         with pytest.raises(GptcliError, match="the model's parts needs"):
             hub.fetch_all("user/repo", files, None, report=Told())
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_keeps_the_part_and_goes_on_later(disk: Path, monke
 
         with pytest.raises(GptcliError, match="is full") as caught:
             hub.fetch("user/repo", "m.gguf", None, report=Filling())
-        assert "kept" in caught.value.advice
+        assert "kept" in caught.value.hint
         others.unlink()
         (part,) = disk.rglob("*.gptcli-part")
         record = part.with_name(part.name + ".blocks").read_bytes().splitlines()[-1]

@@ -13,13 +13,13 @@ from hub_fixtures import Told, hub_of_its_own
 from hub_server import Fault, HubServer, etag_of
 
 from gptcli.errors import ExitCode, GatedError, GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
-from gptcli.models import hub
-from gptcli.models.hubfile import HubFile
-from gptcli.models.hubsession import HubSession
-from gptcli.models.lock import held
-from gptcli.models.pace import Patience
-from gptcli.models.partfile import BLOCK, PartFile
-from gptcli.models.transfer import transfer
+from gptcli.models.hub import repository as hub
+from gptcli.models.hub.connection_scaling import Patience
+from gptcli.models.hub.file import HubFile
+from gptcli.models.hub.part_file import BLOCK, PartFile
+from gptcli.models.hub.session import HubSession
+from gptcli.models.hub.transfer import transfer
+from gptcli.models.store.lock import held
 
 DATA = random.Random(1).randbytes(2 * BLOCK + 1000)
 OTHER = random.Random(2).randbytes(2 * BLOCK + 500)
@@ -310,7 +310,7 @@ def test_a_cache_that_cannot_be_written_is_said(server: HubServer, report: Told,
     (tmp_path / "hub").write_text("a file where a folder should be")
     with pytest.raises(GptcliError, match="cannot be written") as caught:
         pull(report)
-    assert "HF_HUB_CACHE" in caught.value.advice
+    assert "HF_HUB_CACHE" in caught.value.hint
 
 
 # --- no network
@@ -381,8 +381,8 @@ def test_a_gated_repository_says_where_to_accept_and_what_to_set(server: HubServ
     server.repos["user/repo"].gated = True
     with pytest.raises(GatedError) as caught:
         pull(report)
-    assert f"{server.endpoint}/user/repo" in caught.value.advice
-    assert "HF_TOKEN" in caught.value.advice
+    assert f"{server.endpoint}/user/repo" in caught.value.hint
+    assert "HF_TOKEN" in caught.value.hint
     assert caught.value.exit_code == ExitCode.MODEL_NOT_FOUND
     assert hub.list_files("user/repo")
 
@@ -427,7 +427,7 @@ def test_a_token_without_access_is_told_so(server: HubServer, report: Told, monk
     monkeypatch.setenv("HF_TOKEN", "hf_a_wrong_one")
     with pytest.raises(GatedError, match="an account without access") as caught:
         pull(report)
-    assert "hf_a_wrong_one" not in caught.value.what + caught.value.advice
+    assert "hf_a_wrong_one" not in caught.value.message + caught.value.hint
 
 
 def test_what_is_not_there(server: HubServer, report: Told) -> None:
@@ -469,7 +469,7 @@ def test_hostile_names_are_refused_before_anybody_is_asked(
 ) -> None:
     with pytest.raises(ModelNotFound) as caught:
         hub.fetch(repo, name, revision, report=report)
-    assert caught.value.what.isprintable()
+    assert caught.value.message.isprintable()
     assert server.seen == []
 
 

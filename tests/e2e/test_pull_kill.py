@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hub_server import HubServer
 
-from gptcli.models.partfile import BLOCK
+from gptcli.models.hub.part_file import BLOCK
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 PULL = """
 import sys
-from gptcli.models import hub
+from gptcli.models.hub import repository as hub
 from gptcli.models.report import Silent
 print(hub.fetch("user/repo", "m.gguf", None, report=Silent()))
 """

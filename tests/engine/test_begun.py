@@ -9,10 +9,11 @@ from answers import script
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
-from gptcli.engine.template import ChatTemplate
-from gptcli.types import Channel, ChatPrompt, Delta, Finished, Message, Request, Sampling, Started
+from gptcli.params import Sampling
+from gptcli.prompt.template import ChatTemplate
+from gptcli.types import Channel, ChatPrompt, Delta, Finished, Message, Request, Started
 
 SAID = (
     "<think> é — 日本</think>\n\nIt is <b>42</b>.",
@@ -22,12 +23,14 @@ SAID = (
 PROMPT = (Message("user", "What?"),)
 
 
-def engine(backend: FakeBackend | None = None) -> Engine:
+def engine(backend: FakeBackend | None = None) -> LocalEngine:
     model = script(*(text.encode() for text in SAID))
-    return Engine(backend or FakeBackend(model), template=ChatTemplate("{{ messages[0].content }}\0"))
+    return LocalEngine(backend or FakeBackend(model), template=ChatTemplate("{{ messages[0].content }}\0"))
 
 
-def ask(engine: Engine, prompt: ChatPrompt, which: int, most: int | None = None) -> tuple[dict[Channel, str], Finished]:
+def ask(
+    engine: LocalEngine, prompt: ChatPrompt, which: int, most: int | None = None
+) -> tuple[dict[Channel, str], Finished]:
     """What is said on each channel, and how it ended."""
     said: dict[Channel, str] = defaultdict(str)
     for event in engine.stream([Request("0", prompt, Sampling(seed=which), max_tokens=most)]):

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import Decoded, MemoryKind
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
 from gptcli.errors import ContextFull, EngineError, LoadError, RequestError
 from gptcli.interrupt import Interrupt
-from gptcli.types import Delta, Finished, FinishReason, Request, Sampling, Started, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Delta, Finished, FinishReason, Request, Started, TextPrompt
 
 LIMIT = 160
 
@@ -108,7 +109,7 @@ def test_text_depends_on_nothing_but_prompt_and_seed(
     data: st.DataObject,
 ) -> None:
     replicas = twins(backend, lanes - 1)
-    engine = Engine(backend, replicas=replicas, context=context, parallel=parallel, narrow=narrow)
+    engine = LocalEngine(backend, replicas=replicas, context=context, parallel=parallel, narrow=narrow)
     check(collect(engine.stream(requests)), requests, context or LIMIT)
     event(f"{backend.memory.value}, {'tight' if backend.capacity else 'roomy'}")
     # Again, in another order and on what the first call left behind.
@@ -132,7 +133,7 @@ def request(number: int | str = 0, data: bytes | str = "Once upon a time", **mor
 def test_too_little_room_for_all_puts_the_youngest_back(memory: MemoryKind) -> None:
     backend = FakeBackend(memory=memory, window=16, capacity=200, trained_context=200)
     requests = [request(number, f"{number} is the number", max_tokens=100) for number in range(4)]
-    check(collect(Engine(backend, parallel=4).stream(requests)), requests, 200)
+    check(collect(LocalEngine(backend, parallel=4).stream(requests)), requests, 200)
     needed = sum(len(one.prompt.data) + 99 for one in requests)  # type: ignore[union-attr]
     assert backend.computed > needed, "nobody was put back, so this test shows nothing"
 
@@ -140,7 +141,7 @@ def test_too_little_room_for_all_puts_the_youngest_back(memory: MemoryKind) -> N
 def test_started_and_reused_are_said_once_of_one_that_was_put_back() -> None:
     backend = FakeBackend(capacity=120, trained_context=120)
     requests = [request(number, f"{number} is the number", max_tokens=60) for number in range(3)]
-    answers = collect(Engine(backend, parallel=3).stream(requests))
+    answers = collect(LocalEngine(backend, parallel=3).stream(requests))
     assert list(answers.started) == ["0", "1", "2"]
     assert [answers.samples[one.id, 0].finished.reused_tokens for one in requests] == [0, 0, 0]  # type: ignore[union-attr]
 
@@ -149,13 +150,13 @@ def test_started_and_reused_are_said_once_of_one_that_was_put_back() -> None:
 def test_characters_stream_whole_though_a_token_is_a_byte(text: str) -> None:
     backend = FakeBackend(model=script(text.encode()))
     one = request(data=b"\0", ignore_eos=False, max_tokens=None)
-    deltas = [event.text for event in Engine(backend).stream([one]) if isinstance(event, Delta)]
+    deltas = [event.text for event in LocalEngine(backend).stream([one]) if isinstance(event, Delta)]
     assert deltas == list(text)
 
 
 def test_a_character_cut_off_at_the_end_is_dropped_and_counted() -> None:
     backend = FakeBackend(model=script("a🙂".encode()))
-    answers = collect(Engine(backend).stream([request(data=b"\0", max_tokens=4)]))
+    answers = collect(LocalEngine(backend).stream([request(data=b"\0", max_tokens=4)]))
     answer = answers.samples["0", 0]
     assert answer.text == "a"
     assert answer.finished is not None
@@ -165,7 +166,7 @@ def test_a_character_cut_off_at_the_end_is_dropped_and_counted() -> None:
 @given(said=st.binary(min_size=1, max_size=40).map(lambda said: said.replace(b"\0", b"\1")), cut=st.integers(1, 40))
 def test_bytes_that_are_no_utf8_survive(said: bytes, cut: int) -> None:
     backend = FakeBackend(model=script(said, ends=True))
-    answers = collect(Engine(backend).stream([request(data=b"\0", max_tokens=cut, ignore_eos=False)]))
+    answers = collect(LocalEngine(backend).stream([request(data=b"\0", max_tokens=cut, ignore_eos=False)]))
     answer = answers.samples["0", 0]
     assert answer.finished is not None
     out, dropped = answer.text.encode("utf-8", "surrogateescape"), answer.finished.dropped_bytes
@@ -176,7 +177,7 @@ def test_bytes_that_are_no_utf8_survive(said: bytes, cut: int) -> None:
 def test_a_stop_string_in_the_middle_of_a_character_sequence() -> None:
     backend = FakeBackend(model=script("eins🙂STOPzwei".encode()))
     one = request(data=b"\0", stop=("STOP", "🙂ST"), max_tokens=None, logprobs=0)
-    answer = collect(Engine(backend).stream([one])).samples["0", 0]
+    answer = collect(LocalEngine(backend).stream([one])).samples["0", 0]
     assert answer.text == "eins"
     assert answer.finished is not None
     assert (answer.finished.stop, answer.finished.reason) == ("🙂ST", FinishReason.STOP)
@@ -186,7 +187,7 @@ def test_a_stop_string_in_the_middle_of_a_character_sequence() -> None:
 def test_samples_share_one_prefill() -> None:
     backend = FakeBackend()
     one = request(data="x" * 100, n=5, max_tokens=10)
-    answers = collect(Engine(backend).stream([one]))
+    answers = collect(LocalEngine(backend).stream([one]))
     check(answers, [one], 4096)
     assert backend.computed == 100 + 5 * 9
     assert len({answers.samples["0", index].text for index in range(5)}) == 5
@@ -194,7 +195,7 @@ def test_samples_share_one_prefill() -> None:
 
 def test_without_streaming_there_is_one_delta() -> None:
     one = request(stream=False, stop=("zz",), logprobs=1, max_tokens=30)
-    events = list(Engine(FakeBackend()).stream([one]))
+    events = list(LocalEngine(FakeBackend()).stream([one]))
     (delta,) = [event for event in events if isinstance(event, Delta)]
     assert delta.text == expected(one, 0, 4096)[0]
     assert len(delta.tokens) == 30
@@ -202,7 +203,7 @@ def test_without_streaming_there_is_one_delta() -> None:
 
 def test_max_tokens_of_zero_only_reads_the_prompt() -> None:
     backend = FakeBackend()
-    answer = collect(Engine(backend).stream([request(max_tokens=0, n=2)]))
+    answer = collect(LocalEngine(backend).stream([request(max_tokens=0, n=2)]))
     assert [a.finished and a.finished.reason for a in answer.samples.values()] == [FinishReason.LENGTH] * 2
     assert backend.computed == len("Once upon a time")
 
@@ -212,7 +213,7 @@ def test_the_context_grows_to_what_the_model_was_trained_for() -> None:
     one = request(max_tokens=None)
     cells = set()
     events = []
-    for happened in Engine(backend).stream([one]):
+    for happened in LocalEngine(backend).stream([one]):
         cells.add(backend.cells)
         events.append(happened)
     answer = collect(events).samples["0", 0]
@@ -225,53 +226,55 @@ def test_the_context_grows_to_what_the_model_was_trained_for() -> None:
 
 
 def test_a_context_that_was_asked_for_is_the_limit() -> None:
-    answer = collect(Engine(FakeBackend(), context=20).stream([request(max_tokens=None)])).samples["0", 0]
+    answer = collect(LocalEngine(FakeBackend(), context=20).stream([request(max_tokens=None)])).samples["0", 0]
     assert answer.finished is not None
     assert (answer.finished.reason, answer.finished.completion_tokens) == (FinishReason.CONTEXT, 20 + 1 - 16)
 
 
 def test_more_context_than_the_model_has_is_refused() -> None:
     with pytest.raises(RequestError, match=r"5,000 .* 4,096") as caught:
-        Engine(FakeBackend(), context=5000)
-    assert "--ctx-size 4096" in caught.value.advice
+        LocalEngine(FakeBackend(), context=5000)
+    assert "--ctx-size 4096" in caught.value.hint
 
 
 @pytest.mark.parametrize("length", [100, 101, 1500])
 def test_a_prompt_that_does_not_fit_fails_with_both_numbers(length: int) -> None:
-    answers = collect(Engine(FakeBackend(), context=100).stream([request("long", "x" * length), request("short", "x")]))
+    answers = collect(
+        LocalEngine(FakeBackend(), context=100).stream([request("long", "x" * length), request("short", "x")])
+    )
     error = answers.failed["long"].error
     assert isinstance(error, ContextFull)
-    assert f"{length:,} tokens" in error.what
-    assert "holds 100 " in error.what
-    assert "--ctx-size" in error.advice
+    assert f"{length:,} tokens" in error.message
+    assert "holds 100 " in error.message
+    assert "--ctx-size" in error.hint
     assert ("short", 0) in answers.samples
     assert "long" not in answers.started
 
 
 def test_a_prompt_one_shorter_than_the_context_fits() -> None:
     one = request(data="x" * 99, max_tokens=None)
-    check(collect(Engine(FakeBackend(), context=100).stream([one])), [one], 100)
+    check(collect(LocalEngine(FakeBackend(), context=100).stream([one])), [one], 100)
 
 
 def test_where_the_model_has_no_more_a_larger_context_is_not_advised() -> None:
-    error = collect(Engine(FakeBackend(trained_context=10)).stream([request()])).failed["0"].error
-    assert "cannot raise it" in error.advice
+    error = collect(LocalEngine(FakeBackend(trained_context=10)).stream([request()])).failed["0"].error
+    assert "cannot raise it" in error.hint
 
 
 def test_an_empty_prompt_of_a_model_without_a_beginning_fails() -> None:
-    assert isinstance(collect(Engine(FakeBackend()).stream([request(data="")])).failed["0"].error, RequestError)
+    assert isinstance(collect(LocalEngine(FakeBackend()).stream([request(data="")])).failed["0"].error, RequestError)
 
 
 def test_more_samples_than_the_backend_has_room_for_are_refused() -> None:
-    answers = collect(Engine(FakeBackend(most_sequences=4)).stream([request(0, n=5), request(1, n=4)]))
-    assert "5 samples" in answers.failed["0"].error.what
+    answers = collect(LocalEngine(FakeBackend(most_sequences=4)).stream([request(0, n=5), request(1, n=4)]))
+    assert "5 samples" in answers.failed["0"].error.message
     assert len(answers.samples) == 4
 
 
 def test_more_in_parallel_than_the_backend_has_room_for_is_done_with_what_there_is() -> None:
     backend = FakeBackend(most_sequences=4)
     requests = [request(number, f"{number}", n=3) for number in range(4)]
-    check(collect(Engine(backend, parallel=8).stream(requests)), requests, 4096)
+    check(collect(LocalEngine(backend, parallel=8).stream(requests)), requests, 4096)
     assert backend.sequences == 4
 
 
@@ -283,7 +286,7 @@ def test_a_bad_batch_fails_the_requests_in_it_and_no_others(memory: MemoryKind) 
     # Step 1 has room for one prompt only; step 2 has its stream and the second prompt.
     backend = FakeBackend(memory=memory, step_tokens=64, fail_at=frozenset({2}))
     requests = [request(0, "a" * 64), request(1, "b" * 60, n=2), request(2, "c" * 60), request(3, "d" * 8)]
-    answers = collect(Engine(backend, parallel=3).stream(requests))
+    answers = collect(LocalEngine(backend, parallel=3).stream(requests))
     assert set(answers.failed) == {"0", "1"}
     assert isinstance(answers.failed["0"].error, EngineError)
     for one in requests[2:]:
@@ -294,7 +297,7 @@ def test_a_bad_batch_fails_the_requests_in_it_and_no_others(memory: MemoryKind) 
 def test_all_samples_of_a_request_in_a_bad_batch_end_with_one_failure() -> None:
     # Five samples and steps of two tokens: most of the samples are not in the batch that fails.
     backend = FakeBackend(step_tokens=2, fail_at=frozenset({12}))
-    answers = collect(Engine(backend).stream([request(0, "a" * 16, n=5), request(1)]))
+    answers = collect(LocalEngine(backend).stream([request(0, "a" * 16, n=5), request(1)]))
     assert list(answers.failed) == ["0"]
     assert ("1", 0) in answers.samples
     assert all(sampler.closed for sampler in backend.samplers)
@@ -302,7 +305,7 @@ def test_all_samples_of_a_request_in_a_bad_batch_end_with_one_failure() -> None:
 
 def test_two_bad_batches_in_a_row_end_the_stream_and_leave_the_engine_usable() -> None:
     backend = FakeBackend(fail_at=frozenset({1, 2, 3}))
-    engine = Engine(backend)
+    engine = LocalEngine(backend)
     with pytest.raises(EngineError):
         list(engine.stream([request(0), request(1), request(2)]))
     assert list(collect(engine.stream([request(3), request(4)])).failed) == ["3"]
@@ -320,7 +323,7 @@ class LittleMemory(FakeBackend):
 
 def test_no_memory_to_begin_with_fails_that_request() -> None:
     backend = LittleMemory()
-    answers = collect(Engine(backend).stream([request(0, "x" * 600), request(1), request(2, max_tokens=900)]))
+    answers = collect(LocalEngine(backend).stream([request(0, "x" * 600), request(1), request(2, max_tokens=900)]))
     assert set(answers.failed) == {"0", "2"}
     assert isinstance(answers.failed["0"].error, LoadError)
     assert answers.samples["1", 0].text == expected(request(1), 0, 4096)[0]
@@ -330,12 +333,12 @@ def test_no_memory_to_begin_with_fails_that_request() -> None:
 def test_no_memory_to_grow_puts_the_youngest_back() -> None:
     backend = LittleMemory(trained_context=400)
     requests = [request(0, "first", max_tokens=100), *(request(n, f"{n}", max_tokens=390) for n in (1, 2, 3))]
-    check(collect(Engine(backend, parallel=2).stream(requests)), requests, 400)
+    check(collect(LocalEngine(backend, parallel=2).stream(requests)), requests, 400)
 
 
 def test_no_memory_to_grow_and_nobody_else_fails_that_request() -> None:
     backend = LittleMemory(trained_context=4096)
-    engine = Engine(backend, context=None)
+    engine = LocalEngine(backend, context=None)
     list(engine.stream([request(0, max_tokens=400)]))
     answers = collect(engine.stream([request(1, max_tokens=None), request(2)]))
     assert set(answers.failed) == {"1"}
@@ -369,7 +372,7 @@ class Stuck:
 def test_a_sampler_with_nothing_left_fails_its_request(seed: int) -> None:
     backend = DeadEnd()
     requests = [request(0, n=3, max_tokens=20, sampling=Sampling(seed=seed)), request(1, sampling=Sampling(seed=4))]
-    answers = collect(Engine(backend, parallel=2).stream(requests))
+    answers = collect(LocalEngine(backend, parallel=2).stream(requests))
     assert list(answers.failed) == ["0"]
     assert answers.samples["1", 0].finished is not None
     assert all(sampler.closed for sampler in backend.samplers)
@@ -403,7 +406,7 @@ def test_the_next_request_is_asked_for_when_there_is_room_for_it(
 ) -> None:
     source = Counting([request(n, "p" * 40 + f"{n}" * lengths[n], max_tokens=lengths[-n]) for n in range(count)])
     backend = FakeBackend(capacity=capacity, trained_context=200)
-    for happened in Engine(backend, replicas=twins(backend, lanes - 1), parallel=parallel).stream(source):
+    for happened in LocalEngine(backend, replicas=twins(backend, lanes - 1), parallel=parallel).stream(source):
         source.ended += isinstance(happened, Finished)
     assert (source.pulled, source.ended) == (count, count)
     assert source.most <= parallel
@@ -414,7 +417,7 @@ def test_nothing_is_pulled_after_an_interrupt_and_everything_ends_cancelled() ->
     source = Counting([request(number, f"{number}", n=1 + number % 2, max_tokens=50) for number in range(9)])
     backend = FakeBackend()
     answers = Answers()
-    for happened in Engine(backend, parallel=4, interrupt=interrupt).stream(source):
+    for happened in LocalEngine(backend, parallel=4, interrupt=interrupt).stream(source):
         answers.take(happened)
         if len(answers.events) == 30:
             interrupt.request()
@@ -434,7 +437,7 @@ def test_nothing_is_pulled_after_an_interrupt_and_everything_ends_cancelled() ->
 def test_an_interrupt_ends_a_row_of_requests_that_all_fail() -> None:
     interrupt = Interrupt()
     source = Counting([request(number, "x" * 100) for number in range(1000)])
-    for _ in Engine(FakeBackend(), context=50, interrupt=interrupt).stream(source):
+    for _ in LocalEngine(FakeBackend(), context=50, interrupt=interrupt).stream(source):
         interrupt.request()
     assert source.pulled == 1
 
@@ -454,7 +457,7 @@ def test_cancelling_at_any_time_ends_all_that_was_asked_for(
     source = Counting(requests)
     answers = Answers()
     replicas = twins(backend, lanes - 1)
-    engine = Engine(backend, replicas=replicas, parallel=parallel, interrupt=interrupt)
+    engine = LocalEngine(backend, replicas=replicas, parallel=parallel, interrupt=interrupt)
     if when == 0:
         interrupt.request()
     for number, happened in enumerate(engine.stream(source), 1):
@@ -488,7 +491,7 @@ def test_closing_the_generator_at_any_time_leaves_the_engine_usable(
     requests: list[Request], backend: FakeBackend, parallel: int, lanes: int, when: int
 ) -> None:
     replicas = twins(backend, lanes - 1)
-    engine = Engine(backend, replicas=replicas, parallel=parallel)
+    engine = LocalEngine(backend, replicas=replicas, parallel=parallel)
     stream = engine.stream(requests)
     for _ in range(when):
         if next(stream, None) is None:
@@ -518,7 +521,7 @@ def test_an_aborted_batch_leaves_nothing_behind_that_is_not_known(memory: Memory
     interrupts.clear()
     backend = Aborting(memory=memory, window=50)
     one = request(data="p" * 100)
-    engine = Engine(backend, interrupt=interrupts)
+    engine = LocalEngine(backend, interrupt=interrupts)
     answer = collect(engine.stream([one])).samples["0", 0]
     assert answer.finished is not None
     assert (answer.finished.reason, answer.text) == (FinishReason.CANCELLED, "")
@@ -529,13 +532,13 @@ def test_an_aborted_batch_leaves_nothing_behind_that_is_not_known(memory: Memory
 
 def test_started_comes_before_the_first_token_is_computed() -> None:
     backend = FakeBackend()
-    first = next(iter(Engine(backend).stream([request()])))
+    first = next(iter(LocalEngine(backend).stream([request()])))
     assert isinstance(first, Started)
     assert backend.decodes == 0
 
 
 def test_seeds_are_told_and_make_the_same_text_again() -> None:
-    engine = Engine(FakeBackend())
+    engine = LocalEngine(FakeBackend())
     one = request(sampling=Sampling(), n=3, max_tokens=30)
     first = collect(engine.stream([one]))
     finished = first.samples["0", 0].finished
@@ -546,10 +549,10 @@ def test_seeds_are_told_and_make_the_same_text_again() -> None:
 
 def test_no_seed_is_the_one_that_llama_cpp_takes_for_random() -> None:
     one = request(sampling=Sampling(seed=2**32 - 3), n=4)
-    answers = collect(Engine(FakeBackend()).stream([one]))
+    answers = collect(LocalEngine(FakeBackend()).stream([one]))
     seeds = [answer.finished and answer.finished.seed for answer in answers.samples.values()]
     assert seeds == [2**32 - 3, 2**32 - 2, 0, 1]
 
 
 def test_tokens_are_those_that_are_computed() -> None:
-    assert Engine(FakeBackend()).tokens(prompt("abc")) == [97, 98, 99]
+    assert LocalEngine(FakeBackend()).tokens(prompt("abc")) == [97, 98, 99]

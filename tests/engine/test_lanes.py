@@ -9,10 +9,11 @@ import pytest
 from answers import collect, expected
 
 from gptcli.engine.backend import Decoded
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
 from gptcli.errors import EngineError
-from gptcli.types import Request, Sampling, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Request, TextPrompt
 
 WAIT = 20.0
 """Seconds after which a test that waits for a thread has failed."""
@@ -47,14 +48,14 @@ def meeting(count: int) -> list[Meeting]:
 def test_lanes_compute_at_the_same_time() -> None:
     first, *others = meeting(3)
     requests = asked(9)
-    answers = collect(Engine(first, replicas=others, parallel=9).stream(requests))
+    answers = collect(LocalEngine(first, replicas=others, parallel=9).stream(requests))
     assert [answers.samples[one.id, 0].text for one in requests] == [expected(one, 0, 4096)[0] for one in requests]
 
 
 @pytest.mark.parametrize(("rows", "dealt"), [(2, [1, 1, 0]), (5, [2, 2, 1]), (9, [3, 3, 3])])
 def test_few_requests_are_dealt_out_among_all_lanes(rows: int, dealt: list[int]) -> None:
     backends = [FakeBackend() for _ in range(3)]
-    collect(Engine(backends[0], replicas=backends[1:], parallel=48).stream(asked(rows)))
+    collect(LocalEngine(backends[0], replicas=backends[1:], parallel=48).stream(asked(rows)))
     assert [len(one.samplers) for one in backends] == dealt
 
 
@@ -62,7 +63,7 @@ def test_threads_of_lanes_that_have_nothing_to_do_go_to_the_others() -> None:
     first, second = meeting(2)
     long = asked(1, max_tokens=200)[0]
     short = asked(2, max_tokens=2)[1]
-    collect(Engine(first, replicas=[second], parallel=2).stream([long, short]))
+    collect(LocalEngine(first, replicas=[second], parallel=2).stream([long, short]))
     assert first.shares[1] == (0, 2)
     assert first.shares[-1] == (0, 1)
     assert set(second.shares) == {(1, 2)}
@@ -70,14 +71,14 @@ def test_threads_of_lanes_that_have_nothing_to_do_go_to_the_others() -> None:
 
 def test_no_more_lanes_than_texts_at_once() -> None:
     first, second = FakeBackend(), FakeBackend()
-    collect(Engine(first, replicas=[second], parallel=1).stream(asked(3)))
+    collect(LocalEngine(first, replicas=[second], parallel=1).stream(asked(3)))
     assert len(first.samplers) == 3
     assert not second.samplers
 
 
 def test_one_bad_step_fails_the_rows_of_its_lane_and_no_others() -> None:
     first, second = FakeBackend(), FakeBackend(fail_at=frozenset([2]))
-    answers = collect(Engine(first, replicas=[second], parallel=8).stream(asked(8)))
+    answers = collect(LocalEngine(first, replicas=[second], parallel=8).stream(asked(8)))
     assert set(answers.failed) == {"4", "5", "6", "7"}
     assert {number for (number, _), answer in answers.samples.items() if answer.finished} == {"0", "1", "2", "3"}
 
@@ -85,7 +86,7 @@ def test_one_bad_step_fails_the_rows_of_its_lane_and_no_others() -> None:
 def test_two_bad_steps_in_a_lane_end_the_stream_and_leave_nothing_open() -> None:
     first, second = FakeBackend(), FakeBackend(fail_at=frozenset([2, 3]))
     with pytest.raises(EngineError):
-        collect(Engine(first, replicas=[second], parallel=8).stream(asked(32)))
+        collect(LocalEngine(first, replicas=[second], parallel=8).stream(asked(32)))
     assert all(sampler.closed for one in (first, second) for sampler in one.samplers)
 
 
@@ -108,7 +109,7 @@ class Gated(FakeBackend):
 
 def test_who_stops_listening_waits_for_the_steps_that_are_being_computed() -> None:
     first, second = FakeBackend(), Gated()
-    stream = Engine(first, replicas=[second], parallel=2).stream(asked(2))
+    stream = LocalEngine(first, replicas=[second], parallel=2).stream(asked(2))
     for _ in range(3):  # both have started, and something came of the first
         next(stream)
     threading.Timer(0.05, second.gate.set).start()
@@ -124,4 +125,4 @@ class Broken(FakeBackend):
 
 def test_a_bug_in_a_thread_is_raised_to_who_listens() -> None:
     with pytest.raises(RuntimeError, match="a bug"):
-        collect(Engine(FakeBackend(), replicas=[Broken()], parallel=2).stream(asked(2)))
+        collect(LocalEngine(FakeBackend(), replicas=[Broken()], parallel=2).stream(asked(2)))

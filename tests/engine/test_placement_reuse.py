@@ -10,19 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import MemoryKind
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
-from gptcli.types import Request, Sampling, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Request, TextPrompt
 
 LIMIT = 4096
 
 
-class Talk:
+class Repl:
     """An engine and its backend, asked one thing after the other."""
 
     def __init__(self, memory: MemoryKind = MemoryKind.ATTENTION, *, window: int = 0, parallel: int = 1) -> None:
         self.backend = FakeBackend(memory=memory, window=window)
-        self.engine = Engine(self.backend, parallel=parallel)
+        self.engine = LocalEngine(self.backend, parallel=parallel)
 
     def ask(self, prompt: str, *, tokens: int = 10, n: int = 1) -> tuple[str, int]:
         """The answer (of the first sample), checked, and how many tokens were computed for it."""
@@ -40,7 +41,7 @@ class Talk:
 
 @pytest.mark.parametrize("memory", MemoryKind)
 def test_a_second_turn_computes_only_what_is_new(memory: MemoryKind) -> None:
-    talk = Talk(memory, window=16)
+    talk = Repl(memory, window=16)
     first = "You are a king. " * 10
     answer, computed = talk.ask(first)
     assert computed == len(first)
@@ -54,7 +55,7 @@ def test_a_second_turn_computes_only_what_is_new(memory: MemoryKind) -> None:
     [(MemoryKind.ATTENTION, 1), (MemoryKind.WINDOW, 1), (MemoryKind.RECURRENT, 160)],
 )
 def test_a_retry_computes_one_token_where_memory_can_be_cut(memory: MemoryKind, computed_again: int) -> None:
-    talk = Talk(memory, window=100)
+    talk = Repl(memory, window=100)
     first = "You are a king. " * 10
     talk.ask(first)
     # (the window has moved on by the ten tokens of the answer, and does not hold what the cut would look at)
@@ -63,7 +64,7 @@ def test_a_retry_computes_one_token_where_memory_can_be_cut(memory: MemoryKind, 
 
 
 def test_a_window_that_still_holds_everything_is_cut() -> None:
-    talk = Talk(MemoryKind.WINDOW, window=500)
+    talk = Repl(MemoryKind.WINDOW, window=500)
     first = "You are a king. " * 10
     talk.ask(first)
     assert talk.ask(first)[1] == 1
@@ -74,13 +75,13 @@ def test_a_window_that_still_holds_everything_is_cut() -> None:
     [(MemoryKind.ATTENTION, len("QUEEN") + 100), (MemoryKind.RECURRENT, 50 + len("QUEEN") + 100)],
 )
 def test_an_edit_computes_from_where_the_text_differs(memory: MemoryKind, computed_again: int) -> None:
-    talk = Talk(memory)
+    talk = Repl(memory)
     talk.ask("a" * 50 + "king" + "b" * 100)
     assert talk.ask("a" * 50 + "QUEEN" + "b" * 100)[1] == computed_again
 
 
 def test_a_recurrent_memory_goes_on_from_the_state_that_fits_and_not_from_the_one_that_shares_most() -> None:
-    talk = Talk(MemoryKind.RECURRENT, parallel=2)
+    talk = Repl(MemoryKind.RECURRENT, parallel=2)
     requests = [
         Request(text, TextPrompt(text.encode()), Sampling(seed=1), max_tokens=1, ignore_eos=True)
         for text in ("a" * 60, "a" * 80 + "b" * 40)
@@ -90,7 +91,7 @@ def test_a_recurrent_memory_goes_on_from_the_state_that_fits_and_not_from_the_on
 
 
 def test_samples_leave_states_that_the_next_turn_goes_on_from() -> None:
-    talk = Talk()
+    talk = Repl()
     first = "You are a king. " * 10
     request = Request("r", TextPrompt(first.encode()), Sampling(seed=1), max_tokens=40, ignore_eos=True, n=4)
     answers = collect(talk.engine.stream([request]))
@@ -109,7 +110,7 @@ def together(requests: int, shared: str, own: Callable[[int], str], parallel: in
         )
         for number in range(requests)
     ]
-    answers = collect(Engine(backend, parallel=parallel).stream(made))
+    answers = collect(LocalEngine(backend, parallel=parallel).stream(made))
     for request in made:
         assert answers.samples[request.id, 0].text == expected(request, 0, LIMIT)[0]
     return answers, backend
@@ -141,7 +142,7 @@ def test_waiting_for_a_beginning_that_is_being_computed_never_blocks_for_ever(
 
 
 def test_what_rests_already_is_not_waited_for() -> None:
-    talk = Talk(parallel=3)
+    talk = Repl(parallel=3)
     shared = "p" * 200
     talk.ask(shared)
     requests = [
@@ -163,13 +164,13 @@ def test_a_beginning_that_is_being_computed_is_waited_for() -> None:
         Request(str(n), TextPrompt(f"{'p' * 200}{n}".encode()), Sampling(seed=1), max_tokens=3, ignore_eos=True)
         for n in range(3)
     ]
-    answers = collect(Engine(backend, parallel=3).stream(requests))
+    answers = collect(LocalEngine(backend, parallel=3).stream(requests))
     assert [answers.started[request.id].reused_tokens > 150 for request in requests] == [False, True, True]
 
 
 def test_resting_texts_give_way_when_the_place_is_needed() -> None:
     backend = FakeBackend(trained_context=256, capacity=256)
-    engine = Engine(backend, parallel=2)
+    engine = LocalEngine(backend, parallel=2)
     for word in "abcdef":
         request = Request(word, TextPrompt(word.encode() * 100), Sampling(seed=1), max_tokens=50, ignore_eos=True)
         answer = collect(engine.stream([request])).samples[word, 0]
@@ -177,7 +178,7 @@ def test_resting_texts_give_way_when_the_place_is_needed() -> None:
 
 
 def test_growing_carries_the_texts_over_that_rest() -> None:
-    talk = Talk(parallel=2)
+    talk = Repl(parallel=2)
     talk.ask("a" * 50)
     cells = talk.backend.cells
     talk.ask("b" * 2000)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.engine.residents import Slots, common_prefix
+from gptcli.engine.slots import Slots, common_prefix
 
 tokens = st.lists(st.integers(0, 2), max_size=40)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gptcli.engine.output import OutputProcessor
 from gptcli.engine.scheduler import LONG, plan
 from gptcli.engine.sequence import Sequence
-from gptcli.engine.speech import Speech
 from gptcli.types import Request, TextPrompt
 
 
 def waiting_for(pending: int) -> Sequence:
     request = Request("r", TextPrompt(b""))
-    speech = Speech(request, 0, is_chat=False, thinking=False)
+    speech = OutputProcessor(request, 0, is_chat=False, thinking=False)
     return Sequence(request, 0, [1] * (pending + 2), prompt_tokens=1, seed=0, speech=speech, computed=2)
 
 

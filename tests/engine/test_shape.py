@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import Decoded
-from gptcli.engine.engine import Engine
+from gptcli.engine.cache_config import shared_tokens
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
-from gptcli.engine.shape import shared_tokens
 from gptcli.errors import LoadError
-from gptcli.types import Finished, Request, Sampling, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Finished, Request, TextPrompt
 
 
 def requests(prompts: list[str], **more: object) -> list[Request]:
@@ -21,7 +22,7 @@ def requests(prompts: list[str], **more: object) -> list[Request]:
 
 
 def run(backend: FakeBackend, prompts: list[str], parallel: int = 4, **more: object) -> list[Finished]:
-    events = list(Engine(backend, parallel=parallel).stream(requests(prompts, **more)))
+    events = list(LocalEngine(backend, parallel=parallel).stream(requests(prompts, **more)))
     return [event for event in events if isinstance(event, Finished)]
 
 
@@ -75,7 +76,7 @@ def test_shared_tokens_are_those_of_a_tree_of_all_prompts(prompts: list[list[int
 def test_rows_that_share_an_instruction_run_together_in_the_cells_it_takes_once() -> None:
     backend = FakeBackend(step_tokens=512)
     instruction = "Sort this review into good, bad or mixed, and answer with that word alone. " * 6
-    engine = Engine(backend, parallel=8)
+    engine = LocalEngine(backend, parallel=8)
     asked = requests([instruction + str(n) for n in range(32)], max_tokens=16)
     ended = [event for event in engine.stream(asked) if isinstance(event, Finished)]
     assert len(ended) == 32
@@ -90,8 +91,8 @@ def dense(**more: object) -> FakeBackend:
     return FakeBackend(step_tokens=512, dense_pays=True, **more)  # type: ignore[arg-type]
 
 
-def engine_of(backend: FakeBackend, parallel: int, *, narrow: bool = False) -> Engine:
-    return Engine(backend, parallel=parallel, narrow=narrow)
+def engine_of(backend: FakeBackend, parallel: int, *, narrow: bool = False) -> LocalEngine:
+    return LocalEngine(backend, parallel=parallel, narrow=narrow)
 
 
 def test_a_long_instruction_makes_matrix_products_pay() -> None:
@@ -170,7 +171,7 @@ def test_partitions_in_use_are_neighbours_whoever_ends_first() -> None:
     asked = requests([f"{n} is a number of its own kind" for n in range(8)])
     lengths = [3, 40, 9, 22, 1, 30, 2, 35]
     asked = [replace(one, max_tokens=count) for one, count in zip(asked, lengths, strict=True)]
-    ended = [event for event in Engine(backend, parallel=8).stream(asked) if isinstance(event, Finished)]
+    ended = [event for event in LocalEngine(backend, parallel=8).stream(asked) if isinstance(event, Finished)]
     assert not backend.unified
     assert [event.completion_tokens for event in sorted(ended, key=lambda event: int(event.id))] == lengths
     assert backend.moved

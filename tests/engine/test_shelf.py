@@ -12,14 +12,15 @@ from answers import collect, expected
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gptcli.engine import shelf as shelves
-from gptcli.engine import statefile
+from gptcli.engine import prefix_cache as shelves
+from gptcli.engine import state_file as statefile
 from gptcli.engine.backend import MemoryKind
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
-from gptcli.engine.residents import common_prefix
-from gptcli.engine.shelf import Shelf, clear, kept_in
-from gptcli.types import Finished, Request, Sampling, TextPrompt
+from gptcli.engine.prefix_cache import PrefixCache, clear, kept_in
+from gptcli.engine.slots import common_prefix
+from gptcli.params import Sampling
+from gptcli.types import Finished, Request, TextPrompt
 
 STORY = "Once upon a time there was a king who had three daughters, and none of them could count. " * 4
 
@@ -31,11 +32,11 @@ class Process:
         self.backend = FakeBackend(**backend)  # type: ignore[arg-type]
         self.opened = 0
         self._arguments = folder, key, "tiny", limit
-        self.engine = Engine(self.backend, shelf=self._open)
+        self.engine = LocalEngine(self.backend, shelf=self._open)
 
-    def _open(self) -> Shelf:
+    def _open(self) -> PrefixCache:
         self.opened += 1
-        return Shelf(*self._arguments)
+        return PrefixCache(*self._arguments)
 
     def ask(self, prompt: str, *, tokens: int = 10, keep: bool = False) -> int:
         """Answer, checked against the reference, and perhaps kept; returns how many tokens were reused."""
@@ -134,11 +135,11 @@ def test_the_longest_prefix_wins(
 ) -> None:
     folder = tmp_path_factory.mktemp("shelf")
     entries = [[7] * common + [8 + number] * more for common, more, number in kept]
-    writer = Shelf(folder, "model")
+    writer = PrefixCache(folder, "model")
     for tokens in entries:
         writer.put(tokens, "", lambda: memoryview(b"state"), cuttable=False)
     wanted = [7] * shared + [100] * 50
-    found = Shelf(folder, "model").find(wanted, at_hand, most=10**6, cuttable=10**6)
+    found = PrefixCache(folder, "model").find(wanted, at_hand, most=10**6, cuttable=10**6)
     lengths = [min(common, shared) if more or common < shared else shared for common, more, _ in kept]
     usable = [length for length in lengths if length - at_hand >= 64]
     if found is None:
@@ -148,11 +149,11 @@ def test_the_longest_prefix_wins(
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "deep" / "shelf", "model", "tiny")
+def shelf(tmp_path: Path) -> PrefixCache:
+    return PrefixCache(tmp_path / "deep" / "shelf", "model", "tiny")
 
 
-def put(shelf: Shelf, tokens: list[int], *, size: int = 1000, cuttable: bool = True) -> None:
+def put(shelf: PrefixCache, tokens: list[int], *, size: int = 1000, cuttable: bool = True) -> None:
     shelf.put(tokens, "text", lambda: memoryview(bytes(size)), cuttable=cuttable)
 
 
@@ -161,14 +162,14 @@ def names(folder: Path) -> set[int]:
     return {len(kept.tokens) for kept in kept_in(folder)}
 
 
-def test_files_are_private(shelf: Shelf, tmp_path: Path) -> None:
+def test_files_are_private(shelf: PrefixCache, tmp_path: Path) -> None:
     put(shelf, list(range(100)))
     (path,) = files(tmp_path / "deep" / "shelf")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_longer_one_replaces_the_shorter_where_it_can_be_cut(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_longer_one_replaces_the_shorter_where_it_can_be_cut(shelf: PrefixCache, tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "shelf"
     put(shelf, list(range(100)))
     put(shelf, list(range(200)))
@@ -181,7 +182,7 @@ def test_a_longer_one_replaces_the_shorter_where_it_can_be_cut(shelf: Shelf, tmp
     assert names(folder) == {200, 151, 110, 210}
 
 
-def test_what_is_kept_already_is_not_computed_nor_written_again(shelf: Shelf, tmp_path: Path) -> None:
+def test_what_is_kept_already_is_not_computed_nor_written_again(shelf: PrefixCache, tmp_path: Path) -> None:
     put(shelf, list(range(100)))
     (path,) = files(tmp_path / "deep" / "shelf")
     before = path.stat().st_ino
@@ -189,12 +190,12 @@ def test_what_is_kept_already_is_not_computed_nor_written_again(shelf: Shelf, tm
     def never() -> memoryview:
         raise AssertionError("the state was asked for")
 
-    Shelf(path.parent, "model").put(list(range(100)), "", never, cuttable=True)
+    PrefixCache(path.parent, "model").put(list(range(100)), "", never, cuttable=True)
     assert path.stat().st_ino == before
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, "model", limit=5000)
+    shelf = PrefixCache(tmp_path, "model", limit=5000)
     for age, first in enumerate([1, 2, 3]):
         put(shelf, [first] * 100, size=1000)
         (path,) = [kept.path for kept in kept_in(tmp_path) if kept.tokens[0] == first]
@@ -203,13 +204,13 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     assert oldest is not None
     with shelf.take(oldest) as state:  # which is a use
         assert state == bytes(1000)
-    put(Shelf(tmp_path, "other", limit=5000), [4] * 100, size=1200)
+    put(PrefixCache(tmp_path, "other", limit=5000), [4] * 100, size=1200)
     assert {kept.tokens[0] for kept in kept_in(tmp_path)} == {1, 3, 4}
     assert sum(path.stat().st_size for path in files(tmp_path)) <= 5000
 
 
 def test_one_that_is_larger_than_everything_may_be_is_not_kept(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, "model", limit=5000)
+    shelf = PrefixCache(tmp_path, "model", limit=5000)
     put(shelf, [1] * 100, size=1000)
     put(shelf, [2] * 100, size=5001)
     assert names(tmp_path) == {100}
@@ -268,7 +269,7 @@ def test_no_changed_byte_is_believed(tmp_path_factory: pytest.TempPathFactory, p
 
 
 def test_a_state_that_the_backend_refuses_is_thrown_away(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, "model")
+    shelf = PrefixCache(tmp_path, "model")
     shelf.put(list(STORY.encode()), "", lambda: memoryview(b"[false, 0, [1, 2]]"), cuttable=True)
     assert Process(tmp_path).ask(STORY + "!") == 0
     assert not files(tmp_path)
@@ -276,7 +277,7 @@ def test_a_state_that_the_backend_refuses_is_thrown_away(tmp_path: Path) -> None
 
 def test_one_that_another_process_has_thrown_away_is_not_missed(tmp_path: Path) -> None:
     Process(tmp_path).ask(STORY, keep=True)
-    shelf = Shelf(tmp_path, "model")
+    shelf = PrefixCache(tmp_path, "model")
     kept = shelf.find(list(STORY.encode()), most=1000, cuttable=1000)
     assert kept is not None
     clear(tmp_path)
@@ -289,7 +290,7 @@ def test_writers_side_by_side_leave_whole_files_within_the_limit(tmp_path: Path)
     barrier = threading.Barrier(4)
 
     def write(number: int) -> None:
-        shelf = Shelf(tmp_path, "model", limit=20_000)
+        shelf = PrefixCache(tmp_path, "model", limit=20_000)
         barrier.wait()
         for step in range(25):
             put(shelf, [1] * (64 + step), size=1000, cuttable=False)  # the same ones as the others
@@ -306,7 +307,7 @@ def test_writers_side_by_side_leave_whole_files_within_the_limit(tmp_path: Path)
     for one in kept:
         with statefile.open_state(one.path) as state:
             assert state == bytes(1000)
-    put(Shelf(tmp_path, "model", limit=20_000), [9] * 64)
+    put(PrefixCache(tmp_path, "model", limit=20_000), [9] * 64)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 20_000
 
 
@@ -315,7 +316,7 @@ def test_what_somebody_began_to_write_is_removed_once_it_is_nobodys(tmp_path: Pa
         (tmp_path / name).write_bytes(b"half")
         if age is not None:
             os.utime(tmp_path / name, (age, age))
-    put(Shelf(tmp_path, "model"), [1] * 100)
+    put(PrefixCache(tmp_path, "model"), [1] * 100)
     assert {path.name for path in tmp_path.glob("*.tmp")} == {"new.tmp"}
 
 
@@ -373,7 +374,7 @@ def test_little_of_a_long_one_is_computed_sooner_than_read(tmp_path: Path) -> No
 
 def test_one_that_is_longer_than_the_context_is_passed_over(tmp_path: Path) -> None:
     Process(tmp_path).ask(STORY, keep=True)
-    shelf = Shelf(tmp_path, "model")
+    shelf = PrefixCache(tmp_path, "model")
     assert shelf.find(list(STORY.encode()), most=len(STORY) + 8, cuttable=1000) is None
     assert shelf.find(list(STORY.encode()), most=len(STORY) + 9, cuttable=1000) is not None
     small = Process(tmp_path, trained_context=300)
@@ -386,7 +387,7 @@ def test_one_that_is_longer_than_the_context_is_passed_over(tmp_path: Path) -> N
 def test_rows_side_by_side_take_their_beginning_from_it(tmp_path: Path) -> None:
     Process(tmp_path).ask(STORY, tokens=0, keep=True)
     backend = FakeBackend()
-    engine = Engine(backend, parallel=3, shelf=lambda: Shelf(tmp_path, "model"))
+    engine = LocalEngine(backend, parallel=3, shelf=lambda: PrefixCache(tmp_path, "model"))
     rows = [
         Request(str(n), TextPrompt(f"{STORY}{n}".encode()), Sampling(seed=1), max_tokens=3, ignore_eos=True)
         for n in range(6)

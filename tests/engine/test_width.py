@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gptcli.engine.engine import Engine
+from gptcli.engine.autotune import best_width, lanes_for
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
-from gptcli.engine.width import best_width, lanes_for
 from gptcli.errors import LoadError
-from gptcli.types import Request, Sampling, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Request, TextPrompt
 
 
 class Measured(FakeBackend):
@@ -73,7 +74,7 @@ def test_a_lane_for_each_thread_while_each_has_a_step_to_fill(parallel: int | No
 def test_without_reuse_every_prompt_is_computed_whole() -> None:
     backend = FakeBackend()
     request = Request("0", TextPrompt(b"the same again"), Sampling(seed=1), max_tokens=2, ignore_eos=True)
-    engine = Engine(backend, reuse=False)
+    engine = LocalEngine(backend, reuse=False)
     for _ in range(3):
         list(engine.stream([request]))
     assert backend.computed == 3 * (len(b"the same again") + 1)

@@ -10,17 +10,18 @@ import pytest
 import tiny_gpt2
 from answers import collect
 
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.greedy import GreedySampler
-from gptcli.types import Delta, Request, Sampling, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Delta, Request, TextPrompt
 
 Open = Callable[..., LlamaBackend]
 GREEDY = Sampling(temperature=0)
 BEGINNINGS = ["Once upon a time", "The king", "In the garden", "She said that", "Nobody knew", "A ring and a map"]
 
 
-def texts(engine: Engine, sampling: Sampling = GREEDY, *, ignore_eos: bool = True) -> list[str]:
+def texts(engine: LocalEngine, sampling: Sampling = GREEDY, *, ignore_eos: bool = True) -> list[str]:
     requests = [
         Request(str(n), TextPrompt(start.encode()), sampling, max_tokens=30, ignore_eos=ignore_eos)
         for n, start in enumerate(BEGINNINGS)
@@ -32,21 +33,21 @@ def texts(engine: Engine, sampling: Sampling = GREEDY, *, ignore_eos: bool = Tru
 
 @pytest.mark.parametrize("ignore_eos", [True, False])
 def test_the_same_text_as_by_llama_cpps_samplers(open_backend: Open, ignore_eos: bool) -> None:
-    by_chain = texts(Engine(open_backend()), ignore_eos=ignore_eos)
-    assert texts(Engine(open_backend(many=True)), ignore_eos=ignore_eos) == by_chain
+    by_chain = texts(LocalEngine(open_backend()), ignore_eos=ignore_eos)
+    assert texts(LocalEngine(open_backend(many=True)), ignore_eos=ignore_eos) == by_chain
     assert len(set(by_chain)) > 3
 
 
 def test_tokens_that_must_not_come_do_not(tmp_path: Path, open_backend: Open, backend: LlamaBackend) -> None:
-    said = texts(Engine(backend))[0].encode("utf-8", "surrogateescape")
+    said = texts(LocalEngine(backend))[0].encode("utf-8", "surrogateescape")
     likely = backend.vocabulary.tokenize(said, add_special=False, parse_special=False)[-3:]
     path = tiny_gpt2.write_tiny_gpt2(
         tmp_path / "s.gguf", more=lambda writer: writer.add_array("tokenizer.ggml.suppress_tokens", likely)
     )
     by_chain, by_look = open_backend(path), open_backend(path, many=True)
-    assert texts(Engine(by_look)) == texts(Engine(by_chain)) != texts(Engine(backend))
+    assert texts(LocalEngine(by_look)) == texts(LocalEngine(by_chain)) != texts(LocalEngine(backend))
     request = Request("r", TextPrompt(BEGINNINGS[0].encode()), GREEDY, max_tokens=30, logprobs=0)
-    for event in Engine(by_look).stream([request]):
+    for event in LocalEngine(by_look).stream([request]):
         if isinstance(event, Delta):
             assert not set(likely) & {info.token for info in event.tokens}
 
@@ -81,16 +82,16 @@ def test_what_changes_nothing_for_the_likeliest_token_does_not_slow_it(open_back
 
 
 def test_replicas_write_what_one_backend_writes(open_backend: Open) -> None:
-    alone = texts(Engine(open_backend()))
+    alone = texts(LocalEngine(open_backend()))
     backend = open_backend(many=True)
     with backend.replica() as second, backend.replica() as third:
         # One row at a time in each, and nothing reused: else other products of matrices round another way.
-        engine = Engine(backend, replicas=[second, third], parallel=3, reuse=False)
+        engine = LocalEngine(backend, replicas=[second, third], parallel=3, reuse=False)
         assert texts(engine) == alone
         assert texts(engine) == alone
         assert second.cells
         assert third.cells
-    assert texts(Engine(backend)) == alone  # the model outlives the replicas
+    assert texts(LocalEngine(backend)) == alone  # the model outlives the replicas
 
 
 def test_without_flash_attention_the_model_thinks_the_same(open_backend: Open) -> None:
@@ -104,9 +105,9 @@ def test_without_flash_attention_the_model_thinks_the_same(open_backend: Open) -
 
     backend = open_backend()
     assert backend.dense_pays
-    dense = collect(Engine(backend, parallel=6).stream(requests()))
+    dense = collect(LocalEngine(backend, parallel=6).stream(requests()))
     assert not backend.flash
-    alone = collect(Engine(open_backend()).stream(requests()))
+    alone = collect(LocalEngine(open_backend()).stream(requests()))
     for key, answer in dense.samples.items():
         first, other = answer.tokens[0], alone.samples[key].tokens[0]
         assert first.logprob == pytest.approx(other.logprob, abs=0.02)

@@ -67,8 +67,8 @@ def test_what_is_not_there_is_refused_with_the_command_that_installs_it(
 ) -> None:
     with pytest.raises(LoadError) as caught:
         choose(wanted, layers, devices)
-    assert f'CMAKE_ARGS="{flag}' in caught.value.advice
-    assert "pip install" in caught.value.advice
+    assert f'CMAKE_ARGS="{flag}' in caught.value.hint
+    assert "pip install" in caught.value.hint
 
 
 @pytest.mark.parametrize("wanted", ["", "gpu", "cuda:x", "cuda:-1", "cuda:²", "metal:0", "auto:1", "cpu:0", "tpu"])

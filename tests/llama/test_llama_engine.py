@@ -11,11 +11,12 @@ import pytest
 from answers import Answers, collect
 
 from gptcli.engine.backend import Decoded, MemoryKind
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.errors import ContextFull, EngineError, LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
-from gptcli.types import Finished, FinishReason, Request, Sampling, TextPrompt, TokenPrompt
+from gptcli.params import Sampling
+from gptcli.types import Finished, FinishReason, Request, TextPrompt, TokenPrompt
 
 GREEDY = Sampling(temperature=0)
 FREE = Sampling(seed=7, top_k=0, top_p=1, min_p=0, temperature=1.5)
@@ -30,7 +31,7 @@ def ask(number: int, prompt: str | list[int], sampling: Sampling = FREE, **more:
     return Request(str(number), asked, sampling, **fields)  # type: ignore[arg-type]
 
 
-def run(engine: Engine, *requests: Request) -> Answers:
+def run(engine: LocalEngine, *requests: Request) -> Answers:
     answers = collect(engine.stream(requests))
     for failed in answers.failed.values():
         raise failed.error
@@ -42,7 +43,7 @@ def texts(answers: Answers) -> list[str]:
     return [answers.samples[key].text for key in sorted(answers.samples)]
 
 
-def check_state(answers: Answers, requests: Iterable[Request], judge: Engine) -> None:
+def check_state(answers: Answers, requests: Iterable[Request], judge: LocalEngine) -> None:
     """What the model thought of a token is what it thinks of it when it reads the whole text before it at once.
 
     A position, a cell or a sequence that was mixed up changes it by far more than rounding does (0.004 at most was
@@ -59,8 +60,8 @@ def check_state(answers: Answers, requests: Iterable[Request], judge: Engine) ->
 
 
 @pytest.fixture
-def judge(open_backend: Open) -> Engine:
-    return Engine(open_backend(), context=512)
+def judge(open_backend: Open) -> LocalEngine:
+    return LocalEngine(open_backend(), context=512)
 
 
 @pytest.mark.parametrize("name", ["F32", "F16", "Q4_0", "Q8_0"])
@@ -69,33 +70,33 @@ def test_gpt2_runs_in_every_format(name: str, formats: dict[str, Path], open_bac
     assert backend.memory is MemoryKind.ATTENTION
     assert (backend.trained_context, backend.window) == (512, 0)
     assert name in backend.model.description or name == "F32"
-    first = run(Engine(backend), ask(0, STORY, GREEDY))
-    assert texts(first) == texts(run(Engine(open_backend(formats[name])), ask(0, STORY, GREEDY)))
+    first = run(LocalEngine(backend), ask(0, STORY, GREEDY))
+    assert texts(first) == texts(run(LocalEngine(open_backend(formats[name])), ask(0, STORY, GREEDY)))
     assert len(first.samples["0", 0].tokens) == 40
-    check_state(first, [ask(0, STORY)], Engine(open_backend(formats[name])))
+    check_state(first, [ask(0, STORY)], LocalEngine(open_backend(formats[name])))
 
 
 def test_the_same_seed_gives_the_same_text_and_another_one_another(open_backend: Open) -> None:
-    first = run(Engine(open_backend()), ask(0, STORY, n=3))
-    assert texts(run(Engine(open_backend()), ask(0, STORY, n=3))) == texts(first)
+    first = run(LocalEngine(open_backend()), ask(0, STORY, n=3))
+    assert texts(run(LocalEngine(open_backend()), ask(0, STORY, n=3))) == texts(first)
     other = replace(FREE, seed=8)
-    assert texts(run(Engine(open_backend()), ask(0, STORY, other)))[0] not in (texts(first)[0], texts(first)[2])
+    assert texts(run(LocalEngine(open_backend()), ask(0, STORY, other)))[0] not in (texts(first)[0], texts(first)[2])
 
 
-def test_samples_go_on_from_the_one_prompt(backend: LlamaBackend, judge: Engine) -> None:
+def test_samples_go_on_from_the_one_prompt(backend: LlamaBackend, judge: LocalEngine) -> None:
     request = ask(0, STORY, n=6)
-    answers = run(Engine(backend), request)
+    answers = run(LocalEngine(backend), request)
     assert len(set(texts(answers))) == 6
     check_state(answers, [request], judge)
 
 
-def test_sequences_side_by_side_do_not_disturb_each_other(backend: LlamaBackend, judge: Engine) -> None:
+def test_sequences_side_by_side_do_not_disturb_each_other(backend: LlamaBackend, judge: LocalEngine) -> None:
     requests = [ask(n, STORY[: 10 + 9 * n], max_tokens=20 + 5 * n, n=1 + n % 3) for n in range(9)]
-    check_state(run(Engine(backend, parallel=4), *requests), requests, judge)
+    check_state(run(LocalEngine(backend, parallel=4), *requests), requests, judge)
 
 
-def test_a_prefix_that_rests_is_gone_on_from(backend: LlamaBackend, judge: Engine) -> None:
-    engine = Engine(backend)
+def test_a_prefix_that_rests_is_gone_on_from(backend: LlamaBackend, judge: LocalEngine) -> None:
+    engine = LocalEngine(backend)
     run(engine, ask(0, STORY + "and the second"))
     for prompt in (STORY + "and the third", STORY + "and the third", STORY[:40] + "cat"):
         answers = run(engine, ask(0, prompt))
@@ -104,15 +105,15 @@ def test_a_prefix_that_rests_is_gone_on_from(backend: LlamaBackend, judge: Engin
 
 
 def test_a_prefix_that_rests_does_not_change_a_clear_choice(backend: LlamaBackend, open_backend: Open) -> None:
-    engine = Engine(backend)
+    engine = LocalEngine(backend)
     first = run(engine, ask(0, STORY, GREEDY, max_tokens=10))
     again = run(engine, ask(0, STORY, GREEDY, max_tokens=10))
     assert again.started["0"].reused_tokens == again.started["0"].prompt_tokens - 1
-    assert texts(again) == texts(first) == texts(run(Engine(open_backend()), ask(0, STORY, GREEDY, max_tokens=10)))
+    assert texts(again) == texts(first) == texts(run(LocalEngine(open_backend()), ask(0, STORY, GREEDY, max_tokens=10)))
 
 
-def test_growing_between_requests_carries_the_state_over(backend: LlamaBackend, judge: Engine) -> None:
-    engine = Engine(backend)
+def test_growing_between_requests_carries_the_state_over(backend: LlamaBackend, judge: LocalEngine) -> None:
+    engine = LocalEngine(backend)
     run(engine, ask(0, STORY, max_tokens=5))
     small = backend.cells
     answers = run(engine, ask(0, STORY, max_tokens=400))
@@ -121,12 +122,12 @@ def test_growing_between_requests_carries_the_state_over(backend: LlamaBackend, 
     check_state(answers, [ask(0, STORY)], judge)
 
 
-def test_growing_in_the_middle_of_texts_carries_the_state_over(backend: LlamaBackend, judge: Engine) -> None:
+def test_growing_in_the_middle_of_texts_carries_the_state_over(backend: LlamaBackend, judge: LocalEngine) -> None:
     # A beginning in common, so that all share one room, which is made for the first three.
     requests = [ask(n, f"{STORY} {n}", max_tokens=length) for n, length in enumerate([30, 30, 30, 200, 400, 300])]
     sizes = set()
     answers = Answers()
-    for event in Engine(backend, parallel=3).stream(requests):
+    for event in LocalEngine(backend, parallel=3).stream(requests):
         answers.take(event)
         if any(answers.samples.get((str(n), 0)) and not answers.samples[str(n), 0].finished for n in range(6)):
             sizes.add(backend.cells)
@@ -134,8 +135,8 @@ def test_growing_in_the_middle_of_texts_carries_the_state_over(backend: LlamaBac
     check_state(answers, requests, judge)
 
 
-def test_growing_keeps_the_beginning_that_samples_share_in_one_place(backend: LlamaBackend, judge: Engine) -> None:
-    engine = Engine(backend)
+def test_growing_keeps_the_beginning_that_samples_share_in_one_place(backend: LlamaBackend, judge: LocalEngine) -> None:
+    engine = LocalEngine(backend)
     prompt = (STORY * 5)[:400]
     run(engine, ask(0, prompt, n=8, max_tokens=20))
     cells = backend.cells
@@ -146,13 +147,13 @@ def test_growing_keeps_the_beginning_that_samples_share_in_one_place(backend: Ll
 
 
 def test_the_whole_context_can_be_used_and_no_more(backend: LlamaBackend) -> None:
-    finished = run(Engine(backend), ask(0, STORY, max_tokens=None)).samples["0", 0].finished
+    finished = run(LocalEngine(backend), ask(0, STORY, max_tokens=None)).samples["0", 0].finished
     assert finished is not None
     assert finished.reason is FinishReason.CONTEXT
     assert finished.prompt_tokens + finished.completion_tokens == 513  # the last one is not computed
     with pytest.raises(ContextFull, match="512 tokens"):
-        run(Engine(backend), ask(0, [5] * 512))
-    run(Engine(backend), ask(0, [5] * 511, max_tokens=2))
+        run(LocalEngine(backend), ask(0, [5] * 512))
+    run(LocalEngine(backend), ask(0, [5] * 511, max_tokens=2))
 
 
 def at_most(cells: int) -> Callable[[int], None]:
@@ -165,22 +166,22 @@ def at_most(cells: int) -> Callable[[int], None]:
 
 def test_a_context_that_memory_does_not_hold_fails_the_request(open_backend: Open) -> None:
     with pytest.raises(LoadError, match="no room for 512 tokens"):
-        run(Engine(open_backend(allow=at_most(256)), context=512), ask(0, STORY))
+        run(LocalEngine(open_backend(allow=at_most(256)), context=512), ask(0, STORY))
 
 
-def test_where_memory_is_short_rows_wait_for_each_other(open_backend: Open, judge: Engine) -> None:
+def test_where_memory_is_short_rows_wait_for_each_other(open_backend: Open, judge: LocalEngine) -> None:
     requests = [ask(n, f"{n} {STORY}", max_tokens=200) for n in range(4)]
-    check_state(run(Engine(open_backend(allow=at_most(512)), parallel=4), *requests), requests, judge)
+    check_state(run(LocalEngine(open_backend(allow=at_most(512)), parallel=4), *requests), requests, judge)
 
 
 def test_more_than_llama_cpp_computes_at_once(backend: LlamaBackend) -> None:
     assert backend.most_sequences == 256
-    assert len(set(texts(run(Engine(backend, parallel=2), ask(0, STORY, n=256, max_tokens=4))))) > 100
+    assert len(set(texts(run(LocalEngine(backend, parallel=2), ask(0, STORY, n=256, max_tokens=4))))) > 100
 
 
 def test_without_a_prompt_the_model_begins_with_its_own_token(backend: LlamaBackend) -> None:
-    assert Engine(backend).tokens(TextPrompt(b"")) == [backend.vocabulary.begin]
-    assert texts(run(Engine(backend), ask(0, "")))[0]
+    assert LocalEngine(backend).tokens(TextPrompt(b"")) == [backend.vocabulary.begin]
+    assert texts(run(LocalEngine(backend), ask(0, "")))[0]
 
 
 def test_a_request_before_the_computing_aborts_it(open_backend: Open) -> None:
@@ -225,7 +226,7 @@ def test_a_request_from_another_thread_ends_a_long_prompt(open_backend: Open) ->
     interrupt = Interrupt()
     backend = open_backend(interrupt=interrupt)
     watched = Watched(backend, interrupt)
-    engine = Engine(watched, interrupt=interrupt)  # type: ignore[arg-type]
+    engine = LocalEngine(watched, interrupt=interrupt)  # type: ignore[arg-type]
     prompt = TokenPrompt(tuple(n % 250 for n in range(511)))
     for attempt in range(50):  # the thread may come too late, when the machine is busy
         interrupt.clear()
@@ -239,7 +240,7 @@ def test_a_request_from_another_thread_ends_a_long_prompt(open_backend: Open) ->
     watched.armed = False
     interrupt.clear()
     half = ask(0, list(prompt.tokens[:300]))
-    check_state(run(engine, half), [half], Engine(open_backend()))
+    check_state(run(engine, half), [half], LocalEngine(open_backend()))
 
 
 def test_a_batch_that_llama_cpp_refuses_is_an_error_with_its_words(backend: LlamaBackend) -> None:
@@ -249,14 +250,14 @@ def test_a_batch_that_llama_cpp_refuses_is_an_error_with_its_words(backend: Llam
         backend.decode()
     assert "invalid token" in caught.value.log
     request = Request("bad", TokenPrompt((10**6,)), FREE)
-    answers = collect(Engine(backend).stream([request, Request("good", TokenPrompt((5,)), FREE, max_tokens=2)]))
+    answers = collect(LocalEngine(backend).stream([request, Request("good", TokenPrompt((5,)), FREE, max_tokens=2)]))
     assert set(answers.failed) == {"bad"}
     assert ("good", 0) in answers.samples
 
 
-def test_samples_of_one_prompt_in_a_cache_that_was_made_for_strangers(open_backend: Open, judge: Engine) -> None:
+def test_samples_of_one_prompt_in_a_cache_that_was_made_for_strangers(open_backend: Open, judge: LocalEngine) -> None:
     backend = open_backend()
-    engine = Engine(backend, parallel=6)
+    engine = LocalEngine(backend, parallel=6)
     strangers = [ask(n, f"{n} kings had {n} daughters", max_tokens=4 * n) for n in range(1, 7)]
     requests = [*strangers, ask(9, STORY, n=2)]  # strangers end one by one, and others move up
     check_state(run(engine, *requests), requests, judge)

@@ -42,9 +42,9 @@ def test_what_is_no_gguf_is_refused_in_a_sentence(data: bytes, reason: str, tmp_
     path.write_bytes(data)
     with pytest.raises(LoadError) as caught:
         load(path)
-    assert caught.value.what.startswith(f"llama.cpp could not load wrong.gguf: {reason}")
-    assert caught.value.what.endswith(".")
-    assert "\n" not in caught.value.what
+    assert caught.value.message.startswith(f"llama.cpp could not load wrong.gguf: {reason}")
+    assert caught.value.message.endswith(".")
+    assert "\n" not in caught.value.message
     assert reason in caught.value.log
 
 

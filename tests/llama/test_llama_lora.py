@@ -11,10 +11,11 @@ import pytest
 from answers import collect
 from tiny_gpt2 import EMBEDDING
 
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.errors import LoadError
 from gptcli.llama.backend import LlamaBackend
-from gptcli.types import Request, Sampling, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Request, TextPrompt
 
 Open = Callable[..., LlamaBackend]
 RANK = 4
@@ -39,7 +40,7 @@ def write_adapter(path: Path, *, width: int = EMBEDDING, architecture: str = "gp
 def logprobs(backend: LlamaBackend) -> list[float]:
     """Of every token after a short text, by token id."""
     request = Request("r", TextPrompt(b"Once upon a time"), Sampling(temperature=0), max_tokens=1, logprobs=10_000)
-    (info,) = collect(Engine(backend).stream([request])).samples["r", 0].tokens
+    (info,) = collect(LocalEngine(backend).stream([request])).samples["r", 0].tokens
     return [other.logprob for other in sorted(info.top, key=lambda other: other.token)]
 
 

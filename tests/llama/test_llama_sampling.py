@@ -13,10 +13,11 @@ import pytest
 import tiny_gpt2
 from answers import Answers, collect
 
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.errors import EngineError, RequestError
 from gptcli.llama.backend import LlamaBackend
-from gptcli.types import FinishReason, Request, Sampling, TextPrompt, TokenInfo
+from gptcli.params import Sampling
+from gptcli.types import FinishReason, Request, TextPrompt, TokenInfo
 
 Open = Callable[..., LlamaBackend]
 PLAIN = Sampling(seed=1, temperature=1, top_k=0, top_p=1, min_p=0)
@@ -27,7 +28,7 @@ STORY = b"Once upon a time there was a king who had three daughters"
 def run(backend: LlamaBackend, sampling: Sampling, **more: object) -> Answers:
     fields: dict[str, object] = {"max_tokens": 12, "ignore_eos": True, **more}
     request = Request("r", TextPrompt(STORY), sampling, **fields)  # type: ignore[arg-type]
-    answers = collect(Engine(backend).stream([request]))
+    answers = collect(LocalEngine(backend).stream([request]))
     for failed in answers.failed.values():
         raise failed.error
     return answers
@@ -40,7 +41,7 @@ def text(backend: LlamaBackend, sampling: Sampling, **more: object) -> str:
 @pytest.fixture
 def row(backend: LlamaBackend) -> int:
     """A row of logits after a prompt."""
-    tokens = Engine(backend).tokens(TextPrompt(STORY))
+    tokens = LocalEngine(backend).tokens(TextPrompt(STORY))
     backend.reserve(256, 1)
     rows = [
         backend.add(token, place, 0, logits=token is tokens[-1] and place == len(tokens) - 1)
@@ -225,7 +226,7 @@ def test_a_bias_for_a_token_that_is_not_there(backend: LlamaBackend, token: int)
     size = backend.vocabulary.size
     with pytest.raises(RequestError, match=f"no token {max(token, size) if token >= 0 else token}") as caught:
         text(backend, replace(PLAIN, logit_bias=((max(token, size) if token >= 0 else token, 1.0),)))
-    assert str(size - 1) in caught.value.advice
+    assert str(size - 1) in caught.value.hint
 
 
 def test_an_end_stops_unless_it_is_ignored(backend: LlamaBackend) -> None:

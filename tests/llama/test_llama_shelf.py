@@ -10,13 +10,14 @@ import pytest
 from answers import Answers, collect
 from tiny_gpt2 import write_tiny_gpt2
 
-from gptcli.cli.prefixes import folder, shelf_opener
-from gptcli.engine.engine import Engine
-from gptcli.engine.shelf import Shelf, kept_in
+from gptcli.engine.engine import LocalEngine
+from gptcli.engine.prefix_cache import PrefixCache, kept_in
 from gptcli.llama.backend import LlamaBackend
-from gptcli.models import trust
-from gptcli.models.resolve import ModelFile
-from gptcli.types import Request, Sampling, TextPrompt
+from gptcli.models.refs.resolve import ModelFile
+from gptcli.models.store import trust
+from gptcli.params import Sampling
+from gptcli.runtime.prefixes import folder, shelf_opener
+from gptcli.types import Request, TextPrompt
 
 GREEDY = Sampling(temperature=0)
 STORY = "Once upon a time there was a king who had three daughters; the first counted the stars, " * 4
@@ -24,7 +25,7 @@ Open = Callable[..., LlamaBackend]
 
 
 def ask(backend: LlamaBackend, shelf: Path | None, prompt: str = STORY, *, keep: bool = False, n: int = 1) -> Answers:
-    engine = Engine(backend, shelf=(lambda: Shelf(shelf, "tiny")) if shelf else None)
+    engine = LocalEngine(backend, shelf=(lambda: PrefixCache(shelf, "tiny")) if shelf else None)
     request = Request("r", TextPrompt(prompt.encode()), GREEDY, max_tokens=20, ignore_eos=True, n=n, logprobs=0)
     answers = collect(engine.stream([request]))
     assert not answers.failed
@@ -56,7 +57,7 @@ def test_a_text_that_differs_in_the_end_is_computed_from_there(open_backend: Ope
 
 
 def test_it_is_the_very_state_that_rested_in_memory(open_backend: Open, tmp_path: Path) -> None:
-    engine = Engine(open_backend(), shelf=lambda: Shelf(tmp_path, "tiny"))
+    engine = LocalEngine(open_backend(), shelf=lambda: PrefixCache(tmp_path, "tiny"))
     requests = [
         Request("r", TextPrompt(prompt.encode()), GREEDY, max_tokens=20, ignore_eos=True, logprobs=0)
         for prompt in (STORY, STORY + "and then")
@@ -81,7 +82,7 @@ def test_a_state_that_llama_cpp_refuses_is_thrown_away(open_backend: Open, tmp_p
     backend = open_backend()
     ask(backend, tmp_path / "one", keep=True)
     (kept,) = kept_in(tmp_path / "one")
-    shelf = Shelf(tmp_path / "two", "tiny")
+    shelf = PrefixCache(tmp_path / "two", "tiny")
     cut = backend.state(0)
     shelf.put(kept.tokens, "", lambda: cut[:-1000], cuttable=True)  # right for us, and not for llama.cpp
     answers = ask(open_backend(), tmp_path / "two")
@@ -90,12 +91,12 @@ def test_a_state_that_llama_cpp_refuses_is_thrown_away(open_backend: Open, tmp_p
     assert not kept_in(tmp_path / "two")
 
 
-def opened(backend: LlamaBackend, path: Path, adapters: list[tuple[Path, float]] | None = None) -> Engine:
+def opened(backend: LlamaBackend, path: Path, adapters: list[tuple[Path, float]] | None = None) -> LocalEngine:
     """As the command line opens it, but for the adapters, which are named and not put on."""
-    return Engine(backend, shelf=shelf_opener(ModelFile(path, path.stem, True), backend, adapters or []))
+    return LocalEngine(backend, shelf=shelf_opener(ModelFile(path, path.stem, True), backend, adapters or []))
 
 
-def reused(engine: Engine, *, keep: bool = False) -> int:
+def reused(engine: LocalEngine, *, keep: bool = False) -> int:
     request = Request("r", TextPrompt(STORY.encode()), GREEDY, max_tokens=2, ignore_eos=True)
     answers = collect(engine.stream([request]))
     if keep:

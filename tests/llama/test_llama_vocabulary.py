@@ -11,11 +11,12 @@ import tiny_gpt2
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.errors import RequestError
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.vocabulary import LlamaVocabulary
-from gptcli.types import Delta, Request, Sampling, TextPrompt
+from gptcli.params import Sampling
+from gptcli.types import Delta, Request, TextPrompt
 
 Open = Callable[..., LlamaBackend]
 END = tiny_gpt2.END.encode()
@@ -78,13 +79,13 @@ def test_fill_in_the_middle(tmp_path: Path, open_backend: Open) -> None:
     plain = backend.vocabulary.tokenize(b"the", add_special=False, parse_special=False)
     other = backend.vocabulary.tokenize(b"king", add_special=False, parse_special=False)
     prompt = TextPrompt(b"the", suffix=b"king")
-    tokens = Engine(backend).tokens(prompt)
+    tokens = LocalEngine(backend).tokens(prompt)
     assert tokens[-len(plain) - len(other) - 3 :] == [10, *plain, 11, *other, 12]
 
 
 def test_fill_in_the_middle_is_refused_where_the_model_cannot(backend: LlamaBackend) -> None:
     with pytest.raises(RequestError, match="fill in the middle"):
-        Engine(backend).tokens(TextPrompt(b"the", suffix=b"king"))
+        LocalEngine(backend).tokens(TextPrompt(b"the", suffix=b"king"))
 
 
 def test_suppressed_tokens_are_those_of_the_file(tmp_path: Path, open_backend: Open, backend: LlamaBackend) -> None:
@@ -96,7 +97,7 @@ def test_suppressed_tokens_are_those_of_the_file(tmp_path: Path, open_backend: O
     suppressing = open_backend(tiny_gpt2.write_tiny_gpt2(tmp_path / "s.gguf", more=add))
     assert suppressing.vocabulary.suppressed == [3, token]
     assert backend.vocabulary.suppressed == []
-    engine = Engine(suppressing)
+    engine = LocalEngine(suppressing)
     request = Request("r", TextPrompt(b"the"), Sampling(seed=1, top_k=0), max_tokens=300, n=3, logprobs=0)
     for event in engine.stream([request]):
         if isinstance(event, Delta):

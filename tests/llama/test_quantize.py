@@ -8,19 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from gptcli.cli.main import Session
+from gptcli.cli.main import CommandContext
 from gptcli.cli.models import app
 from gptcli.errors import LoadError, UsageError
 from gptcli.llama.library import symbol
-from gptcli.models import ggml, gguf, names
-from gptcli.models.imports import imports_dir
-from gptcli.models.resolve import resolve
+from gptcli.models.gguf import header as gguf
+from gptcli.models.gguf import tensor_types as ggml
+from gptcli.models.refs import names
+from gptcli.models.refs.resolve import resolve
+from gptcli.models.store.imports import imports_dir
 from gptcli.terminal import Terminal
 
 
 def gptcli_models(*arguments: str) -> tuple[str, str]:
     terminal = Terminal(io.BytesIO(), io.BytesIO(), io.StringIO())
-    app(list(arguments), obj=Session(terminal, None), standalone_mode=False)
+    app(list(arguments), obj=CommandContext(terminal, None), standalone_mode=False)
     return terminal.stdout.getvalue().decode(), terminal.stderr.getvalue()  # type: ignore[attr-defined]
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from gptcli.batch.asking import Asking
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Code, Refusal, Row
 from gptcli.batch.template import Template
 from gptcli.errors import UsageError
-from gptcli.types import ChatPrompt, Message, Request, Sampling, TextPrompt, TokenPrompt
+from gptcli.params import Sampling
+from gptcli.types import ChatPrompt, Message, Request, TextPrompt, TokenPrompt
 
 BASE = Request("", TextPrompt(b""), Sampling(temperature=0.5, chosen=frozenset({"temperature"})), max_tokens=9)
 USER = {"role": "user", "content": "hi"}
@@ -18,7 +19,7 @@ USER = {"role": "user", "content": "hi"}
 
 def ask(fields: dict[str, Any], **said: Any) -> Request:
     cells = said.pop("cells", None)
-    return Asking(BASE, **said).request(Row(4, 5, 0, fields, None, cells))
+    return RequestBuilder(BASE, **said).request(Row(4, 5, 0, fields, None, cells))
 
 
 def chat(**body: Any) -> dict[str, Any]:

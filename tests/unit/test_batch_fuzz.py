@@ -13,7 +13,7 @@ from batch_job import Job
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gptcli.batch.asking import Asking
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.template import Template
 from gptcli.errors import GptcliError
 from gptcli.types import Request, TextPrompt
@@ -87,7 +87,7 @@ def test_a_fuzzed_file_never_breaks_and_good_rows_are_answered(
     data = mark + newline.join(lines)
     source.write_bytes(data)
     template = Template("{{ prompt }}{{ row }}") if templated else None
-    job = Job(source, out, TinyEngine(3, 4), Asking(Request("", TextPrompt(b"")), template=template))
+    job = Job(source, out, TinyEngine(3, 4), RequestBuilder(Request("", TextPrompt(b"")), template=template))
     status = job.run()
     results = [json.loads(line) for line in out.read_bytes().splitlines()]
     for result in results:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptcli.batch.done import Done
-from gptcli.batch.results import OpenAILines, SimpleLines, TableRows
+from gptcli.batch.formats import OpenAILines, SimpleLines, TableRows
 from gptcli.errors import GptcliError, UsageError
 
 BESIDE = ".gptcli-journal"

@@ -13,8 +13,8 @@ import pytest
 from batch_engine import TinyEngine
 
 from gptcli.batch.answer import Answer
-from gptcli.batch.asking import Asking
-from gptcli.batch.results import Files, Format, OpenAILines, SimpleLines, TableRows
+from gptcli.batch.formats import Files, OpenAILines, ResultFormat, SimpleLines, TableRows
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Code, Refusal, Row, RowError
 from gptcli.types import Delta, Finished, FinishReason, Request, TextPrompt
 
@@ -23,9 +23,9 @@ VALID = jsonschema.Draft202012Validator(SCHEMA)
 USER = {"role": "user", "content": "hi"}
 
 
-def answered(fields: dict[str, Any], form: Format, **of_row: Any) -> bytes:
+def answered(fields: dict[str, Any], form: ResultFormat, **of_row: Any) -> bytes:
     row = Row(4, 5, 6, fields, **of_row)
-    request = Asking(Request("", TextPrompt(b""))).request(row)
+    request = RequestBuilder(Request("", TextPrompt(b""))).request(row)
     answer = Answer(request.n)
     for event in TinyEngine().stream([request]):
         if isinstance(event, Delta):
@@ -141,7 +141,7 @@ def test_a_table_gets_a_column_and_stays_a_table(delimiter: str, newline: str, a
 
 @pytest.mark.parametrize("form", [TableRows(["text"], ",", "\n", "answer", apart=False), Files()])
 @pytest.mark.parametrize("wish", [{"n": 2}, {"logprobs": 0}])
-def test_what_has_no_place_in_the_output_is_refused(form: Format, wish: dict[str, Any]) -> None:
+def test_what_has_no_place_in_the_output_is_refused(form: ResultFormat, wish: dict[str, Any]) -> None:
     with pytest.raises(Refusal):
         form.check(Request("0", TextPrompt(b""), **wish))
     form.check(Request("0", TextPrompt(b"")))

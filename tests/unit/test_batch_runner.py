@@ -14,13 +14,13 @@ import pytest
 from batch_engine import TinyEngine, prompt_bytes
 from batch_job import Job
 
-from gptcli.batch.asking import Asking
+from gptcli.batch.formats import Files, SimpleLines
 from gptcli.batch.opening import to_path, to_stream
 from gptcli.batch.readers import Input
-from gptcli.batch.results import Files, SimpleLines
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Row, RowError
 from gptcli.batch.runner import Runner
-from gptcli.engine.engine import Engine
+from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
 from gptcli.errors import Cancelled, EngineError, GptcliError, RowsFailed
 from gptcli.interrupt import Interrupt
@@ -28,8 +28,8 @@ from gptcli.render.batch_progress import Silent
 from gptcli.types import Event, Failed, Finished, FinishReason, Request, TextPrompt
 
 
-def asking() -> Asking:
-    return Asking(Request("", TextPrompt(b""), max_tokens=4))
+def asking() -> RequestBuilder:
+    return RequestBuilder(Request("", TextPrompt(b""), max_tokens=4))
 
 
 def rows(*prompts: str) -> Iterator[Row | RowError]:
@@ -48,11 +48,11 @@ def streamed(engine: object, given: Iterator[Row | RowError], **options: object)
 
 def test_the_real_engine_answers_rows_as_alone() -> None:
     prompts = [f"row number {number}" for number in range(20)]
-    runner, stdout = streamed(Engine(FakeBackend(), parallel=5), rows(*prompts))
+    runner, stdout = streamed(LocalEngine(FakeBackend(), parallel=5), rows(*prompts))
     status = runner.run()
     alone = []
     for prompt in prompts:
-        single, out = streamed(Engine(FakeBackend(), parallel=1), rows(prompt))
+        single, out = streamed(LocalEngine(FakeBackend(), parallel=1), rows(prompt))
         single.run()
         alone += [line["text"] for line in lines(out.getvalue())]
     # The fake backend's seeds are random unless given; texts are compared by their number and ids by their order.
@@ -82,7 +82,7 @@ def test_the_real_engine_takes_rows_while_they_come() -> None:
         assert given.live
         stdout = Stdout()
         output = to_stream(stdout, None, ordered=True, overwrite=False, created=1)
-        engine = Engine(FakeBackend(), parallel=4)
+        engine = LocalEngine(FakeBackend(), parallel=4)
         status = Runner(lambda: engine, coming, asking(), SimpleLines(), output, Silent(), live=True).run()
     writer.join()
     given._source.stream.close()  # type: ignore[union-attr]
@@ -238,7 +238,7 @@ def test_a_full_disk_stops_at_once_and_is_resumed(tmp_path: Path) -> None:
             Job(source, out, engine).run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "run the same command again" in caught.value.advice
+    assert "run the same command again" in caught.value.hint
     assert engine.pulled < 40
     assert out.read_bytes().endswith(b"\n")
     kept = len(lines(out.read_bytes()))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gptcli.models import catalog, quantization, store
-from gptcli.models.reference import AliasReference, is_repo, parse
+from gptcli.models.gguf import quantization
+from gptcli.models.refs import catalog
+from gptcli.models.refs.reference import AliasReference, is_repo, parse
+from gptcli.models.store import store
 
 
 @pytest.mark.parametrize("entry", catalog.entries().values(), ids=lambda entry: entry.alias)

@@ -9,10 +9,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from talker import Talker, hear
 
-from gptcli.chat.overflow import Overflow, answer_room, shorten, with_summary
-from gptcli.chat.voice import Settings
+from gptcli.chat.context_window import Overflow, answer_room, shorten, with_summary
+from gptcli.chat.model import Settings
 from gptcli.errors import Cancelled, ContextFull
-from gptcli.types import Message, Sampling
+from gptcli.params import Sampling
+from gptcli.types import Message
 
 LIMIT = 600
 QUESTION = "What is it, then? " * 5

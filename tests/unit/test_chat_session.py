@@ -13,7 +13,8 @@ from talker import Talker, hear
 from gptcli.chat.conversation import Conversation
 from gptcli.chat.store import Store
 from gptcli.errors import EngineError, GptcliError
-from gptcli.types import Delta, Event, Finished, FinishReason, Sampling, Started
+from gptcli.params import Sampling
+from gptcli.types import Delta, Event, Finished, FinishReason, Started
 
 ENDS = len("<|im_end|>\n")
 WRAP = len("<|im_start|>user\n") + ENDS + len("<|im_start|>assistant\n")

@@ -9,7 +9,8 @@ import pytest
 
 from gptcli.chat.conversation import Conversation, Turn, replant, settings_of, title_of
 from gptcli.errors import GptcliError
-from gptcli.types import FinishReason, Message, Sampling
+from gptcli.params import Sampling
+from gptcli.types import FinishReason, Message
 
 SYSTEM = Turn("system", "be brief", id="5y5")
 ASK = Turn("user", "why is the sky blue?", "5y5", id="a5k")

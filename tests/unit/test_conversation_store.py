@@ -158,7 +158,7 @@ def test_finding_by_id_name_and_beginning(store: Store) -> None:
         store.find("ab")
     with pytest.raises(GptcliError) as caught:
         store.find("skyy")
-    assert caught.value.advice == "Did you mean Sky?"
+    assert caught.value.hint == "Did you mean Sky?"
     with pytest.raises(GptcliError, match="None of the 2"):
         store.find("")
 
@@ -263,7 +263,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(GptcliError) as caught:
         Store(tmp_path / "file" / "conversations.db")
-    assert "GPTCLI_DATA_DIR" in caught.value.advice
+    assert "GPTCLI_DATA_DIR" in caught.value.hint
 
 
 def test_the_default_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tiny_gpt2 import write_tiny_gpt2
 
 from gptcli.errors import LoadError
-from gptcli.models import fit, gguf, memory
-from gptcli.models.gguf import Array, Header
+from gptcli.models.gguf import header as gguf
+from gptcli.models.gguf.header import Array, Header
+from gptcli.runtime import fit, memory
 
 MIB = 2**20
 
@@ -93,10 +94,10 @@ def test_a_refusal_has_the_numbers_and_what_would_fit(tmp_path: Path) -> None:
     free = fit.need(tiny, 256).total
     with pytest.raises(LoadError, match=r"tiny\.gguf with a context of 512 tokens needs") as refused:
         fit.require(tiny, 512, free)
-    assert "--ctx-size 256" in refused.value.advice
+    assert "--ctx-size 256" in refused.value.hint
     with pytest.raises(LoadError) as refused:
         fit.require(tiny, 512, 1000)
-    assert "smaller model" in refused.value.advice
+    assert "smaller model" in refused.value.hint
 
 
 # ---- what the machine has

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.errors import ModelNotFound
-from gptcli.models import store
-from gptcli.models.reference import AliasReference, HubReference, PathReference, parse
+from gptcli.models.refs.reference import AliasReference, HubReference, PathReference, parse
+from gptcli.models.store import store
 
 _NAME = st.from_regex(r"[A-Za-z0-9_](?:[A-Za-z0-9._]{0,10}[A-Za-z0-9_])?", fullmatch=True).filter(
     lambda name: ".." not in name and not name.endswith(".git") and not name.lower().endswith(".gguf")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptcli.models.partfile import BLOCK, PartFile, abandoned, delete
+from gptcli.models.hub.part_file import BLOCK, PartFile, abandoned, delete
 
 
 def arrive(part: PartFile, data: bytes, run: object, count: int) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.errors import ModelNotFound
-from gptcli.models import quantization, split
+from gptcli.models.gguf import quantization, split
 
 _KINDS = st.lists(st.sampled_from(quantization.PREFERENCE), min_size=1, max_size=8, unique=True)
 _STYLES = st.sampled_from(["m-{}.gguf", "m.{}.gguf", "m-1.5B_{}.gguf", "{}/m-{}.gguf", "BF16-merge-{}.gguf"])
@@ -22,7 +22,7 @@ def test_a_tag_matches_whole_tokens_only() -> None:
         quantization.choose(files, "Q4_K")
     with pytest.raises(ModelNotFound) as refused:
         quantization.choose(files, "Q8_0")
-    assert "IQ4_NL" in refused.value.advice
+    assert "IQ4_NL" in refused.value.hint
 
 
 def test_companions_and_incomplete_splits_are_no_models() -> None:

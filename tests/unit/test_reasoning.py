@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.engine.reasoning import Channel, ChannelSplitter, opens_reasoning
+from gptcli.prompt.reasoning import Channel, ChannelSplitter, opens_reasoning
 
 ANSWER, REASONING = Channel.ANSWER, Channel.REASONING
 

@@ -15,8 +15,10 @@ from hub_fixtures import Told
 from huggingface_hub import hf_hub_download
 
 from gptcli.errors import LoadError, ModelNotFound, OfflineError
-from gptcli.models import catalog, names, store, trust, wheel
-from gptcli.models.resolve import resolve
+from gptcli.models.hub import wheel
+from gptcli.models.refs import catalog, names
+from gptcli.models.refs.resolve import resolve
+from gptcli.models.store import store, trust
 
 CONTENT = b"GGUF" + bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -159,10 +161,10 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     names.save(names.Names({"story-writer": "user/repo"}))
     with pytest.raises(ModelNotFound) as refused:
         find("smolm2")
-    assert "smollm2" in refused.value.advice
+    assert "smollm2" in refused.value.hint
     with pytest.raises(ModelNotFound) as refused:
         find("story-writr")
-    assert "story-writer" in refused.value.advice
+    assert "story-writer" in refused.value.hint
 
 
 def test_trust_follows_the_file() -> None:
@@ -181,7 +183,7 @@ class Refusing(socket.socket):
         raise AssertionError("a socket was opened")
 socket.socket = Refusing
 from gptcli.models.report import Silent
-from gptcli.models.resolve import resolve
+from gptcli.models.refs.resolve import resolve
 resolve(None, offline=False, report=Silent())
 times = []
 for _ in range(20):
@@ -249,7 +251,7 @@ def test_nothing_reachable_ends_with_what_to_do(places: Path) -> None:
     told = Told()
     with pytest.raises(OfflineError, match="none of its sources") as refused:
         resolve("smollm2", offline=False, report=told)
-    assert "FILE.gguf" in refused.value.advice
+    assert "FILE.gguf" in refused.value.hint
     assert "98.4 MB" in told.notes[0]
     assert "Apache-2.0" in told.notes[0]
     assert leftovers(places) == []

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.engine.marks import Marks
-from gptcli.engine.template import FALLBACK, ChatTemplate, needs_fallback
 from gptcli.errors import LoadError, RequestError
+from gptcli.prompt.escaping import SpecialTokenEscaper
+from gptcli.prompt.template import FALLBACK, ChatTemplate, needs_fallback
 from gptcli.types import Message
 
 TEMPLATES = Path(__file__).parent.parent / "data" / "templates"
@@ -22,7 +22,7 @@ def text(template: ChatTemplate, *messages: Message, **arguments: object) -> str
 
 def read_as_special(template: ChatTemplate, *messages: Message, **arguments: object) -> list[str]:
     """The control tokens that a tokenizer finds in the segments where it may look for them."""
-    marks = Marks(SPECIALS, "")
+    marks = SpecialTokenEscaper(SPECIALS, "")
     segments = template.render(messages, **arguments)
     return [special for segment in segments if segment.special for special in marks.specials(segment.text)]
 

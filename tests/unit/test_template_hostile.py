@@ -8,9 +8,9 @@ from time import thread_time
 
 import pytest
 
-from gptcli.engine import template as template_module
-from gptcli.engine.template import ChatTemplate
 from gptcli.errors import ExitCode, GptcliError
+from gptcli.prompt import template as template_module
+from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Message
 
 SECONDS = 0.2

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gptcli.engine.template import ChatTemplate
 from gptcli.errors import RequestError
+from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Message
 
 TEMPLATES = Path(__file__).parent.parent / "data" / "templates"
@@ -70,7 +70,7 @@ def test_equals_transformers(templates: dict[str, ChatTemplate], name: str, case
     else:
         with pytest.raises(RequestError) as raised:
             render(templates[name], case)
-        assert case["error"] in raised.value.what
+        assert case["error"] in raised.value.message
 
 
 def test_with_and_without_system_message() -> None:

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptcli.errors import GptcliError, OfflineError
-from gptcli.models import pace as module_pace
-from gptcli.models import transfer as module
-from gptcli.models.content import Content
-from gptcli.models.pace import Pace, Patience
-from gptcli.models.partfile import BLOCK, PartFile
+from gptcli.models.hub import connection_scaling as module_pace
+from gptcli.models.hub import transfer as module
+from gptcli.models.hub.connection_scaling import Pace, Patience
+from gptcli.models.hub.part_file import BLOCK, PartFile
+from gptcli.models.hub.transfer import Changed, Interrupted, transfer
 from gptcli.models.report import Silent
-from gptcli.models.transfer import Changed, Interrupted, transfer
+from gptcli.models.store.content import Content
 
 QUICK = Patience(tries=5, first=0.001, longest=0.002)
 
@@ -144,8 +144,8 @@ def test_patience_ends_and_says_what_is_kept(tmp_path: Path) -> None:
     sender = Memory(bytes(2_000_000), fail)
     with pytest.raises(OfflineError) as caught:
         bring(tmp_path / "x", sender)
-    assert caught.value.what == "The download broke off after 0.0 of 2.0 MB: hub.example answered 503."
-    assert "kept" in caught.value.advice
+    assert caught.value.message == "The download broke off after 0.0 of 2.0 MB: hub.example answered 503."
+    assert "kept" in caught.value.hint
     assert len(sender.asked) == QUICK.tries
 
 

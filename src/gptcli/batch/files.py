@@ -39,7 +39,7 @@ def _row(number: int, path: Path, root: Path, encoding: str) -> Row | RowError:
         with source.stream, reading(str(path)):
             data = source.stream.read(LIMIT + 1)
     except GptcliError as problem:
-        return RowError(number, number + 1, crc32(os.fsencode(name)), Code.INVALID_ENCODING, problem.what, name)
+        return RowError(number, number + 1, crc32(os.fsencode(name)), Code.INVALID_ENCODING, problem.message, name)
     text = data.removeprefix(BOM).removesuffix(b"\n").removesuffix(b"\r")
     row = text_row(number, Record(number + 1, text, len(data) <= LIMIT))
     row.id = name

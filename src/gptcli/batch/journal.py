@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
-from gptcli.batch.results import Result
+from gptcli.batch.formats import Result
 from gptcli.batch.targets import write_all
 from gptcli.errors import GptcliError
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 
 from gptcli.batch import journal as records
 from gptcli.batch.done import Done
+from gptcli.batch.formats import Result
 from gptcli.batch.journal import HEADER_ROW, Held, Journal, Written
-from gptcli.batch.results import Result
 from gptcli.batch.row import Row, RowError
 from gptcli.batch.targets import Target
 from gptcli.errors import GptcliError, UsageError

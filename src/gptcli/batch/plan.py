@@ -12,8 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from gptcli.batch.asking import Asking
-from gptcli.batch.results import Format
+from gptcli.batch.formats import ResultFormat
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Refusal, Row, RowError
 from gptcli.batch.runner import Engine
 from gptcli.errors import GptcliError
@@ -51,8 +51,8 @@ class Plan:
 
 def make_plan(
     rows: Iterable[Row | RowError],
-    asking: Asking,
-    format: Format,
+    asking: RequestBuilder,
+    format: ResultFormat,
     engine: Engine,
     tokens: Callable[[Prompt], list[int]],
     *,

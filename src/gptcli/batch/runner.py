@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from gptcli.batch.answer import Answer
-from gptcli.batch.asking import Asking
+from gptcli.batch.formats import ResultFormat
 from gptcli.batch.live import LiveRows
 from gptcli.batch.output import Output
-from gptcli.batch.results import Format
+from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Code, Refusal, Row, RowError
 from gptcli.errors import Cancelled, ContextFull, EngineError, GptcliError, RequestError, RowsFailed
 from gptcli.interrupt import Interrupt
@@ -48,8 +48,8 @@ class Runner:
         self,
         engine: Callable[[], Engine],
         rows: Iterator[Row | RowError],
-        asking: Asking,
-        format: Format,
+        asking: RequestBuilder,
+        format: ResultFormat,
         output: Output,
         progress: BatchProgress,
         *,
@@ -178,7 +178,7 @@ class Runner:
                 self._cancelled = True
                 return
             error = event.error
-            self._fail(active.row, _code(error), f"{error.what} {error.advice}".strip())
+            self._fail(active.row, _code(error), f"{error.message} {error.hint}".strip())
 
     def _finish(self, event: Finished) -> None:
         """A row that was cancelled is no answer: it is not written, and asked again another time."""

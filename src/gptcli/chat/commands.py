@@ -10,12 +10,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gptcli.chat import moves, reports, tuning
+from gptcli.chat import formatting as reports
+from gptcli.chat import settings_commands as tuning
+from gptcli.chat import tree_commands as moves
 from gptcli.chat.attachments import attach
 from gptcli.errors import GptcliError
 
 if TYPE_CHECKING:
-    from gptcli.chat.talk import Talk
+    from gptcli.chat.repl import Repl
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Command:
     names: tuple[str, ...]
     argument: str
     help: str
-    run: Callable[[Talk, str], None]
+    run: Callable[[Repl, str], None]
 
 
 class Leave(Exception):
@@ -36,7 +38,7 @@ class Unknown(GptcliError):
     """No such command."""
 
 
-def run(talk: Talk, line: str) -> None:
+def run(talk: Repl, line: str) -> None:
     """Do what a line that begins with a slash says. Raises Unknown for what is no command, and never sends it;
     GptcliError where a command cannot be obeyed."""
     name, *rest = line.split(None, 1)
@@ -56,7 +58,7 @@ def by_name() -> dict[str, Command]:
     return {name: command for command in COMMANDS for name in command.names}
 
 
-def _help(talk: Talk, argument: str) -> None:
+def _help(talk: Repl, argument: str) -> None:
     if argument in ("set", "/set"):
         talk.say(tuning.HELP)
         return
@@ -81,11 +83,11 @@ def _columns(rows: list[tuple[str, str]], width: int) -> str:
     return "\n".join(lines)
 
 
-def _leave(talk: Talk, argument: str) -> None:
+def _leave(talk: Repl, argument: str) -> None:
     raise Leave
 
 
-def _model(talk: Talk, argument: str) -> None:
+def _model(talk: Repl, argument: str) -> None:
     if not argument:
         talk.say(talk.session.voice.name)
         return
@@ -93,15 +95,15 @@ def _model(talk: Talk, argument: str) -> None:
     talk.notice(f"{talk.session.voice.name} answers from now on.")
 
 
-def _list(talk: Talk, argument: str) -> None:
+def _list(talk: Repl, argument: str) -> None:
     talk.say(reports.conversations(talk.store().summaries(limit=20), talk.terminal.width))
 
 
-def _search(talk: Talk, argument: str) -> None:
+def _search(talk: Repl, argument: str) -> None:
     talk.say(reports.hits(talk.store().search(moves.needed(argument, "/search WORDS"), limit=20), talk.terminal.width))
 
 
-def _file(talk: Talk, argument: str) -> None:
+def _file(talk: Repl, argument: str) -> None:
     if not argument:
         talk.attachments = []
         talk.notice("No file goes with your next message.")
@@ -112,13 +114,13 @@ def _file(talk: Talk, argument: str) -> None:
     talk.notice(f"Goes with your next message: {names} ({sum(len(a.text) for a in added):,} characters).")
 
 
-def _last(talk: Talk, argument: str) -> None:
+def _last(talk: Repl, argument: str) -> None:
     if argument and not (argument.isdecimal() and int(argument)):
         raise GptcliError(f"/last wants a number of messages, not {argument}.", "For example: /last 4")
     talk.say(reports.tail(talk.session.conversation, int(argument or 2), ids=True))
 
 
-def _copy(talk: Talk, argument: str) -> None:
+def _copy(talk: Repl, argument: str) -> None:
     from gptcli.chat.clipboard import copy
 
     newest = talk.session.conversation.last("assistant")
@@ -127,7 +129,7 @@ def _copy(talk: Talk, argument: str) -> None:
     talk.notice(f"Copied through {copy(newest.content, talk.terminal)}.")
 
 
-def _export(talk: Talk, argument: str) -> None:
+def _export(talk: Repl, argument: str) -> None:
     kind, *path = argument.split(None, 1) or ["md"]
     text = reports.exported(talk.session.conversation, kind)
     if path:
@@ -136,30 +138,30 @@ def _export(talk: Talk, argument: str) -> None:
         talk.say(text)
 
 
-def _tokens(talk: Talk, argument: str) -> None:
+def _tokens(talk: Repl, argument: str) -> None:
     talk.say(reports.tokens(talk.session, argument))
 
 
-def _context(talk: Talk, argument: str) -> None:
+def _context(talk: Repl, argument: str) -> None:
     talk.say(reports.context(talk.session, talk.terminal.width))
 
 
-def _stats(talk: Talk, argument: str) -> None:
+def _stats(talk: Repl, argument: str) -> None:
     talk.say(reports.stats(talk.session))
 
 
-def _template(talk: Talk, argument: str) -> None:
+def _template(talk: Repl, argument: str) -> None:
     talk.say(tuning.shown(talk, "template"))
 
 
-def _set(talk: Talk, argument: str) -> None:
+def _set(talk: Repl, argument: str) -> None:
     if argument:
         talk.notice(tuning.change(talk, argument))
     else:
         talk.say(tuning.HELP)
 
 
-def _show(talk: Talk, argument: str) -> None:
+def _show(talk: Repl, argument: str) -> None:
     talk.say(tuning.shown(talk, argument))
 
 

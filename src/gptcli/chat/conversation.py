@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from gptcli.errors import GptcliError
-from gptcli.types import FinishReason, Message, Sampling
+from gptcli.params import Sampling
+from gptcli.types import FinishReason, Message
 
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read as another one
 _ID_LENGTH = 6

@@ -11,13 +11,14 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Generator
 
-from gptcli.chat.book import Book
+from gptcli.chat.autosave import Autosave
+from gptcli.chat.context_window import ContextWindow, Messages, Overflow, summary_room
 from gptcli.chat.conversation import Conversation, Turn, replant, settings_of
-from gptcli.chat.overflow import Messages, Overflow, Room, summary_room
+from gptcli.chat.model import LoadedModel, Settings
 from gptcli.chat.store import Store
-from gptcli.chat.voice import Settings, Voice
 from gptcli.errors import Cancelled, ContextFull, GptcliError
-from gptcli.types import Channel, ChatPrompt, Delta, Event, Failed, Finished, FinishReason, Message, Request, Sampling
+from gptcli.params import Sampling
+from gptcli.types import Channel, ChatPrompt, Delta, Event, Failed, Finished, FinishReason, Message, Request
 
 Events = Generator[Event, None, None]
 
@@ -25,7 +26,7 @@ _SEEDS = 2**32 - 1
 _SUMMARIZE = "Summarize our conversation so far in a few sentences. Keep names, numbers, decisions and open questions."
 
 
-class Session:
+class ChatSession:
     """One conversation with one voice; every answered turn is in the store before its last event is given out.
 
     What fails, or is stopped before anything was said, leaves the conversation where it was.
@@ -33,7 +34,7 @@ class Session:
 
     def __init__(
         self,
-        voice: Voice,
+        voice: LoadedModel,
         conversation: Conversation,
         store: Store | None,
         settings: Settings,
@@ -41,8 +42,8 @@ class Session:
     ) -> None:
         """`store`: None keeps everything in memory only. `say` tells what has to be heard."""
         self.settings = settings
-        self.book = Book(conversation, store, say)
-        self.room = Room(self.count, self._summarize, say)
+        self.book = Autosave(conversation, store, say)
+        self.room = ContextWindow(self.count, self._summarize, say)
         self.last: Finished | None = None
         """How the last answer ended, with its counts and times."""
         self.ask: Callable[[str], Overflow] = lambda question: Overflow.REFUSE
@@ -58,11 +59,11 @@ class Session:
         return self.book.conversation
 
     @property
-    def voice(self) -> Voice:
+    def voice(self) -> LoadedModel:
         return self._voice
 
     @voice.setter
-    def voice(self, voice: Voice) -> None:
+    def voice(self, voice: LoadedModel) -> None:
         self._voice = voice
         self._tokens.clear()
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from gptcli.cli.batch_flags import BatchFlags, OutFormat
-from gptcli.cli.flags import takes
-from gptcli.cli.main import Session
+from gptcli.cli.main import CommandContext
+from gptcli.cli.option_groups import takes
 from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags, TextFlags
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
@@ -42,7 +42,7 @@ def batch(
     """
     for flags in (batch, model, sampling):
         flags.check()
-    session: Session = ctx.obj
+    session: CommandContext = ctx.obj
     session.terminal.quiet = batch.quiet
     job = Job(inputs, batch, text, model, sampling, session)
     if batch.plan:
@@ -61,11 +61,11 @@ class Job:
         text: TextFlags,
         model: ModelFlags,
         sampling: SamplingFlags,
-        session: Session,
+        session: CommandContext,
     ) -> None:
         """Raises UsageError, ModelNotFound, LoadError."""
         from gptcli.batch.readers import Input, choose_format
-        from gptcli.cli.opening import Opening
+        from gptcli.runtime.loader import EngineLoader
 
         self.flags = batch
         self.terminal = session.terminal
@@ -75,7 +75,7 @@ class Job:
         self.input = Input(tuple(inputs), kind, session.terminal.stdin, batch.encoding, batch.split)
         self.out_format = _choose_output(batch, kind)
         self.asking = _asking(batch, text, sampling)
-        self.opening = Opening(model, OutputFlags(verbose=batch.verbose, quiet=batch.quiet), session)
+        self.opening = EngineLoader(model, OutputFlags(verbose=batch.verbose, quiet=batch.quiet), session)
         self.settings = self._settings(model)
         self.parallel = 1 if batch.deterministic else batch.parallel
 
@@ -108,7 +108,7 @@ class Job:
             try:
                 status = runner.run()
             except Cancelled as stop:
-                self.terminal.report(f"{stop.what} {stop.advice}")
+                self.terminal.report(f"{stop.message} {stop.hint}")
                 raise
             finally:
                 if self.flags.stats_file is not None:
@@ -122,9 +122,9 @@ class Job:
     def plan(self) -> None:
         """Raises what reading raises; says the plan on stdout."""
         from gptcli.batch.plan import make_plan
-        from gptcli.models.fit import need
-        from gptcli.models.gguf import read_header
+        from gptcli.models.gguf.header import read_header
         from gptcli.render.batch_plan import plan_lines
+        from gptcli.runtime.fit import need
 
         with ExitStack() as stack:
             stack.callback(self.input.close)
@@ -163,7 +163,7 @@ class Job:
         return self.flags.limit if self.flags.limit is not None else self.flags.sample
 
     def _format(self) -> Any:
-        from gptcli.batch import results
+        from gptcli.batch import formats as results
 
         apart = self.flags.errors is not None
         if self.out_format is OutFormat.OPENAI:
@@ -235,9 +235,9 @@ class Job:
 
 
 def _asking(batch: BatchFlags, text: TextFlags, sampling: SamplingFlags) -> Any:
-    from gptcli.batch.asking import Asking
+    from gptcli.batch.request import RequestBuilder
+    from gptcli.batch.row_params import is_wish
     from gptcli.batch.template import Template
-    from gptcli.batch.wishes import is_wish
     from gptcli.types import Request, TextPrompt
 
     columns = frozenset((batch.row_settings or "").replace(" ", "").split(",")) - {""}
@@ -257,7 +257,7 @@ def _asking(batch: BatchFlags, text: TextFlags, sampling: SamplingFlags) -> Any:
         logprobs=batch.logprobs,
     )
     template = None if batch.template is None else Template(_template_text(batch.template))
-    return Asking(base, batch.system, batch.chat or batch.system is not None, template, columns)
+    return RequestBuilder(base, batch.system, batch.chat or batch.system is not None, template, columns)
 
 
 def _template_text(given: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gptcli.cli.main import Session
+    from gptcli.cli.main import CommandContext
 
 app = typer.Typer(
     help="List and clear the computed prompts that are kept on disk.", no_args_is_help=True, add_completion=False
@@ -23,12 +23,12 @@ def list_cache(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List what is kept, the last used first: tokens, bytes, time, model, how the text begins and ends."""
-    from gptcli.cli.prefixes import folder
-    from gptcli.engine.shelf import kept_in
+    from gptcli.engine.prefix_cache import kept_in
     from gptcli.render.progress import bytes_text
     from gptcli.render.table import write_table
+    from gptcli.runtime.prefixes import folder
 
-    session: Session = context.obj
+    session: CommandContext = context.obj
     terminal = session.terminal
     found = kept_in(folder())
     if as_json:
@@ -58,11 +58,11 @@ def list_cache(
 @app.command()
 def clear(context: typer.Context) -> None:
     """Delete all of it; the next long prompts are computed again."""
-    from gptcli.cli.prefixes import folder
-    from gptcli.engine.shelf import clear as clear_folder
+    from gptcli.engine.prefix_cache import clear as clear_folder
     from gptcli.render.progress import bytes_text
+    from gptcli.runtime.prefixes import folder
 
-    session: Session = context.obj
+    session: CommandContext = context.obj
     session.terminal.notice(f"Deleted {bytes_text(clear_folder(folder()))}.")
 
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from gptcli.chat.overflow import Overflow
-from gptcli.cli.flags import takes
-from gptcli.cli.main import Session
+from gptcli.chat.context_window import Overflow
+from gptcli.cli.main import CommandContext
+from gptcli.cli.option_groups import takes
 from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags
-from gptcli.cli.values import Format
+from gptcli.cli.values import OutputFormat
 from gptcli.errors import UsageError
 
 app = typer.Typer(add_completion=False)
@@ -64,7 +64,7 @@ class ChatFlags:
         for one, other, flags in (
             (self.resume, self.chat is not None, "--continue and --chat"),
             (self.extract, self.extract_last, "--extract and --xl"),
-            (self.extract or self.extract_last, output.format is not Format.TEXT, "--extract and --format"),
+            (self.extract or self.extract_last, output.format is not OutputFormat.TEXT, "--extract and --format"),
         ):
             if one and other:
                 raise UsageError(f"{flags} contradict each other.", "Drop one.")
@@ -85,9 +85,9 @@ def chat(
     sampling.check()
     output.check()
     chat_flags.check(output)
-    session: Session = ctx.obj
+    session: CommandContext = ctx.obj
     session.terminal.quiet = output.quiet
 
-    from gptcli.cli.talking import converse
+    from gptcli.cli.run_chat import converse
 
     return converse(None if message is None else " ".join(message), chat_flags, model, sampling, output, session)

@@ -16,7 +16,7 @@ from gptcli.terminal import Terminal, harmless
 
 if TYPE_CHECKING:
     from gptcli.chat.conversation import Conversation
-    from gptcli.cli.main import Session
+    from gptcli.cli.main import CommandContext
 
 app = typer.Typer(
     help="List, show, search, export, rename and delete saved conversations.",
@@ -28,7 +28,7 @@ Reference = Annotated[str, typer.Argument(metavar="CHAT", help="Its name, its id
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class Format(str, Enum):
+class ExportFormat(str, Enum):
     """What a conversation can be exported as."""
 
     MD = "md"
@@ -114,16 +114,16 @@ def export(
     context: typer.Context,
     chat: Reference,
     form: Annotated[
-        Format,
+        ExportFormat,
         typer.Option("--format", help="md: the current branch, as Markdown. json: everything that is stored."),
-    ] = Format.MD,
+    ] = ExportFormat.MD,
 ) -> None:
     """Write a conversation to standard output, as Markdown or JSON."""
     from gptcli.chat.export import markdown, record
 
     terminal = _terminal(context)
     found = _find(chat)
-    if form is Format.JSON:
+    if form is ExportFormat.JSON:
         _write_json(terminal, record(found, found.turns.values()))
     else:
         terminal.answer(markdown(found))
@@ -184,7 +184,7 @@ def _find(reference: str) -> Conversation:
 
 
 def _terminal(context: typer.Context) -> Terminal:
-    session: Session = context.obj
+    session: CommandContext = context.obj
     return session.terminal
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from gptcli.cli.flags import takes
-from gptcli.cli.main import Session
+from gptcli.cli.main import CommandContext
+from gptcli.cli.option_groups import takes
 from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags, TextFlags
-from gptcli.cli.values import Format
+from gptcli.cli.values import OutputFormat
 from gptcli.errors import UsageError
 from gptcli.types import Request, TextPrompt
 
@@ -50,7 +50,7 @@ def complete(
     sampling.check()
     output.check()
     _check(suffix, echo, no_stdin, file, output)
-    session: Session = ctx.obj
+    session: CommandContext = ctx.obj
     session.terminal.quiet = output.quiet
 
     from gptcli.cli.prompt import check_prompt, read_prompt
@@ -58,9 +58,9 @@ def complete(
     parts, files = prompt or [], file or []
     check_prompt(parts, files, session.terminal, use_stdin=not no_stdin)
 
-    from gptcli.cli.opening import Opening
+    from gptcli.runtime.loader import EngineLoader
 
-    opening = Opening(model, output, session)
+    opening = EngineLoader(model, output, session)
     data = b"".join(read_prompt(parts, files, session.terminal, use_stdin=not no_stdin))
     request = Request(
         id="0",
@@ -71,9 +71,9 @@ def complete(
         ignore_eos=text.ignore_eos,
         n=samples,
         logprobs=output.logprobs,
-        stream=output.format is not Format.JSON,
+        stream=output.format is not OutputFormat.JSON,
     )
-    from gptcli.cli.answering import answer
+    from gptcli.cli.run_request import answer
 
     before = data.decode("utf-8", "surrogateescape") if echo else ""
     return answer(

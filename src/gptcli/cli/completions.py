@@ -17,7 +17,7 @@ from gptcli import settings
 from gptcli.errors import GptcliError, UsageError
 
 if TYPE_CHECKING:
-    from gptcli.cli.main import Session
+    from gptcli.cli.main import CommandContext
 
 app = typer.Typer(
     help="Complete commands, flags and model names in bash, zsh, fish and PowerShell.",
@@ -44,7 +44,7 @@ def show(
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.")],
 ) -> None:
     """Print the script."""
-    session: Session = context.obj
+    session: CommandContext = context.obj
     session.terminal.answer(script(shell))
 
 
@@ -57,7 +57,7 @@ def install(
     ] = None,
 ) -> None:
     """Write the script into your folder for it, and say what is left to do."""
-    session: Session = context.obj
+    session: CommandContext = context.obj
     shell = shell or _detect()
     path = _place(shell)
     text = script(shell)
@@ -76,7 +76,7 @@ def script(shell: Shell) -> str:
     """The completion script for this version of gptcli. It needs every command, so it imports them all."""
     from gptcli.cli.main import app as root
     from gptcli.cli.shells import bash, fish, powershell, tree, zsh
-    from gptcli.models import catalog
+    from gptcli.models.refs import catalog
 
     described = tree.describe(typer.main.get_command(root), tuple(catalog.entries()))
     generators = {

@@ -20,8 +20,9 @@ def doctor(ctx: typer.Context) -> None:
     from gptcli.llama.devices import build_advice, choose, list_devices, unused_gpu
     from gptcli.llama.library import system_info
     from gptcli.llama.threads import choose_threads, usable_processors
-    from gptcli.models import catalog, memory
+    from gptcli.models.refs import catalog
     from gptcli.render.progress import bytes_text
+    from gptcli.runtime import memory
 
     devices = list_devices()
     free = memory.available()

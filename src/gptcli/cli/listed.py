@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from gptcli.models import listing
+from gptcli.models.store import listing
 
 _FORMS = (["models", "list"], ["models", "list", "--json"])
 

@@ -65,7 +65,7 @@ def load_command(name: str) -> Any:
     return command
 
 
-class Session:
+class CommandContext:
     """What every command is handed: the terminal, a model that may be loading already, and whether the process ends
     with the command, so that nothing need be freed (a model and its context take 15 ms)."""
 
@@ -106,7 +106,7 @@ def main(
     its traceback."""
     root = typer.main.get_command(app)
     try:
-        session = Session(terminal, early, process_ends)
+        session = CommandContext(terminal, early, process_ends)
         code = root.main(args=list(arguments), prog_name="gptcli", standalone_mode=False, obj=session)
     except ClickException as error:
         return _usage(error, terminal)
@@ -130,9 +130,9 @@ def _usage(error: Any, terminal: Terminal) -> int:
 
 
 def _say(error: GptcliError, terminal: Terminal) -> int:
-    lines = [f"gptcli: error: {error.what}"]
-    if error.advice:
-        lines.append(error.advice)
+    lines = [f"gptcli: error: {error.message}"]
+    if error.hint:
+        lines.append(error.hint)
     if error.log:
         lines += ["llama.cpp said:", *(f"  {line}" for line in error.log.splitlines())]
     terminal.report("\n".join(lines))

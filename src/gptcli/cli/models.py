@@ -14,8 +14,8 @@ from gptcli.errors import LoadError, ModelNotFound, OfflineError, UsageError
 from gptcli.terminal import Terminal, harmless
 
 if TYPE_CHECKING:
-    from gptcli.cli.main import Session
-    from gptcli.models.inventory import Stored
+    from gptcli.cli.main import CommandContext
+    from gptcli.models.store.inventory import Stored
     from gptcli.render.progress import DownloadBar
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 @app.command()
 def pull(context: typer.Context, refs: References, offline: Offline = False, quiet: Quiet = False) -> None:
     """Fetch models, or what has changed of them, into the hub's cache."""
-    from gptcli.models.pull import bring
+    from gptcli.models.hub.pull import bring
 
     bar = _bar(context, quiet)
     for text in refs:
@@ -49,7 +49,7 @@ def list_models(
     catalog: Annotated[bool, typer.Option("--catalog", help="The models that can be pulled by a short name.")] = False,
 ) -> None:
     """List the stored models: name, quantization, size, architecture, parameters, context, last used."""
-    from gptcli.cli import models_lines
+    from gptcli.cli import models_tables as models_lines
     from gptcli.render.table import write_table
 
     terminal = _terminal(context)
@@ -76,8 +76,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a model's file says of itself, and the memory that it takes."""
-    from gptcli.cli import models_lines
-    from gptcli.models import gguf
+    from gptcli.cli import models_tables as models_lines
+    from gptcli.models.gguf import header as gguf
 
     terminal = _terminal(context)
     header = gguf.read_header(_find(ref))
@@ -104,7 +104,7 @@ def search(
 ) -> None:
     """Search the hub for repositories with GGUF files; sizes and quantizations of each."""
     _check_network(offline)
-    from gptcli.cli import models_lines
+    from gptcli.cli import models_tables as models_lines
     from gptcli.render.table import write_table
 
     terminal = _terminal(context)
@@ -130,8 +130,8 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Read every byte of stored models and say what is damaged."""
-    from gptcli.models import inventory
-    from gptcli.models.verify import verify as check
+    from gptcli.models.store import inventory
+    from gptcli.models.store.verify import verify as check
 
     bar, terminal = _bar(context, quiet), _terminal(context)
     models = _stored(refs) if refs else inventory.stored(others=False)
@@ -149,7 +149,7 @@ def verify(
 @app.command()
 def rm(context: typer.Context, refs: References, yes: Yes = False) -> None:
     """Delete stored models; what other models share stays."""
-    from gptcli.models.remove import remove
+    from gptcli.models.store.remove import remove
     from gptcli.render.progress import bytes_text
 
     terminal = _terminal(context)
@@ -169,7 +169,8 @@ def alias(
     remove: Annotated[bool, typer.Option("--remove", help="Forget NAME; the model stays.")] = False,
 ) -> None:
     """Give a model a name of your own; without arguments, list those names."""
-    from gptcli.models import names, naming
+    from gptcli.models.refs import aliases as naming
+    from gptcli.models.refs import names
 
     terminal = _terminal(context)
     if name is None:
@@ -188,7 +189,8 @@ def default(
     ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="The model to use from now on.")] = None,
 ) -> None:
     """Say, or set, the model that is used where none is named."""
-    from gptcli.models import catalog, names, naming
+    from gptcli.models.refs import aliases as naming
+    from gptcli.models.refs import catalog, names
 
     if ref is None:
         _terminal(context).answer(f"{names.load().default or catalog.default_alias()}\n")
@@ -204,7 +206,7 @@ def import_model(
     quiet: Quiet = False,
 ) -> None:
     """Keep local files as models with a name, without a copy where the file system allows."""
-    from gptcli.models.imports import import_from
+    from gptcli.models.store.imports import import_from
 
     names = import_from(source, name, report=_bar(context, quiet))
     _terminal(context).answer("".join(f"{one}\n" for one in names))
@@ -229,7 +231,7 @@ def quantize(
 def outdated(context: typer.Context, offline: Offline = False, as_json: Json = False) -> None:
     """List stored models whose file has changed on the hub; `pull` fetches it."""
     _check_network(offline)
-    from gptcli.models.outdated import outdated as look
+    from gptcli.models.hub.outdated import outdated as look
 
     terminal = _terminal(context)
     changed, unknown = look()
@@ -251,8 +253,8 @@ def _check_network(offline: bool) -> None:
 
 def _find(ref: str) -> Path:
     """A stored file, with no network asked."""
+    from gptcli.models.refs.resolve import resolve
     from gptcli.models.report import Silent
-    from gptcli.models.resolve import resolve
 
     try:
         return resolve(ref, offline=True, report=Silent()).path
@@ -262,7 +264,7 @@ def _find(ref: str) -> Path:
 
 def _stored(refs: list[str]) -> list[Stored]:
     """The stored models that `refs` mean, each once."""
-    from gptcli.models import inventory
+    from gptcli.models.store import inventory
 
     models = inventory.stored()
     found: dict[str, Stored] = {}
@@ -296,11 +298,11 @@ def _bar(context: typer.Context, quiet: bool) -> DownloadBar:
 
 
 def _terminal(context: typer.Context) -> Terminal:
-    session: Session = context.obj
+    session: CommandContext = context.obj
     return session.terminal
 
 
 def _write_json(terminal: Terminal, value: Any) -> None:
-    from gptcli.cli.models_lines import json_text
+    from gptcli.cli.models_tables import json_text
 
     terminal.answer(json_text(value))

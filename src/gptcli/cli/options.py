@@ -13,7 +13,7 @@ from typer import Option
 
 from gptcli.cli import values
 from gptcli.errors import UsageError
-from gptcli.types import SAMPLERS, Sampling
+from gptcli.params import SAMPLERS, Sampling
 
 _MODEL, _SAMPLING, _OUTPUT = "Model", "Sampling", "Output"
 _MOST = 2**31 - 1
@@ -281,8 +281,8 @@ class OutputFlags:
     """How results and what else there is to say come out."""
 
     format: Annotated[
-        values.Format, Option("--format", help="text, one JSON object, or JSON lines.", rich_help_panel=_OUTPUT)
-    ] = values.Format.TEXT
+        values.OutputFormat, Option("--format", help="text, one JSON object, or JSON lines.", rich_help_panel=_OUTPUT)
+    ] = values.OutputFormat.TEXT
     logprobs: Annotated[
         int | None,
         Option(
@@ -304,5 +304,5 @@ class OutputFlags:
         """Raises UsageError for what contradicts itself."""
         if self.verbose and self.quiet:
             raise UsageError("--verbose and --quiet contradict each other.", "Drop one.")
-        if self.logprobs is not None and self.format is values.Format.TEXT:
+        if self.logprobs is not None and self.format is values.OutputFormat.TEXT:
             raise UsageError("--logprobs has no place in plain text.", "Add --format json or --format jsonl.")

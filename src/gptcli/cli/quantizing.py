@@ -10,8 +10,11 @@ from pathlib import Path
 
 from gptcli.errors import UsageError
 from gptcli.llama.quantize import check_source, quantize
-from gptcli.models import ggml, imports, naming, quantization, structure
+from gptcli.models.gguf import quantization, structure
+from gptcli.models.gguf import tensor_types as ggml
+from gptcli.models.refs import aliases as naming
 from gptcli.models.report import Report
+from gptcli.models.store import imports
 
 
 def quantized(source: Path, kind: str, name: str | None, requantize: bool, report: Report) -> str:

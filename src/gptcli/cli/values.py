@@ -23,7 +23,7 @@ _SAMPLER_NAMES = {
 _NATIVE_BIAS = re.compile(r"(\d+)([+-](?:\d+(?:\.\d+)?|inf))")
 
 
-class Format(str, Enum):
+class OutputFormat(str, Enum):
     """What stdout carries."""
 
     TEXT = "text"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 
 from gptcli.engine.backend import Backend
-from gptcli.engine.prompts import encode
+from gptcli.engine.output import OutputProcessor
 from gptcli.engine.sequence import Sequence
-from gptcli.engine.speech import Speech
-from gptcli.engine.template import ChatTemplate
 from gptcli.errors import ContextFull, RequestError
+from gptcli.prompt.encoding import encode
+from gptcli.prompt.template import ChatTemplate
 from gptcli.types import ChatPrompt, Request
 
 _SEEDS = 2**32 - 1
@@ -45,7 +45,7 @@ def admit(request: Request, backend: Backend, limit: int, template: ChatTemplate
                 prompt_tokens=len(tokens),
                 seed=sample_seed,
                 sampler=backend.sampler(sampling, sample_seed, tokens, ignore_end=request.ignore_eos),
-                speech=Speech(request, index, is_chat=prompt.is_chat, thinking=prompt.thinking),
+                speech=OutputProcessor(request, index, is_chat=prompt.is_chat, thinking=prompt.thinking),
             )
         )
     if isinstance(request.prompt, ChatPrompt) and request.prompt.begun:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
-from gptcli.types import Sampling, TokenInfo
+from gptcli.params import Sampling
+from gptcli.types import TokenInfo
 
 
 class Decoded(Enum):

@@ -11,18 +11,18 @@ from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
 
 from gptcli.engine.backend import Backend, share_of
-from gptcli.engine.crew import Crew
-from gptcli.engine.lane import Lane
-from gptcli.engine.placement import Placement
-from gptcli.engine.prompts import encode
-from gptcli.engine.revival import MakeShelf
-from gptcli.engine.template import ChatTemplate
+from gptcli.engine.core import EngineCore
+from gptcli.engine.executor import Executor
+from gptcli.engine.kv_cache import KVCacheManager
+from gptcli.engine.prefix_restore import OpenPrefixCache
 from gptcli.errors import RequestError
 from gptcli.interrupt import Interrupt
+from gptcli.prompt.encoding import encode
+from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Event, Prompt, Request
 
 
-class Engine:
+class LocalEngine:
     """Continuous batching over a KV cache, which the engine keeps between calls of `stream`.
 
     A prompt that begins like something that the cache still holds is computed only from where it differs. With
@@ -39,7 +39,7 @@ class Engine:
         narrow: bool = False,
         interrupt: Interrupt | None = None,
         template: ChatTemplate | None = None,
-        shelf: MakeShelf | None = None,
+        shelf: OpenPrefixCache | None = None,
         reuse: bool = True,
     ) -> None:
         """`context`: tokens one text may have (None: what it needs, up to what the model was trained for).
@@ -63,13 +63,13 @@ class Engine:
         self._template = template
         self._backend = backend
         self._interrupt = interrupt or Interrupt()
-        self._lanes: list[Lane] = []
+        self._lanes: list[EngineCore] = []
         backends = [backend, *replicas][:parallel]
         for number, one in enumerate(backends):
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
-            placement = Placement(one, self.limit, context, share, shelf, narrow=narrow, reuse=reuse)
-            self._lanes.append(Lane(one, placement, self.limit, share, self._interrupt, template))
+            placement = KVCacheManager(one, self.limit, context, share, shelf, narrow=narrow, reuse=reuse)
+            self._lanes.append(EngineCore(one, placement, self.limit, share, self._interrupt, template))
 
     @property
     def cells(self) -> int:
@@ -90,7 +90,7 @@ class Engine:
         An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
         Every request ends with one `Finished` for each sample, or with one `Failed`."""
         incoming = iter(requests)
-        with Crew(len(self._lanes)) as crew:
+        with Executor(len(self._lanes)) as crew:
             try:
                 while not self._interrupt.requested:
                     yield from self._feed(incoming, crew)
@@ -106,7 +106,7 @@ class Engine:
                 for lane in self._lanes:
                     lane.leave()
 
-    def _feed(self, incoming: Iterator[Request | None], crew: Crew) -> Iterator[Event]:
+    def _feed(self, incoming: Iterator[Request | None], crew: Executor) -> Iterator[Event]:
         """Let requests into the lanes that are not computing, and start these."""
         if len(self._lanes) > 1 and all(lane.idle for lane in self._lanes):
             yield from self._deal(incoming)

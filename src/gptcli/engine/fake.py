@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Decoded, MemoryKind
 from gptcli.errors import EngineError
-from gptcli.types import Alternative, Sampling, TokenInfo
+from gptcli.params import Sampling
+from gptcli.types import Alternative, TokenInfo
 
 END = 256
 """The token that ends a generation; 0 to 255 are bytes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Sampler
-from gptcli.engine.speech import Speech
+from gptcli.engine.output import OutputProcessor
 from gptcli.types import Request
 
 
@@ -25,7 +25,7 @@ class Sequence:
     """Prompt and what was generated."""
     prompt_tokens: int
     seed: int
-    speech: Speech
+    speech: OutputProcessor
     slot: int = -1
     """The KV cache's sequence id; -1 while it waits."""
     computed: int = 0

@@ -23,7 +23,8 @@ from gptcli.llama.library import C, build_key, captured_log, log_tail
 from gptcli.llama.model import Model
 from gptcli.llama.sampler import known_samplers, make_sampler
 from gptcli.llama.vocabulary import LlamaVocabulary
-from gptcli.types import Sampling, TokenInfo
+from gptcli.params import Sampling
+from gptcli.types import TokenInfo
 
 _FROM_FILE: dict[str, tuple[str, type]] = {
     # field of Sampling: key in the GGUF (llama.cpp, LLAMA_MODEL_META_KEY_SAMPLING_*) and its type

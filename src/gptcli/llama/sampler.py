@@ -13,7 +13,7 @@ from gptcli.errors import EngineError, RequestError
 from gptcli.llama.greedy import GreedySampler
 from gptcli.llama.library import C, captured_log, log_tail
 from gptcli.llama.vocabulary import LlamaVocabulary
-from gptcli.types import Sampling
+from gptcli.params import Sampling
 
 _NO_BIAS = float("-inf")
 _DEAD_END = "Leave --ignore-eos away, and logit biases that forbid what the grammar wants."

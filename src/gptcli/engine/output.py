@@ -1,0 +1,97 @@
+"""What a sample says, as deltas: its text, split into channels where it is a chat's, with its tokens' probabilities.
+
+It knows text and events, and neither sampling nor the KV cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gptcli.engine.backend import Vocabulary
+from gptcli.engine.text_stream import TextStream
+from gptcli.prompt.reasoning import ChannelSplitter
+from gptcli.types import Channel, Delta, Request, TokenInfo
+
+
+class OutputProcessor:
+    """The text of one sample of a request, out at once or, for a request that is not streamed, at its end."""
+
+    __slots__ = ("_buffered", "_index", "_request", "_said", "_splitter", "_text")
+
+    def __init__(self, request: Request, index: int, *, is_chat: bool, thinking: bool) -> None:
+        self._request = request
+        self._index = index
+        self._text = TextStream(request.stop)
+        self._splitter = ChannelSplitter(thinking=thinking) if is_chat else None
+        self._buffered: list[str] = []
+        self._said = ""
+
+    def piece(self, token: int, vocabulary: Vocabulary) -> bytes:
+        """What a token says; control tokens say their names where channels are told apart by them."""
+        said = vocabulary.piece(token)
+        if not said and self._splitter is not None:
+            return vocabulary.name(token).encode("utf-8", "surrogateescape")
+        return said
+
+    @property
+    def stop(self) -> str | None:
+        """The stop string that ended the text."""
+        return self._text.stop
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Bytes of a character that never became whole."""
+        return self._text.unfinished if self._text.stop is None else 0
+
+    def resume(self, pieces: Iterable[bytes]) -> None:
+        """Begin after these pieces, which were said when the answer was begun, and are not said again."""
+        for piece in pieces:
+            text = self._text.skip(piece)
+            if self._splitter is not None:
+                self._splitter.push(text)
+        if self._splitter is not None:
+            self._said = self._splitter.held  # it came out when the answer was cut
+
+    def push(self, piece: bytes, info: TokenInfo | None) -> list[Delta]:
+        """Take a token's bytes; the deltas that are certain now."""
+        text = self._text.push(piece, info)
+        if not self._request.stream:
+            self._buffered.append(text)
+            return []
+        if self._splitter is None and info is None:  # nearly always
+            return [Delta(self._request.id, self._index, text, [])] if text else []
+        tokens = self._text.tokens() if info is not None else []
+        pieces = self._splitter.push(text) if self._splitter is not None else [(Channel.ANSWER, text)]
+        return self._deltas(pieces, tokens)
+
+    def finish(self) -> list[Delta]:
+        """The deltas still held when the sample has ended."""
+        text = "".join([*self._buffered, self._text.finish()])
+        tokens = []
+        if self._request.logprobs is not None:
+            tokens = [*self._text.tokens(), *self._text.last_tokens()]
+        if self._splitter is None:
+            return self._deltas([(Channel.ANSWER, text)], tokens)
+        return self._deltas([*self._splitter.push(text), *self._splitter.finish()], tokens)
+
+    def _deltas(self, pieces: list[tuple[Channel, str]], tokens: list[TokenInfo]) -> list[Delta]:
+        """One delta for each run of a channel; the tokens, which know no channels, go with the first."""
+        deltas: list[Delta] = []
+        for channel, text in self._new(pieces) if self._said else pieces:
+            if deltas and deltas[-1].channel is channel:
+                deltas[-1].text += text
+            elif text:
+                deltas.append(Delta(self._request.id, self._index, text, [], channel))
+        if tokens and not deltas:
+            deltas.append(Delta(self._request.id, self._index, "", []))
+        if tokens:
+            deltas[0].tokens = tokens
+        return deltas
+
+    def _new(self, pieces: list[tuple[Channel, str]]) -> list[tuple[Channel, str]]:
+        """The pieces without what was held back, but said, when the answer was begun."""
+        if not pieces:
+            return []
+        (channel, text), *others = pieces
+        said, self._said = self._said, ""
+        return [(channel, text.removeprefix(said)), *others]
