@@ -113,7 +113,7 @@ def _text(param: Param, label: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ParamError(f"{label} must be a text that is not empty.")
     try:
-        value.encode()
+        value.encode("utf-8", "surrogateescape")  # bytes of a command line that are not UTF-8 are kept
     except UnicodeEncodeError:
         raise ParamError(f"{label} holds half a character (a lone surrogate).") from None
     return value
@@ -152,7 +152,7 @@ def _bias(param: Param, label: str, value: object) -> tuple[tuple[int | str, flo
 
 def _amount(label: str, value: object) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (value == -math.inf or abs(value) <= INT_MAX):  # type: ignore[arg-type]
+    if not number or not (math.isinf(value) or abs(value) <= INT_MAX):  # type: ignore[arg-type]
         raise ParamError(f"{label}: a bias must be a number of at most {INT_MAX}, or -inf, not {_short(value)}.")
     return float(value)  # type: ignore[arg-type]
 

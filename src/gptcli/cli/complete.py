@@ -1,97 +1,130 @@
-"""`gptcli complete`: continue a text, raw, without a chat template.
+"""`gptcli complete`: continue a text as it is, without a chat template."""
 
-It turns flags into one request and events into output; all between is the engine's.
-"""
-
-from typing import Annotated
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gptcli.cli.main import CommandContext
 from gptcli.cli.option_groups import takes
-from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags, TextFlags
-from gptcli.cli.values import OutputFormat
-from gptcli.errors import UsageError
-from gptcli.types import Request, TextPrompt
+from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, TextFlags, param_option
+from gptcli.errors import ExitCode, UsageError
+from gptcli.types import Failed, Finished, FinishReason, Request, TextPrompt
+
+if TYPE_CHECKING:
+    from gptcli.runtime.loader import EngineLoader, LoadedEngine
+    from gptcli.terminal import Terminal
 
 app = typer.Typer(add_completion=False)
 
 _EPILOG = "Example: git log -5 | gptcli complete -n 40 --stop '.' -f - 'In short, these commits'"
 
 
+@dataclasses.dataclass(slots=True)
+class PromptFlags:
+    """What to continue, and what to do with the prompt."""
+
+    prompt: Annotated[list[str] | None, typer.Argument(help="The text to continue.", show_default=False)] = None
+    file: Annotated[
+        list[str] | None, typer.Option("--file", "-f", metavar="FILE", help="Read it from FILE (-: stdin); repeatable.")
+    ] = None
+    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not read standard input.")] = False
+    suffix: Annotated[
+        str | None, typer.Option("--suffix", metavar="TEXT", help="Fill in the text between the prompt and TEXT.")
+    ] = None
+    echo: Annotated[bool, typer.Option("--echo", help="Print the prompt before the text.")] = False
+    samples: Annotated[int, param_option("n", help="Number of independent samples.")] = 1
+    cache_prompt: Annotated[
+        bool, typer.Option("--cache-prompt", help="Save the computed prompt on disk for prompts that start the same.")
+    ] = False
+    show_prompt: Annotated[bool, typer.Option("--show-prompt", help="Print the prompt's tokens to stderr.")] = False
+
+    def check(self, output: OutputFlags) -> None:
+        """Raises UsageError for flags that contradict each other."""
+        if self.suffix is not None and self.echo:
+            raise UsageError("--suffix and --echo contradict each other: the text goes between two parts.", "Drop one.")
+        if self.echo and output.logprobs is not None:
+            raise UsageError("--echo with --logprobs would need the log-probabilities of the prompt.", "Drop one.")
+        if self.no_stdin and "-" in (self.file or []):
+            raise UsageError("--no-stdin and -f - contradict each other.", "Drop one.")
+
+
 @app.command(epilog=_EPILOG)
-@takes(text=TextFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
+@takes(source=PromptFlags, text=TextFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
 def complete(
     ctx: typer.Context,
+    source: PromptFlags,
     text: TextFlags,
     model: ModelFlags,
     sampling: SamplingFlags,
     output: OutputFlags,
-    prompt: Annotated[list[str] | None, typer.Argument(help="The text to continue.", show_default=False)] = None,
-    file: Annotated[
-        list[str] | None, typer.Option("--file", "-f", metavar="FILE", help="Read it from FILE (-: stdin); repeatable.")
-    ] = None,
-    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not look at standard input.")] = False,
-    suffix: Annotated[str | None, typer.Option("--suffix", metavar="TEXT", help="Fill in up to TEXT.")] = None,
-    echo: Annotated[bool, typer.Option("--echo", help="Print the prompt before the text.")] = False,
-    samples: Annotated[int, typer.Option("--samples", min=1, max=256, metavar="N", help="Independent texts.")] = 1,
-    cache_prompt: Annotated[
-        bool, typer.Option("--cache-prompt", help="Keep the computed prompt on disk, for texts that begin so.")
-    ] = False,
-    show_prompt: Annotated[
-        bool, typer.Option("--show-prompt", help="Show the prompt's exact tokens on stderr.")
-    ] = False,
 ) -> int:
-    """Continue a text: the prompt's files, then standard input, then arguments, joined as they are.
+    """Continue a text: the files of -f, then standard input, then the arguments, joined as they are.
 
-    Several samples are separated by an empty line; --format json keeps them apart for programs.
+    An empty line separates several samples; --format json keeps them apart for programs.
     """
     model.check()
     sampling.check()
     output.check()
-    _check(suffix, echo, no_stdin, file, output)
-    session: CommandContext = ctx.obj
-    session.terminal.quiet = output.quiet
+    source.check(output)
+    context: CommandContext = ctx.obj
+    terminal = context.terminal
+    terminal.quiet = output.quiet
 
     from gptcli.cli.prompt import check_prompt, read_prompt
 
-    parts, files = prompt or [], file or []
-    check_prompt(parts, files, session.terminal, use_stdin=not no_stdin)
-
-    from gptcli.runtime.loader import EngineLoader
-
-    opening = EngineLoader(model, output, session)
-    data = b"".join(read_prompt(parts, files, session.terminal, use_stdin=not no_stdin))
+    parts, files, use_stdin = source.prompt or [], source.file or [], not source.no_stdin
+    check_prompt(parts, files, terminal, use_stdin=use_stdin)
+    loader = context.loader(model.engine_options(verbose=output.verbose))
+    data = b"".join(read_prompt(parts, files, terminal, use_stdin=use_stdin))
     request = Request(
         id="0",
-        prompt=TextPrompt(data, None if suffix is None else suffix.encode("utf-8", "surrogateescape")),
+        prompt=TextPrompt(data, None if source.suffix is None else source.suffix.encode("utf-8", "surrogateescape")),
         sampling=sampling.sampling(),
-        max_tokens=None if text.max_tokens < 0 else text.max_tokens,
+        max_tokens=text.limit,
         stop=tuple(text.stop or ()),
         ignore_eos=text.ignore_eos,
-        n=samples,
+        n=source.samples,
         logprobs=output.logprobs,
         stream=output.format is not OutputFormat.JSON,
     )
-    from gptcli.cli.run_request import answer
+    return _run(loader, request, source, output, terminal)
 
-    before = data.decode("utf-8", "surrogateescape") if echo else ""
-    return answer(
-        opening,
-        request,
-        output,
-        session.terminal,
-        before=before,
-        show_prompt=show_prompt,
-        cache_prompt=cache_prompt,
+
+def _run(
+    loader: "EngineLoader", request: Request, source: PromptFlags, output: OutputFlags, terminal: "Terminal"
+) -> ExitCode:
+    """Write the answer to stdout. Raises the request's own error, LoadError, BrokenPipeError."""
+    from gptcli.render.choose import completion_renderer
+    from gptcli.render.stats import notify_cuts, write_stats
+
+    assert isinstance(request.prompt, TextPrompt)
+    before = request.prompt.data.decode("utf-8", "surrogateescape") if source.echo else ""
+    renderer = completion_renderer(
+        terminal, output.format.value, loader.model.name, with_logprobs=output.logprobs is not None, before=before
     )
+    ended: list[Finished] = []
+    with loader.open() as loaded, loaded.interrupt.watch():
+        if source.show_prompt:
+            _write_tokens(loaded, request, terminal)
+        for event in loaded.engine.stream([request]):
+            if isinstance(event, Failed):
+                raise event.error
+            renderer.show(event)
+            if isinstance(event, Finished):
+                ended.append(event)
+        renderer.close()
+        notify_cuts(terminal, ended)
+        if source.cache_prompt:
+            loaded.save_prefix(terminal.notice)
+        if output.stats:
+            write_stats(terminal, ended, loaded.load_seconds, loaded.device)
+    cancelled = any(event.reason is FinishReason.CANCELLED for event in ended)
+    return ExitCode.INTERRUPTED if cancelled else ExitCode.OK
 
 
-def _check(suffix: str | None, echo: bool, no_stdin: bool, file: list[str] | None, output: OutputFlags) -> None:
-    """Raises UsageError for flags that contradict each other."""
-    if suffix is not None and echo:
-        raise UsageError("--suffix and --echo contradict each other: the text stands between two.", "Drop one.")
-    if echo and output.logprobs is not None:
-        raise UsageError("--echo with --logprobs would want the prompt's probabilities too.", "Drop one.")
-    if no_stdin and "-" in (file or []):
-        raise UsageError("--no-stdin and -f - contradict each other.", "Drop one.")
+def _write_tokens(loaded: "LoadedEngine", request: Request, terminal: "Terminal") -> None:
+    """The prompt's tokens to stderr, one a line: id and text."""
+    engine = loaded.engine
+    for token in engine.encode(request.prompt).tokens:
+        terminal.report(f"{token:>7} {engine.token_text(token)!r}")

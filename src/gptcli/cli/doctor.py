@@ -1,7 +1,4 @@
-"""`gptcli doctor`: what is installed, what would run where, where things are kept, and what to do for a GPU.
-
-It asks and reports; it changes nothing and uses no network.
-"""
+"""`gptcli doctor`: check the installation and devices. It changes nothing and uses no network."""
 
 import platform
 import sys
@@ -10,13 +7,14 @@ from importlib.metadata import version
 import typer
 
 from gptcli import __version__, settings
+from gptcli.cli.main import CommandContext
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def doctor(ctx: typer.Context) -> None:
-    """Say what is installed, what would run where, where things are kept, and what to do for a GPU."""
+    """Check the installation and devices, and show where files are stored and how to use a GPU."""
     from gptcli.llama.devices import build_advice, choose, list_devices, unused_gpu
     from gptcli.llama.library import system_info
     from gptcli.llama.threads import choose_threads, usable_processors
@@ -24,6 +22,7 @@ def doctor(ctx: typer.Context) -> None:
     from gptcli.render.progress import bytes_text
     from gptcli.runtime import memory
 
+    context: CommandContext = ctx.obj
     devices = list_devices()
     free = memory.available()
     decode, prompt = choose_threads(None, None)
@@ -40,13 +39,13 @@ def doctor(ctx: typer.Context) -> None:
         ("model cache", str(settings.hub_cache_dir())),
         ("cache", str(settings.cache_dir())),
         ("data", str(settings.data_dir())),
-        ("network", "switched off" if settings.offline() else "used only to fetch what is not stored"),
+        ("network", "off" if settings.offline() else "used only to download models"),
     ]
     for name, value in lines:
-        ctx.obj.terminal.answer(f"{name + ':':<18} {value}\n")
+        context.terminal.answer(f"{name + ':':<18} {value}\n")
     if not any(device.is_gpu for device in devices):
         found = unused_gpu(devices)
-        why = f"This machine has {found}, which this build cannot use" if found else "This build has no GPU backend"
-        ctx.obj.terminal.answer(
+        why = f"This build cannot use {found}" if found else "This build has no GPU backend"
+        context.terminal.answer(
             f"{'for a GPU:':<18} {why}. {build_advice('metal' if sys.platform == 'darwin' else 'cuda')}\n"
         )

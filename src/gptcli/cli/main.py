@@ -1,7 +1,4 @@
-"""The command tree and the one place where errors end: `main(arguments, terminal)` returns an exit code.
-
-It knows the commands by name and imports each only when it is called.
-"""
+"""The command tree, and the one place where errors end: `main(arguments, terminal)` returns an exit code."""
 
 from __future__ import annotations
 
@@ -18,23 +15,25 @@ from gptcli.errors import Cancelled, ExitCode, GptcliError
 from gptcli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from gptcli.llama.loading import Loading
+    from gptcli.llama.loading import Loading as LoadingModel
+    from gptcli.runtime.loader import EngineLoader
+    from gptcli.runtime.options import EngineOptions
 
 _COMMANDS = {
     "complete": "Continue a text.",
-    "chat": "Talk with a model, or get one answer.",
-    "batch": "Answer every row of a file, and lose none.",
-    "models": "Get, keep, know and choose weights.",
-    "chats": "Find, show and export saved conversations.",
-    "cache": "List and clear computed prompts on disk.",
-    "completions": "Complete commands and flags in your shell.",
-    "doctor": "Say what is installed and what runs where.",
+    "chat": "Chat with a model, or get one answer.",
+    "batch": "Answer every row of a file.",
+    "models": "Download and manage models.",
+    "chats": "List, search, show and export conversations.",
+    "cache": "List and clear the prefix cache.",
+    "completions": "Install shell completion.",
+    "doctor": "Check the installation and devices.",
 }
 """Name and one line for --help; the module gptcli.cli.NAME has a Typer `app`."""
 
 
 class _LateGroup(TyperGroup):
-    """Imports a command when it is called; --help needs only the table above."""
+    """Imports a command when it is called; --help needs only the table of commands."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_COMMANDS)
@@ -66,14 +65,24 @@ def load_command(name: str) -> Any:
 
 
 class CommandContext:
-    """What every command is handed: the terminal, a model that may be loading already, and whether the process ends
-    with the command, so that nothing need be freed (a model and its context take 15 ms)."""
+    """What every command is given: the terminal, and a model that may be loading already.
 
-    def __init__(self, terminal: Terminal, early: Loading | None, process_ends: bool = False) -> None:
+    `process_ends`: the process ends with the command, so nothing need be freed (a model and its context take 15 ms)."""
+
+    def __init__(self, terminal: Terminal, early: LoadingModel | None = None, *, process_ends: bool = False) -> None:
         self.terminal = terminal
         self.early = early
         self.process_ends = process_ends
         self.listing = False
+        """Whether --help lists the commands, which need not be imported for that."""
+
+    def loader(self, options: EngineOptions) -> EngineLoader:
+        """Start to load a model. Raises ModelNotFound, LoadError."""
+        from gptcli.render.progress import DownloadBar
+        from gptcli.runtime.loader import EngineLoader
+
+        bar, notify = DownloadBar(self.terminal), self.terminal.notice
+        return EngineLoader(options, bar, notify, early=self.early, process_ends=self.process_ends)
 
 
 app = typer.Typer(
@@ -81,12 +90,12 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # the first --help somebody asks for: 40 ms instead of 85
+    rich_markup_mode=None,  # --help in 40 ms instead of 85
     help="Local GPT models in the terminal.",
 )
 
 
-def _say_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"gptcli {__version__}")
         raise typer.Exit
@@ -94,34 +103,34 @@ def _say_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", help="Say the version.", callback=_say_version, is_eager=True),
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_print_version, is_eager=True),
 ) -> None:
     pass
 
 
 def main(
-    arguments: Sequence[str], terminal: Terminal, early: Loading | None = None, *, process_ends: bool = False
+    arguments: Sequence[str], terminal: Terminal, early: LoadingModel | None = None, *, process_ends: bool = False
 ) -> int:
-    """Run one command line. Errors that a user can understand become two lines on stderr and an exit code; a bug keeps
-    its traceback."""
+    """Run one command line and return its exit code. A `GptcliError` becomes two lines on stderr; a bug keeps its
+    traceback."""
     root = typer.main.get_command(app)
     try:
-        session = CommandContext(terminal, early, process_ends)
+        session = CommandContext(terminal, early, process_ends=process_ends)
         code = root.main(args=list(arguments), prog_name="gptcli", standalone_mode=False, obj=session)
     except ClickException as error:
-        return _usage(error, terminal)
+        return _report_usage(error, terminal)
     except typer.Abort:
         return ExitCode.INTERRUPTED
     except Cancelled:
         return ExitCode.INTERRUPTED
     except GptcliError as error:
-        return _say(error, terminal)
+        return _report_error(error, terminal)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     return int(code or ExitCode.OK)
 
 
-def _usage(error: Any, terminal: Terminal) -> int:
+def _report_usage(error: Any, terminal: Terminal) -> int:
     path = error.ctx.command_path if getattr(error, "ctx", None) else "gptcli"
     if not error.format_message():  # a group was called without a command: typer has shown its help
         return ExitCode.USAGE
@@ -129,11 +138,11 @@ def _usage(error: Any, terminal: Terminal) -> int:
     return ExitCode.USAGE
 
 
-def _say(error: GptcliError, terminal: Terminal) -> int:
+def _report_error(error: GptcliError, terminal: Terminal) -> int:
     lines = [f"gptcli: error: {error.message}"]
     if error.hint:
         lines.append(error.hint)
     if error.log:
-        lines += ["llama.cpp said:", *(f"  {line}" for line in error.log.splitlines())]
+        lines += ["llama.cpp's log:", *(f"  {line}" for line in error.log.splitlines())]
     terminal.report("\n".join(lines))
     return error.exit_code

@@ -1,29 +1,60 @@
-"""The options that several commands take, each written once, with llama.cpp's names and defaults.
+"""The options that several commands share. Those that are generation parameters are made from `gptcli.params`.
 
-It knows flags, their help and what they may not be combined with; it loads nothing. Annotations here are real objects
-and no strings, because typer evaluates them at every start.
+Annotations here are real objects and no strings, because typer evaluates them at every start.
 """
 
 import dataclasses
-import math
+import inspect
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
-from gptcli.cli import values
 from gptcli.errors import UsageError
-from gptcli.params import SAMPLERS, Sampling
+from gptcli.params import INT_MAX, PARAMS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
+from gptcli.runtime.options import EngineOptions
 
 _MODEL, _SAMPLING, _OUTPUT = "Model", "Sampling", "Output"
-_MOST = 2**31 - 1
-"""llama.cpp counts in 32 bits with a sign; a larger number would arrive as another one."""
-_MOST_THREADS = 512
+_MAX_THREADS = 512
 """GGML_MAX_N_THREADS (ggml.h); many more end the process."""
 
 
-def _sampling(*names: str, help: str, **more: Any) -> Any:
-    return Option(*names, help=help, rich_help_panel=_SAMPLING, show_default=False, **more)
+class OutputFormat(str, Enum):
+    """What is written to stdout."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+def param_option(name: str, **more: Any) -> Any:
+    """The flag of a parameter, with its range; `more` replaces its help or adds a panel."""
+    param = PARAMS[name]
+    options: dict[str, Any] = {"metavar": param.metavar, "help": param.help}
+    if param.kind is Kind.INT or (param.kind is Kind.FLOAT and param.low > -INT_MAX):
+        options |= {"min": param.low, "max": None if param.kind is Kind.FLOAT and param.high == INT_MAX else param.high}
+    elif param.kind is Kind.FLOAT and param.high < INT_MAX:
+        options["max"] = param.high
+    elif param.kind is Kind.BOOL:
+        del options["metavar"]
+    return Option(*param.flags, **options | more)
+
+
+def validated(name: str, value: object) -> Any:
+    """A flag's value as the engine takes it. Raises UsageError."""
+    try:
+        return PARAMS[name].validate(value, PARAMS[name].flags[0])
+    except ParamError as error:
+        raise UsageError(str(error), "See `--help` for the range of each flag.") from None
+
+
+def _model(*names: str, help: str, **more: Any) -> Any:
+    return Option(*names, help=help, rich_help_panel=_MODEL, **more)
+
+
+def _output(*names: str, help: str, **more: Any) -> Any:
+    return Option(*names, help=help, rich_help_panel=_OUTPUT, **more)
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,278 +62,172 @@ class ModelFlags:
     """Which model, and on what it runs."""
 
     model: Annotated[
-        str | None,
-        Option(
-            "--model",
-            "-m",
-            metavar="REF",
-            help="Alias, USER/REPO[:QUANT], URL or a GGUF's path.",
-            rich_help_panel=_MODEL,
-        ),
+        str | None, _model("--model", "-m", metavar="REF", help="Alias, USER/REPO[:QUANT], URL or path of a GGUF.")
     ] = None
     ctx_size: Annotated[
         int | None,
-        Option(
-            "--ctx-size",
-            min=1,
-            max=_MOST,
-            metavar="N",
-            help="Tokens a text may have. (default: what it needs)",
-            rich_help_panel=_MODEL,
-        ),
+        _model("--ctx-size", min=1, max=INT_MAX, metavar="N", help="Context size in tokens. (default: as needed)"),
     ] = None
     threads: Annotated[
         int | None,
-        Option(
-            "--threads",
-            "-t",
-            min=1,
-            max=_MOST_THREADS,
-            metavar="N",
-            help="Threads for decoding. (default: physical cores)",
-            rich_help_panel=_MODEL,
-        ),
+        _model("--threads", "-t", min=1, max=_MAX_THREADS, metavar="N", help="CPU threads. (default: physical cores)"),
     ] = None
     threads_batch: Annotated[
         int | None,
-        Option(
-            "--threads-batch",
-            min=1,
-            max=_MOST_THREADS,
-            metavar="N",
-            help="Threads for prompts. (default: as --threads)",
-            rich_help_panel=_MODEL,
-        ),
+        _model("--threads-batch", min=1, max=_MAX_THREADS, metavar="N", help="Threads for prompts. (default: same)"),
     ] = None
     device: Annotated[
-        str,
-        Option(
-            "--device",
-            metavar="DEVICE",
-            help="auto, cpu, metal, cuda or cuda:I; refused if not there.",
-            rich_help_panel=_MODEL,
-        ),
+        str, _model("--device", metavar="DEVICE", help="auto, cpu, metal, cuda or cuda:I; an error if unavailable.")
     ] = "auto"
     gpu_layers: Annotated[
         int | None,
-        Option(
-            "--gpu-layers",
-            min=0,
-            max=_MOST,
-            metavar="N",
-            help="Layers to put on the GPU. (default: all, if there is one)",
-            rich_help_panel=_MODEL,
-        ),
+        _model("--gpu-layers", min=0, max=INT_MAX, metavar="N", help="Layers to offload to the GPU. (default: all)"),
     ] = None
     lora: Annotated[
-        list[str] | None,
-        Option("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.", rich_help_panel=_MODEL),
+        list[str] | None, _model("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.")
     ] = None
-    offline: Annotated[bool, Option("--offline", help="Never use the network.", rich_help_panel=_MODEL)] = False
-    force: Annotated[bool, Option("--force", help="Load even if memory seems too small.", rich_help_panel=_MODEL)] = (
-        False
-    )
-
-    def adapters(self) -> list[tuple[Path, float]]:
-        """LoRA files and their strengths. Raises UsageError."""
-        return [values.adapter(text) for text in self.lora or []]
+    offline: Annotated[bool, _model("--offline", help="Never use the network.")] = False
+    force: Annotated[bool, _model("--force", help="Load even if memory seems too small.")] = False
 
     def check(self) -> None:
-        """Raises UsageError for what contradicts itself."""
+        """Raises UsageError for flags that contradict each other."""
         if self.device == "cpu" and self.gpu_layers:
             raise UsageError(f"--device cpu and --gpu-layers {self.gpu_layers} contradict each other.", "Drop one.")
-        self.adapters()
+        self.engine_options()
+
+    def engine_options(self, *, verbose: bool = False) -> EngineOptions:
+        """The same for the runtime. Raises UsageError for a LoRA file that does not exist."""
+        shared = {name: getattr(self, name) for name in _SHARED}
+        return EngineOptions(**shared, adapters=tuple(map(_adapter, self.lora or [])), verbose=verbose)
 
 
-@dataclasses.dataclass(slots=True)
+_SHARED = ("model", "ctx_size", "threads", "threads_batch", "device", "gpu_layers", "offline", "force")
+
+
+def _adapter(text: str) -> tuple[Path, float]:
+    """`FILE` or `FILE=SCALE`."""
+    name, separator, scale = text.rpartition("=")
+    try:
+        path, strength = Path(name).expanduser(), float(scale)
+    except ValueError:
+        separator = ""
+    if not separator:
+        path, strength = Path(text).expanduser(), 1.0
+    if not path.is_file():
+        raise UsageError(f"--lora: there is no file {path}.", "Give FILE or FILE=SCALE.")
+    return path, strength
+
+
 class SamplingFlags:
-    """How tokens are chosen. None means: not said, so that the model file's own default may stand."""
+    """The sampling parameters that were given; the others are left to the model's own defaults."""
 
-    temperature: Annotated[
-        float | None,
-        _sampling("--temperature", "--temp", metavar="T", help="0 takes the likeliest token. (default: 0.8)"),
-    ] = None
-    top_k: Annotated[
-        int | None, _sampling("--top-k", max=_MOST, metavar="K", help="Keep the K likeliest; 0: all. (default: 40)")
-    ] = None
-    top_p: Annotated[
-        float | None,
-        _sampling("--top-p", min=0, max=1, metavar="P", help="Keep the likeliest that make up P. (default: 0.95)"),
-    ] = None
-    min_p: Annotated[
-        float | None,
-        _sampling(
-            "--min-p", min=0, max=1, metavar="P", help="Keep those P times as likely as the first. (default: 0.05)"
-        ),
-    ] = None
-    typical_p: Annotated[
-        float | None,
-        _sampling("--typical-p", "--typical", min=0, max=1, metavar="P", help="Locally typical. (default: 1.0)"),
-    ] = None
-    top_n_sigma: Annotated[
-        float | None,
-        _sampling("--top-n-sigma", "--top-nsigma", metavar="N", help="Keep logits within N sigma. (default: -1)"),
-    ] = None
-    xtc_probability: Annotated[
-        float | None,
-        _sampling("--xtc-probability", min=0, max=1, metavar="P", help="Drop the top choices. (default: 0)"),
-    ] = None
-    xtc_threshold: Annotated[
-        float | None, _sampling("--xtc-threshold", min=0, max=1, metavar="P", help="Those above P. (default: 0.1)")
-    ] = None
-    dynatemp_range: Annotated[
-        float | None, _sampling("--dynatemp-range", min=0, metavar="R", help="Temperature by entropy, ±R. (default: 0)")
-    ] = None
-    dynatemp_exponent: Annotated[
-        float | None, _sampling("--dynatemp-exp", metavar="X", help="Its exponent. (default: 1.0)")
-    ] = None
-    repeat_last_n: Annotated[
-        int | None,
-        _sampling(
-            "--repeat-last-n", min=0, max=_MOST, metavar="N", help="Tokens the penalties look back. (default: 64)"
-        ),
-    ] = None
-    repeat_penalty: Annotated[
-        float | None,
-        _sampling("--repeat-penalty", min=0.01, metavar="X", help="Divide repeated logits. (default: 1.0)"),
-    ] = None
-    presence_penalty: Annotated[
-        float | None, _sampling("--presence-penalty", metavar="X", help="Subtract once from what came. (default: 0)")
-    ] = None
-    frequency_penalty: Annotated[
-        float | None, _sampling("--frequency-penalty", metavar="X", help="Subtract each time it came. (default: 0)")
-    ] = None
-    dry_multiplier: Annotated[
-        float | None, _sampling("--dry-multiplier", min=0, metavar="X", help="DRY: against repeated runs. (default: 0)")
-    ] = None
-    dry_base: Annotated[float | None, _sampling("--dry-base", metavar="X", help="DRY's base. (default: 1.75)")] = None
-    dry_allowed_length: Annotated[
-        int | None,
-        _sampling("--dry-allowed-length", min=0, max=_MOST, metavar="N", help="Runs DRY lets pass. (default: 2)"),
-    ] = None
-    dry_penalty_last_n: Annotated[
-        int | None,
-        _sampling("--dry-penalty-last-n", min=0, max=_MOST, metavar="N", help="Tokens DRY looks back. (default: 64)"),
-    ] = None
-    dry_sequence_breakers: Annotated[
-        list[str] | None,
-        _sampling("--dry-sequence-breaker", metavar="TEXT", help='Where runs end; repeatable. (default: \\n : " *)'),
-    ] = None
-    mirostat: Annotated[
-        int | None,
-        _sampling("--mirostat", min=0, max=2, metavar="V", help="1 or 2: instead of all samplers. (default: 0)"),
-    ] = None
-    mirostat_tau: Annotated[
-        float | None, _sampling("--mirostat-tau", "--mirostat-ent", metavar="X", help="Its entropy. (default: 5.0)")
-    ] = None
-    mirostat_eta: Annotated[
-        float | None,
-        _sampling("--mirostat-eta", "--mirostat-lr", metavar="X", help="Its learning rate. (default: 0.1)"),
-    ] = None
-    adaptive_target: Annotated[
-        float | None,
-        _sampling("--adaptive-target", max=1, metavar="P", help="Adaptive-p's aim, in --samplers. (default: -1)"),
-    ] = None
-    adaptive_decay: Annotated[
-        float | None, _sampling("--adaptive-decay", min=0, max=0.99, metavar="X", help="Its memory. (default: 0.9)")
-    ] = None
-    min_keep: Annotated[
-        int | None,
-        _sampling("--min-keep", min=0, max=_MOST, metavar="N", help="Tokens a sampler leaves at least. (default: 0)"),
-    ] = None
-    samplers: Annotated[
-        str | None, _sampling("--samplers", metavar="A;B;…", help=f"Their order. (default: {';'.join(SAMPLERS)})")
-    ] = None
-    logit_bias: Annotated[
-        list[str] | None,
-        _sampling("--logit-bias", "-l", metavar="TOKEN=BIAS", help="Token id or text; -inf forbids it; repeatable."),
-    ] = None
-    grammar: Annotated[str | None, _sampling("--grammar", metavar="GBNF", help="A grammar the text must follow.")] = (
-        None
-    )
-    grammar_file: Annotated[
-        Path | None,
-        _sampling("--grammar-file", metavar="FILE", help="The same from a file.", exists=True, dir_okay=False),
-    ] = None
-    seed: Annotated[
-        int | None,
-        _sampling("--seed", min=0, max=2**32 - 1, metavar="N", help="For the same text again. (default: random)"),
-    ] = None
+    def __init__(self, grammar_file: Path | None = None, **given: object) -> None:
+        self._given = {name: value for name, value in given.items() if value is not None}
+        self._grammar_file = grammar_file
+
+    @classmethod
+    def parameters(cls) -> list[inspect.Parameter]:
+        """A flag for each sampling parameter, for `option_groups.takes`."""
+        parameters = [_parameter(param) for param in SAMPLING_PARAMS.values()]
+        help = "Read the grammar from FILE."
+        from_file = Option(
+            "--grammar-file", metavar="FILE", help=help, exists=True, dir_okay=False, rich_help_panel=_SAMPLING
+        )
+        at = next(at for at, parameter in enumerate(parameters) if parameter.name == "grammar")
+        parameters.insert(at + 1, _keyword("grammar_file", Annotated[Path | None, from_file]))
+        return parameters
 
     def check(self) -> None:
-        """Raises UsageError for what contradicts itself."""
-        if self.grammar is not None and self.grammar_file is not None:
+        """Raises UsageError for flags that contradict each other, and for values out of range."""
+        given = self._given
+        if "grammar" in given and self._grammar_file is not None:
             raise UsageError("--grammar and --grammar-file contradict each other.", "Give one of them.")
-        if self.mirostat:
+        if given.get("mirostat"):
             for name in ("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "samplers"):
-                if getattr(self, name) is not None:
-                    flag = name.replace("_", "-")
-                    raise UsageError(f"--mirostat replaces the samplers, so --{flag} would do nothing.", "Drop one.")
-        if self.adaptive_target is not None and "adaptive_p" not in (self.samplers or "").split(";"):
-            raise UsageError("--adaptive-target needs adaptive_p among --samplers.", "Name it there.")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UsageError(f"--{field.name.replace('_', '-')} {value} is no number to compute with.", "Give one.")
-        self.sampling()
+                if name in given:
+                    flag = SAMPLING_PARAMS[name].flags[0]
+                    raise UsageError(f"--mirostat replaces the samplers, so {flag} would do nothing.", "Drop one.")
+        sampling = self.sampling()
+        if "adaptive_target" in given and "adaptive_p" not in sampling.samplers:
+            raise UsageError("--adaptive-target needs adaptive_p among --samplers.", "Add it there.")
 
     def sampling(self) -> Sampling:
-        """The same as the engine wants it, with what was not said marked as such. Raises UsageError."""
-        said = {
-            field.name: value
-            for field in dataclasses.fields(self)
-            if field.name != "grammar_file" and (value := getattr(self, field.name)) is not None
-        }
-        if self.samplers is not None:
-            said["samplers"] = values.samplers(self.samplers)
-        if self.logit_bias is not None:
-            said["logit_bias"] = tuple(values.bias(text) for text in self.logit_bias)
-        if self.dry_sequence_breakers is not None:
-            said["dry_sequence_breakers"] = tuple(self.dry_sequence_breakers)
-        if self.grammar_file is not None:
-            said["grammar"] = values.grammar(self.grammar_file)
-        return Sampling(**said, chosen=frozenset(said))
+        """The same for the engine. Raises UsageError."""
+        values: dict[str, Any] = {}
+        for name, value in self._given.items():
+            values[name] = _biases(value) if name == "logit_bias" else validated(name, value)
+        if self._grammar_file is not None:
+            values["grammar"] = validated("grammar", _read_grammar(self._grammar_file))
+        return Sampling().with_params(values)
+
+
+def _parameter(param: Param) -> inspect.Parameter:
+    types: dict[Kind, Any] = {
+        Kind.INT: int | None,
+        Kind.FLOAT: float | None,
+        Kind.TEXTS: list[str] | None,
+        Kind.BIAS: list[str] | None,
+    }
+    default = param.default
+    if isinstance(default, tuple):
+        default = ";".join(param.default) if param.kind is Kind.SAMPLERS else None  # type: ignore[arg-type]
+    help = param.help if default in (None, "") else f"{param.help} (default: {default})"
+    option = param_option(param.name, help=help, rich_help_panel=_SAMPLING, show_default=False)
+    return _keyword(param.name, Annotated[types.get(param.kind, str | None), option])
+
+
+def _keyword(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=None)
+
+
+def _biases(texts: Any) -> tuple[tuple[int | str, float], ...]:
+    try:
+        return tuple(parse_bias(text, "--logit-bias") for text in texts)
+    except ParamError as error:
+        raise UsageError(str(error), "Digits are a token id; put them in double quotes for text.") from None
+
+
+def _read_grammar(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--grammar-file: {path} cannot be read: {error.strerror}.", "Check the path.") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"--grammar-file: {path} is not UTF-8 text.", "Give a GBNF grammar.") from None
 
 
 @dataclasses.dataclass(slots=True)
 class TextFlags:
-    """How much text, and where it ends."""
+    """How much text to generate, and where it ends."""
 
-    max_tokens: Annotated[
-        int,
-        Option("--max-tokens", "-n", "--n-predict", min=-1, metavar="N", help="Tokens to generate; -1: until the end."),
-    ] = 256
-    stop: Annotated[list[str] | None, Option("--stop", metavar="TEXT", help="End before TEXT; repeatable.")] = None
-    ignore_eos: Annotated[bool, Option("--ignore-eos", help="Go on when the model would end.")] = False
+    max_tokens: Annotated[int, param_option("max_tokens")] = 256
+    stop: Annotated[list[str] | None, param_option("stop")] = None
+    ignore_eos: Annotated[bool, param_option("ignore_eos")] = False
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens to generate at most; None for no limit."""
+        return None if self.max_tokens < 0 else self.max_tokens
 
 
 @dataclasses.dataclass(slots=True)
 class OutputFlags:
-    """How results and what else there is to say come out."""
+    """What is written, and where."""
 
-    format: Annotated[
-        values.OutputFormat, Option("--format", help="text, one JSON object, or JSON lines.", rich_help_panel=_OUTPUT)
-    ] = values.OutputFormat.TEXT
+    format: Annotated[OutputFormat, _output("--format", help="Plain text, one JSON object, or JSON lines.")] = (
+        OutputFormat.TEXT
+    )
     logprobs: Annotated[
         int | None,
-        Option(
-            "--logprobs",
-            min=0,
-            max=1000,
-            metavar="K",
-            help="Probabilities with K alternatives; JSON only.",
-            rich_help_panel=_OUTPUT,
-        ),
+        param_option("logprobs", help="Log-probabilities with K alternatives; JSON only.", rich_help_panel=_OUTPUT),
     ] = None
-    stats: Annotated[bool, Option("--stats", help="Say rates, counts and seed on stderr.", rich_help_panel=_OUTPUT)] = (
-        False
-    )
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Show llama.cpp's log.", rich_help_panel=_OUTPUT)] = False
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only errors on stderr.", rich_help_panel=_OUTPUT)] = False
+    stats: Annotated[bool, _output("--stats", help="Print rates, counts and the seed to stderr.")] = False
+    verbose: Annotated[bool, _output("--verbose", "-v", help="Show llama.cpp's log.")] = False
+    quiet: Annotated[bool, _output("--quiet", "-q", help="Only errors on stderr.")] = False
 
     def check(self) -> None:
-        """Raises UsageError for what contradicts itself."""
+        """Raises UsageError for flags that contradict each other."""
         if self.verbose and self.quiet:
             raise UsageError("--verbose and --quiet contradict each other.", "Drop one.")
-        if self.logprobs is not None and self.format is values.OutputFormat.TEXT:
-            raise UsageError("--logprobs has no place in plain text.", "Add --format json or --format jsonl.")
+        if self.logprobs is not None and self.format is OutputFormat.TEXT:
+            raise UsageError("--logprobs cannot be shown as plain text.", "Add --format json or --format jsonl.")

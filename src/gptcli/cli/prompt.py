@@ -1,7 +1,4 @@
-"""The bytes of a prompt: files, standard input and arguments, without waiting for what nobody will type.
-
-It knows files and descriptors, and nothing of models.
-"""
+"""Reads a prompt from files, standard input and arguments, and never waits for input that is not coming."""
 
 from __future__ import annotations
 
@@ -15,20 +12,19 @@ from gptcli.errors import GptcliError, UsageError
 from gptcli.terminal import Terminal
 
 GRACE_SECONDS = 0.25
-"""How long a pipe that is open and empty is given, when there is a prompt already: a `git diff |` needs some 20 ms."""
+"""How long to wait for an open, empty pipe when there is a prompt already: `git diff |` needs some 20 ms."""
 
 
 def check_prompt(arguments: Sequence[str], files: Sequence[str], terminal: Terminal, *, use_stdin: bool) -> None:
-    """Raises what `read_prompt` would, as far as that can be known without reading: before anything is fetched or
-    loaded."""
+    """Raises what `read_prompt` would, as far as that can be known without reading, and before a model is loaded."""
     for name in files:
         if name != "-" and not os.path.exists(name):
             raise _unreadable(name, "No such file or directory")
     if not arguments and not files and (terminal.stdin_tty or not use_stdin):
-        raise _missing()
+        raise _no_prompt()
 
 
-def _missing() -> UsageError:
+def _no_prompt() -> UsageError:
     return UsageError("there is no prompt.", "Give it as an argument, with -f FILE, or on standard input.")
 
 
@@ -37,23 +33,24 @@ def _unreadable(name: str, why: str | None) -> GptcliError:
 
 
 def read_prompt(arguments: Sequence[str], files: Sequence[str], terminal: Terminal, *, use_stdin: bool) -> list[bytes]:
-    """The parts in order: files, standard input, arguments (joined by spaces); one newline at the end of a file or of
-    standard input is dropped. `-` as a file is standard input, read to its end.
+    """The parts in order: files, standard input, arguments (joined by spaces). One newline at the end of a file or of
+    standard input is dropped. The file `-` is standard input, read to its end.
 
     Raises UsageError where there is nothing at all, GptcliError for a file that cannot be read."""
     parts = [_without_newline(_read(name, terminal)) for name in files]
-    spoken = " ".join(arguments).encode("utf-8", "surrogateescape")
-    if use_stdin and "-" not in files and not terminal.stdin_tty and _has_input(terminal, bool(parts or spoken)):
+    argument = " ".join(arguments).encode("utf-8", "surrogateescape")
+    if use_stdin and "-" not in files and not terminal.stdin_tty and _has_input(terminal, bool(parts or argument)):
         data = _read("-", terminal)
         if not (data or parts or arguments):
             raise UsageError(
-                "there is no prompt: standard input is empty.", 'Give a prompt; "" as an argument begins from nothing.'
+                "there is no prompt: standard input is empty.",
+                'Give a prompt; the argument "" starts from an empty text.',
             )
         parts.append(_without_newline(data))
     elif not (parts or arguments):
-        raise _missing()
-    if spoken:
-        parts.append(spoken)
+        raise _no_prompt()
+    if argument:
+        parts.append(argument)
     return parts
 
 
@@ -68,7 +65,7 @@ def _read(name: str, terminal: Terminal) -> bytes:
 
 
 def _has_input(terminal: Terminal, has_prompt: bool) -> bool:
-    """Whether to read standard input; one that is open and silent is left alone where there is a prompt without it."""
+    """Whether to read standard input; an open, silent pipe is ignored if there is a prompt without it."""
     if not has_prompt:
         return True
     try:
@@ -81,7 +78,7 @@ def _has_input(terminal: Terminal, has_prompt: bool) -> bool:
         return True
     if not terminal.quiet:
         terminal.report(
-            "gptcli: standard input is open but silent, and is not read (`-f -` waits for it, --no-stdin says nothing)."
+            "gptcli: standard input is open but has no data; ignoring it (`-f -` waits for it, --no-stdin skips it)."
         )
     return False
 

@@ -1,16 +1,11 @@
-"""From the model flags to an engine: which file, whether it is sound and fits, loaded and ready.
-
-It knows the order of these steps; each is done elsewhere.
-"""
+"""Turns a model's name and the user's options into an engine that is loaded and ready to answer."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gptcli.cli.main import CommandContext
-from gptcli.cli.options import ModelFlags, OutputFlags
 from gptcli.engine.autotune import best_width, lanes_for
 from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
@@ -18,99 +13,129 @@ from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import build_advice, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.loading import Loading
-from gptcli.llama.model import Model
 from gptcli.llama.threads import choose_threads
-from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.models.refs.resolve import ModelFile, resolve
+from gptcli.models.report import Report
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import prefixes
 from gptcli.runtime.memory_check import MemoryCheck
-from gptcli.terminal import Terminal
+from gptcli.runtime.options import EngineOptions
+from gptcli.types import Engine
 
 _MANY = 16
-"""Texts at once for which importing numpy pays."""
+"""Requests at once for which importing numpy pays."""
 
 
 @dataclass(slots=True)
 class LoadedEngine:
-    """An engine with what the answers say about it."""
+    """An engine, and what is known of its model."""
 
-    engine: LocalEngine
-    backend: LlamaBackend
+    engine: Engine
     model: ModelFile
+    chat_template: str | None
+    """The source of the template in the model's file."""
+    description: str
+    device: str
     load_seconds: float
     interrupt: Interrupt
+    """Stops the engine at the next token, or inside a long prompt."""
+    cache_tokens: Callable[[], int]
+    """Tokens that all KV caches hold together."""
+
+    def save_prefix(self, notify: Callable[[str], None]) -> None:
+        """Keep what the last request computed for other processes. A full disk is only a notice."""
+        try:
+            self.engine.save_prefix()
+        except OSError as error:
+            notify(f"The computed prefix could not be saved: {error.strerror}.")
 
 
 class EngineLoader:
-    """A model on its way: found and checked at once, loaded in a thread until `engine` is entered."""
+    """Finds and checks a model at once, and loads it in a thread until `open` waits for it."""
 
-    def __init__(self, flags: ModelFlags, output: OutputFlags, session: CommandContext) -> None:
-        """Raises ModelNotFound, LoadError."""
-        from gptcli.render.progress import DownloadBar
+    def __init__(
+        self,
+        options: EngineOptions,
+        report: Report,
+        notify: Callable[[str], None],
+        *,
+        early: Loading | None = None,
+        process_ends: bool = False,
+    ) -> None:
+        """`report` shows a download, `notify` prints a notice. `early`: a load that was started on a guess, used if the guess
+        was right. `process_ends`: nothing need be freed, because the process is about to end.
 
-        self._flags = flags
-        self._process_ends = session.process_ends
-        self._terminal = session.terminal
-        if output.verbose:
+        Raises ModelNotFound, LoadError."""
+        self._options = options
+        self._notify = notify
+        self._process_ends = process_ends
+        if options.verbose:
             show_log()
-        self.model = resolve(flags.model, offline=flags.offline, report=DownloadBar(session.terminal))
+        self.model = resolve(options.model, offline=options.offline, report=report)
         if not self.model.trusted:
             from gptcli.models.gguf.structure import check
 
             check(self.model.path)
-        self._fitting = None if flags.force else MemoryCheck(self.model.path)
-        if self._fitting is not None and flags.device != "cuda":  # a card's own memory is known once it is chosen
-            self._fitting.check(flags.ctx_size)
-        choice = (self.model.path, flags.device, flags.gpu_layers)
-        early = session.early
+        self._memory = None if options.force else MemoryCheck(self.model.path)
+        if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
+            self._memory.check(options.ctx_size)
+        choice = (self.model.path, options.device, options.gpu_layers)
         self._loading = early if early is not None and early.choice == choice else Loading(*choice)
 
     @contextlib.contextmanager
-    def engine(
+    def open(
         self, *, parallel: int | None = 1, reuse: bool = True, interrupt: Interrupt | None = None
     ) -> Iterator[LoadedEngine]:
-        """The engine, once the model is loaded; `parallel` None is measured. Raises LoadError, RequestError."""
+        """The engine, once the model is loaded. Raises LoadError, RequestError.
+
+        `parallel`: requests to compute at once; None finds the fastest number. `reuse`: whether prompts may go on from
+        prefixes that earlier requests computed."""
         interrupt = interrupt or Interrupt()
-        flags = self._flags
+        options = self._options
         if many := parallel is None or parallel >= _MANY:
-            import numpy  # noqa: F401 - for choosing tokens; 70 ms in which the model is being loaded
+            import numpy  # noqa: F401 - for choosing tokens; its import takes 70 ms in which the model is being loaded
         model = self._loading.result()
-        threads = choose_threads(flags.threads, flags.threads_batch)
+        threads = choose_threads(options.threads, options.threads_batch)
         lanes = lanes_for(parallel, min(threads)) if model.offload.is_cpu else 1
-        allow = self._fitting.for_devices(model.offload, lanes) if self._fitting is not None else None
+        allow = self._memory.for_devices(model.offload, lanes) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
             backend = LlamaBackend(model, threads, interrupt, allow, many=many)
             if not self._process_ends:
                 stack.enter_context(backend)
-            backend.adapt(adapters := flags.adapters())
-            _say_where(self._loading, self._terminal)
+            backend.adapt(options.adapters)
+            self._report_unused_gpu()
             replicas = [backend.replica() for _ in range(1, lanes)]
             for replica in replicas if not self._process_ends else ():
                 stack.enter_context(replica)
             backend.share_threads(0, lanes)
+            vocabulary = backend.vocabulary
             engine = LocalEngine(
                 backend,
                 replicas=replicas,
-                context=flags.ctx_size,
+                context=options.ctx_size,
                 parallel=best_width(backend) * lanes if parallel is None else parallel,
                 narrow=parallel is None,
                 reuse=reuse,
                 interrupt=interrupt,
-                template=chat_template(model, backend.vocabulary),
-                shelf=prefixes.shelf_opener(self.model, backend, adapters),
+                template=ChatTemplate(
+                    model.chat_template,
+                    bos=vocabulary.bos_text,
+                    eos=vocabulary.eos_text,
+                    specials=vocabulary.control_texts(),
+                ),
+                shelf=prefixes.prefix_cache_opener(self.model, backend, options.adapters),
             )
-            yield LoadedEngine(engine, backend, self.model, self._loading.seconds, interrupt)
+            yield LoadedEngine(
+                engine,
+                self.model,
+                model.chat_template,
+                model.description,
+                model.offload.description,
+                self._loading.seconds,
+                interrupt,
+                lambda: engine.cells,
+            )
 
-
-def chat_template(model: Model, vocabulary: LlamaVocabulary) -> ChatTemplate:
-    """The template that the model's file brings, or the fall-back; nothing is compiled before it is used."""
-    return ChatTemplate(
-        model.chat_template, bos=vocabulary.bos_text, eos=vocabulary.eos_text, specials=vocabulary.control_texts()
-    )
-
-
-def _say_where(loading: Loading, terminal: Terminal) -> None:
-    """A GPU that stays unused is said, never passed over."""
-    if loading.choice[1] == "auto" and (idle := unused_gpu(loading.devices)):
-        terminal.notice(f"This machine has {idle}, which this build of llama.cpp cannot use. {build_advice()}")
+    def _report_unused_gpu(self) -> None:
+        if self._loading.choice[1] == "auto" and (unused := unused_gpu(self._loading.devices)):
+            self._notify(f"This build of llama.cpp cannot use {unused}. {build_advice()}")

@@ -1,7 +1,4 @@
-"""Which computed prefixes on disk belong to a model as it was opened, where they lie, and who keeps one.
-
-It joins what the model store, llama.cpp and the shelf say; it reads no state.
-"""
+"""Which prefixes on disk belong to a model as it was loaded, and where they are."""
 
 from __future__ import annotations
 
@@ -10,51 +7,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptcli import settings
-from gptcli.engine.engine import LocalEngine
 from gptcli.llama.backend import LlamaBackend
 from gptcli.models.gguf import split
 from gptcli.models.refs.resolve import ModelFile
 from gptcli.models.store import trust
-from gptcli.terminal import Terminal
 
 if TYPE_CHECKING:
     from gptcli.engine.prefix_cache import PrefixCache
 
 
 def folder() -> Path:
-    """Where the states are."""
+    """The folder of the prefix cache."""
     return settings.cache_dir() / "prefixes"
 
 
-def shelf_opener(
+def prefix_cache_opener(
     model: ModelFile, backend: LlamaBackend, adapters: Sequence[tuple[Path, float]]
 ) -> Callable[[], PrefixCache] | None:
-    """Opens the shelf that belongs to these files on this backend; None where there can be none."""
+    """Opens the prefix cache of these files on this backend; None where a model's states cannot be kept."""
     if backend.model.is_long_rope:
         return None
     parts = [model.path.with_name(name) for name in split.parts(model.path.name)]
     try:
         files = [_identity(path) for path in parts], [(_identity(path), scale) for path, scale in adapters]
-    except OSError:  # a file was removed while it was being opened: what comes in its place is another
+    except OSError:  # a file was removed while it was being opened; another may take its name
         return None
 
-    def shelf() -> PrefixCache:
+    def open_cache() -> PrefixCache:
         from gptcli.engine.prefix_cache import PrefixCache
 
         return PrefixCache(folder(), repr((files, backend.key)), model.name)
 
-    return shelf
-
-
-def keep(engine: LocalEngine, terminal: Terminal) -> None:
-    """Let other processes find what the last text computed. A full disk is mentioned, and no more."""
-    try:
-        engine.shelve()
-    except OSError as error:
-        terminal.notice(f"What was computed could not be kept for the next time: {error.strerror}.")
+    return open_cache
 
 
 def _identity(path: Path) -> str:
-    """The SHA-256 of a file that was verified, else its real path, size and time of change."""
+    """The SHA-256 of a file that was verified, else its real path, size and modification time."""
     known = trust.known(path)
     return repr(trust.state(path)) if known in (None, trust.CHECKED) else str(known)
