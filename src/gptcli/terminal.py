@@ -13,19 +13,19 @@ from typing import BinaryIO, TextIO
 
 from gptcli.errors import GptcliError
 
-_HARMLESS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
-_HARMLESS |= {ord("\r"): "", 0x7F: "\u2421"}
-_HARMLESS |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
-_HARMLESS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
+_CONTROL_PICTURES |= {ord("\r"): "", 0x7F: "\u2421"}
+_CONTROL_PICTURES |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
+_CONTROL_PICTURES |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """`text` without a character that a terminal obeys: controls become their pictures (U+2400…), bad bytes U+FFFD.
 
     C1 controls go too: some terminals read U+009B as the start of an escape sequence. Newline and tab stay; carriage
     returns are dropped, for they could overwrite what was written before.
     """
-    return text.translate(_HARMLESS)
+    return text.translate(_CONTROL_PICTURES)
 
 
 @dataclass(slots=True)
@@ -74,12 +74,12 @@ class Terminal:
     def _styled(self) -> bool:
         return not self.environment.get("NO_COLOR") and self.environment.get("TERM") != "dumb"
 
-    def answer(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Write a piece of an answer to stdout, at once: harmless on a terminal, its exact bytes elsewhere.
 
         Raises BrokenPipeError where the reader has left, GptcliError where the disk is full or the like."""
         if self.stdout_tty:
-            data = harmless(text).encode(sys.getdefaultencoding(), "replace")
+            data = escape_controls(text).encode(sys.getdefaultencoding(), "replace")
         else:
             data = text.encode("utf-8", "surrogateescape")
         try:
@@ -92,7 +92,7 @@ class Terminal:
                 f"the answer cannot be written: {error.strerror}.", "Make room, or send it somewhere else."
             ) from error
 
-    def draw(self, styled: str) -> None:
+    def write_styled(self, styled: str) -> None:
         """Write text with our own escape sequences to a terminal; the model's part of it is harmless already."""
         self.stdout.write(styled.encode(sys.getdefaultencoding(), "replace"))
         self.stdout.flush()
@@ -104,6 +104,6 @@ class Terminal:
 
     def report(self, text: str, *, dim: bool = False) -> None:
         """Say something that was asked for, or must be heard, on stderr; `dim`: in a quiet style."""
-        safe = harmless(text)
+        safe = escape_controls(text)
         self.stderr.write(f"\x1b[2m{safe}\x1b[0m\n" if dim and self.color else safe + "\n")
         self.stderr.flush()

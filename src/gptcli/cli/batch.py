@@ -135,7 +135,7 @@ class Job:
             cells = opened.engine.cells
             memory = need(read_header(self.opening.model.path), cells).total
             for line in plan_lines(plan, parallel, cells, memory):
-                self.terminal.answer(line + "\n")
+                self.terminal.write(line + "\n")
 
     def _rows(self) -> Any:
         from itertools import islice

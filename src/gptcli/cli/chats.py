@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gptcli.errors import UsageError
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 
 if TYPE_CHECKING:
     from gptcli.chat.conversation import Conversation
@@ -71,7 +71,7 @@ def show(
     if as_json:
         _write_json(terminal, record(found, found.turns.values() if everything else found.path()))
     else:
-        terminal.answer(tree(found) if everything else markdown(found))
+        terminal.write(tree(found) if everything else markdown(found))
 
 
 @app.command()
@@ -126,7 +126,7 @@ def export(
     if form is ExportFormat.JSON:
         _write_json(terminal, record(found, found.turns.values()))
     else:
-        terminal.answer(markdown(found))
+        terminal.write(markdown(found))
 
 
 @app.command()
@@ -171,7 +171,7 @@ def _agreed(terminal: Terminal, doomed: list[Conversation]) -> bool:
         name = chat.name or chat.title or "nothing said"
         terminal.report(f"{chat.id}  {name}, {len(chat.turns)} messages")
     what = "this conversation" if len(doomed) == 1 else f"these {len(doomed)} conversations"
-    terminal.stderr.write(harmless(f"Delete {what} for good? [y/N] "))
+    terminal.stderr.write(escape_controls(f"Delete {what} for good? [y/N] "))
     terminal.stderr.flush()
     return terminal.stdin.readline().strip().lower() in (b"y", b"yes")
 
@@ -196,4 +196,4 @@ def _local_time(seconds: float) -> str:
 
 def _write_json(terminal: Terminal, value: object) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode()  # JSON is UTF-8
-    terminal.answer(text + "\n")
+    terminal.write(text + "\n")

@@ -45,7 +45,7 @@ def show(
 ) -> None:
     """Print the script."""
     session: CommandContext = context.obj
-    session.terminal.answer(script(shell))
+    session.terminal.write(script(shell))
 
 
 @app.command()
@@ -69,7 +69,7 @@ def install(
     else:
         _write(path, text)
         said = f"Wrote {path}." if before is None else f"Brought {path} up to date."
-    session.terminal.answer(f"{said}\n{_next_step(shell, path)}\n")
+    session.terminal.write(f"{said}\n{_next_step(shell, path)}\n")
 
 
 def script(shell: Shell) -> str:

@@ -43,10 +43,10 @@ def doctor(ctx: typer.Context) -> None:
         ("network", "switched off" if settings.offline() else "used only to fetch what is not stored"),
     ]
     for name, value in lines:
-        ctx.obj.terminal.answer(f"{name + ':':<18} {value}\n")
+        ctx.obj.terminal.write(f"{name + ':':<18} {value}\n")
     if not any(device.is_gpu for device in devices):
         found = unused_gpu(devices)
         why = f"This machine has {found}, which this build cannot use" if found else "This build has no GPU backend"
-        ctx.obj.terminal.answer(
+        ctx.obj.terminal.write(
             f"{'for a GPU:':<18} {why}. {build_advice('metal' if sys.platform == 'darwin' else 'cuda')}\n"
         )

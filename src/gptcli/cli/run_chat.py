@@ -21,7 +21,7 @@ from gptcli.cli.prompt import read_prompt
 from gptcli.cli.run_request import Renderer
 from gptcli.cli.values import OutputFormat
 from gptcli.errors import ExitCode, GptcliError, ModelNotFound, UsageError
-from gptcli.render.stats import say_ends, show_stats
+from gptcli.render.stats import report_cut_texts, show_stats
 from gptcli.runtime.loader import EngineLoader
 from gptcli.terminal import Terminal
 from gptcli.types import Channel, Delta, Event, FinishReason
@@ -172,7 +172,7 @@ class _Extract:
         if not found:
             self._terminal.notice("The answer has no fenced block; this is all of it.")
         shown = found[self._which] if found else text
-        self._terminal.answer(shown + "\n" * (self._terminal.stdout_tty and not shown.endswith("\n")))
+        self._terminal.write(shown + "\n" * (self._terminal.stdout_tty and not shown.endswith("\n")))
 
 
 def _renderer(flags: ChatFlags, output: OutputFlags, terminal: Terminal, model: str) -> Renderer:
@@ -200,7 +200,7 @@ def _answer(
     renderer.close()
     if talking.last is None:
         return ExitCode.INTERRUPTED  # before anything was computed
-    say_ends(terminal, [talking.last])
+    report_cut_texts(terminal, [talking.last])
     if output.stats:
         show_stats(terminal, [talking.last], opened.load_seconds, opened.backend.model.offload.description)
     if talking.last.reason is FinishReason.CANCELLED:

@@ -10,7 +10,7 @@ from typing import Protocol
 from gptcli.cli.options import OutputFlags
 from gptcli.cli.values import OutputFormat
 from gptcli.errors import ExitCode
-from gptcli.render.stats import say_ends, show_stats
+from gptcli.render.stats import report_cut_texts, show_stats
 from gptcli.runtime.loader import EngineLoader, LoadedEngine
 from gptcli.runtime.prefixes import keep
 from gptcli.terminal import Terminal
@@ -46,7 +46,7 @@ def answer(
             if isinstance(event, Finished):
                 ended.append(event)
         renderer.close()
-        say_ends(terminal, ended)
+        report_cut_texts(terminal, ended)
         if cache_prompt:
             keep(opened.engine, terminal)
         if output.stats:

@@ -5,7 +5,7 @@ It knows deltas and their channels, and nothing of conversations.
 
 from __future__ import annotations
 
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 from gptcli.types import Channel, Delta, Event, Finished, Prefill, Started
 
 _LONG_PREFILL = 1024
@@ -56,7 +56,7 @@ class ChatText:
         if self._stream is not None and self._last:
             self._styled(self._stream.finish())
         if self._terminal.stdout_tty and self._last and not self._last.endswith("\n"):
-            self._terminal.answer("\n")
+            self._terminal.write("\n")
 
     def _answer(self, text: str) -> None:
         if not text:
@@ -66,12 +66,12 @@ class ChatText:
             self._styled(self._stream.push(text))
             self._last = self._last or text
         else:
-            self._terminal.answer(text)
+            self._terminal.write(text)
             self._last = text
 
     def _styled(self, text: str) -> None:
         if text:
-            self._terminal.draw(text)
+            self._terminal.write_styled(text)
             self._last = text
 
     def _reason(self, text: str) -> None:
@@ -103,6 +103,6 @@ class ChatText:
             self._reading = False
 
     def _dim(self, text: str) -> None:
-        shown = harmless(text)
+        shown = escape_controls(text)
         self._terminal.stderr.write(f"\x1b[2m{shown}\x1b[0m" if self._terminal.color and shown.strip() else shown)
         self._terminal.stderr.flush()

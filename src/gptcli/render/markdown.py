@@ -11,7 +11,7 @@ from gptcli.render.code_painter import CodePainter
 from gptcli.render.inline import InlineParser, Span, Style
 from gptcli.render.markdown_table import table_lines
 from gptcli.render.wrap import Wrapper, styled, visible, width
-from gptcli.terminal import harmless
+from gptcli.terminal import escape_controls
 
 _NARROWEST = 16
 
@@ -33,7 +33,7 @@ class MarkdownStream:
 
     def push(self, text: str) -> str:
         """What to write now."""
-        return "".join(map(self._render, self._splitter.push(harmless(text))))
+        return "".join(map(self._render, self._splitter.push(escape_controls(text))))
 
     def finish(self) -> str:
         """What is left when the answer has ended; the cursor is then at the beginning of a line."""

@@ -37,9 +37,9 @@ class PlainText:
         for _, pieces in sorted(self._others.items()):
             self._write("\n\n" + self._before + "".join(pieces))
         if self._terminal.stdout_tty and not self._last.endswith("\n"):
-            self._terminal.answer("\n")
+            self._terminal.write("\n")
 
     def _write(self, text: str) -> None:
         if text:
-            self._terminal.answer(text)
+            self._terminal.write(text)
             self._last = text

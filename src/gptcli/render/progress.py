@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -52,7 +52,7 @@ class DownloadBar:
             return
         drawn = self._terminal.stderr_tty and self._terminal.environment.get("TERM") != "dumb"
         with self._lock:
-            self._work = (_Bar if drawn else _Lines)(self._terminal, harmless(label), total)
+            self._work = (_Bar if drawn else _Lines)(self._terminal, escape_controls(label), total)
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done."""
@@ -96,7 +96,7 @@ class _Bar:
         self._progress.start()
 
     def note(self, text: str) -> None:
-        self._progress.console.print(harmless(text), markup=False, highlight=False)
+        self._progress.console.print(escape_controls(text), markup=False, highlight=False)
 
     def advance(self, count: int) -> None:
         self._progress.advance(self._task, count)

@@ -37,7 +37,7 @@ def _reason(event: Finished) -> str:
     return f"stop ({event.stop!r})" if event.stop is not None else event.reason.value
 
 
-def say_ends(terminal: Terminal, ended: list[Finished]) -> None:
+def report_cut_texts(terminal: Terminal, ended: list[Finished]) -> None:
     """Say by the way what cut a text short, so that no cut is silent."""
     for event in ended:
         if event.reason is FinishReason.LENGTH and event.completion_tokens:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 
 
 def write_table(terminal: Terminal, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write rows to stdout. Lines are cut to the terminal's width; into a pipe all goes, and no header."""
     if terminal.stdout_tty:
-        terminal.answer(_aligned(headers, [_plain(row) for row in rows], terminal.width))
+        terminal.write(_aligned(headers, [_plain(row) for row in rows], terminal.width))
     else:
-        terminal.answer(fields(rows))
+        terminal.write(fields(rows))
 
 
 def fields(rows: Sequence[Sequence[str]]) -> str:
@@ -29,7 +29,7 @@ def _plain(row: Sequence[str]) -> list[str]:
 
 
 def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    page = [list(headers), *([harmless(cell) for cell in row] for row in rows)]
+    page = [list(headers), *([escape_controls(cell) for cell in row] for row in rows)]
     widths = [max(map(_columns, column)) for column in zip(*page, strict=True)]
     lines = []
     for row in page:
