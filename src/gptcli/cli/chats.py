@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gptcli.cli import suggestions
 from gptcli.errors import UsageError
 from gptcli.terminal import Terminal, escape_controls
 
@@ -24,7 +25,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Reference = Annotated[str, typer.Argument(metavar="CHAT", help="Its name, its id, or the beginning of its id.")]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHAT", autocompletion=suggestions.chats, help="Its name, its id, or the beginning of its id."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -147,7 +153,10 @@ def rename(
 @app.command()
 def rm(
     context: typer.Context,
-    chats: Annotated[list[str], typer.Argument(metavar="CHAT...", help="Names, ids, or beginnings of ids.")],
+    chats: Annotated[
+        list[str],
+        typer.Argument(metavar="CHAT...", autocompletion=suggestions.chats, help="Names, ids, or beginnings of ids."),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete conversations, with all their branches, for good."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gptcli.cli import suggestions
 from gptcli.errors import LoadError, ModelNotFound, OfflineError, UsageError
 from gptcli.terminal import Terminal, escape_controls
 
@@ -24,8 +25,16 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Reference = Annotated[str, typer.Argument(metavar="REF", help="Alias, USER/REPO[:QUANT], URL or a GGUF's path.")]
-References = Annotated[list[str], typer.Argument(metavar="REF...", help="Aliases, USER/REPO[:QUANT] or URLs.")]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF", autocompletion=suggestions.models, help="Alias, USER/REPO[:QUANT], URL or a GGUF's path."
+    ),
+]
+References = Annotated[
+    list[str],
+    typer.Argument(metavar="REF...", autocompletion=suggestions.models, help="Aliases, USER/REPO[:QUANT] or URLs."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
@@ -126,7 +135,10 @@ def path(context: typer.Context, ref: Reference) -> None:
 @app.command()
 def verify(
     context: typer.Context,
-    refs: Annotated[list[str] | None, typer.Argument(metavar="[REF...]", help="Those models only.")] = None,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", autocompletion=suggestions.models, help="Those models only."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Read every byte of stored models and say what is damaged."""
@@ -165,7 +177,9 @@ def rm(context: typer.Context, refs: References, yes: Yes = False) -> None:
 def alias(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The name to give.")] = None,
-    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="What it stands for.")] = None,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[REF]", autocompletion=suggestions.models, help="What it stands for.")
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forget NAME; the model stays.")] = False,
 ) -> None:
     """Give a model a name of your own; without arguments, list those names."""
@@ -186,7 +200,10 @@ def alias(
 @app.command()
 def default(
     context: typer.Context,
-    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="The model to use from now on.")] = None,
+    ref: Annotated[
+        str | None,
+        typer.Argument(metavar="[REF]", autocompletion=suggestions.models, help="The model to use from now on."),
+    ] = None,
 ) -> None:
     """Say, or set, the model that is used where none is named."""
     from gptcli.models.refs import aliases as naming

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from gptcli.cli import values
+from gptcli.cli import suggestions, values
 from gptcli.errors import UsageError
 from gptcli.params import SAMPLERS, Sampling
 
@@ -36,6 +36,7 @@ class ModelFlags:
             "--model",
             "-m",
             metavar="REF",
+            autocompletion=suggestions.models,
             help="Alias, USER/REPO[:QUANT], URL or a GGUF's path.",
             rich_help_panel=_MODEL,
         ),
@@ -79,6 +80,7 @@ class ModelFlags:
         Option(
             "--device",
             metavar="DEVICE",
+            autocompletion=suggestions.one_of("auto", "cpu", "metal", "cuda"),
             help="auto, cpu, metal, cuda or cuda:I; refused if not there.",
             rich_help_panel=_MODEL,
         ),

@@ -15,10 +15,11 @@ from gptcli.chat.model import Settings
 from gptcli.chat.session import ChatSession
 from gptcli.chat.store import Store
 from gptcli.cli.main import CommandContext
-from gptcli.cli.model_switcher import ModelSwitcher, names
+from gptcli.cli.model_switcher import ModelSwitcher
 from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags
 from gptcli.cli.prompt import read_prompt
 from gptcli.cli.run_request import Renderer
+from gptcli.cli.suggestions import model_names
 from gptcli.cli.values import OutputFormat
 from gptcli.errors import ExitCode, GptcliError, ModelNotFound, UsageError
 from gptcli.render.stats import report_cut_texts, show_stats
@@ -147,7 +148,7 @@ def _talk(
 ) -> None:
     from gptcli.chat.repl import Repl
 
-    talk = Repl(talking, terminal, voices.opened.interrupt, shelf.store, voices.change, names)
+    talk = Repl(talking, terminal, voices.opened.interrupt, shelf.store, voices.change, model_names)
     talk.markdown = not flags.plain
     talk.show_thinking = not flags.hide_thinking
     talk.stats = output.stats
