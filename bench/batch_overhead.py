@@ -22,7 +22,7 @@ from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
 from gptcli.params import Sampling
-from gptcli.render.batch_progress import Silent
+from gptcli.render.batch import Silent
 from gptcli.types import Event, Request, TextPrompt
 
 

@@ -21,7 +21,7 @@ from gptcli.batch.opening import to_path
 from gptcli.batch.readers import Input
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
-from gptcli.render.batch_progress import Silent
+from gptcli.render.batch import Silent
 from gptcli.types import Delta, Event, Finished, FinishReason, Request, Started, TextPrompt
 
 

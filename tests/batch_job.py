@@ -19,7 +19,7 @@ from gptcli.batch.opening import to_path
 from gptcli.batch.readers import Input, choose_format
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
-from gptcli.render.batch_progress import BatchStatus, Silent
+from gptcli.render.batch import BatchStatus, Silent
 from gptcli.types import Event, Request, TextPrompt
 
 

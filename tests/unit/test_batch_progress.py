@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from gptcli.render.batch_progress import BatchStatus, batch_progress, duration
+from gptcli.render.batch import BatchStatus, batch_progress, duration
 from gptcli.terminal import Terminal
 
 

@@ -24,7 +24,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
 from gptcli.errors import Cancelled, EngineError, GptcliError, RowsFailed
 from gptcli.interrupt import Interrupt
-from gptcli.render.batch_progress import Silent
+from gptcli.render.batch import Silent
 from gptcli.types import Event, Failed, Finished, FinishReason, Request, TextPrompt
 
 

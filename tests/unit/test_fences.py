@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.chat.fences import blocks
+from gptcli.render.fences import code_blocks
 
 CASES = {
     "none": ("No code, only `a` word and ``` in the middle.\n", []),
@@ -27,10 +27,10 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_blocks(name: str) -> None:
     text, expected = CASES[name]
-    assert blocks(text) == expected
+    assert code_blocks(text) == expected
 
 
 @given(st.text("ab`~ \n", max_size=40).filter(lambda text: "````" not in text))
 def test_what_is_put_into_a_longer_fence_comes_out_of_it(text: str) -> None:
     code = text + "\n"
-    assert blocks(f"Here:\n\n````\n{code}````\nand so on") == [code]
+    assert code_blocks(f"Here:\n\n````\n{code}````\nand so on") == [code]

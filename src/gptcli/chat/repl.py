@@ -80,7 +80,9 @@ class Repl:
         """Show an answer as it comes; Ctrl-C stops it at the next token, and what was said is kept.
 
         Raises GptcliError where the model cannot answer."""
-        renderer = ChatText(self.terminal, markdown=self.markdown, think=self.show_thinking, tell_reused=self._resumed)
+        renderer = ChatText(
+            self.terminal, markdown=self.markdown, thinking=self.show_thinking, report_reused=self._resumed
+        )
         ended: Finished | None = None
         before = self.session.conversation.leaf
         self._interrupt.clear()

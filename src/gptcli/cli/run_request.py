@@ -5,22 +5,14 @@ It knows which renderer goes with which format, and no option beyond those of ou
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from gptcli.cli.options import OutputFlags
-from gptcli.cli.values import OutputFormat
 from gptcli.errors import ExitCode
+from gptcli.render.renderers import choose
 from gptcli.render.stats import report_cut_texts, show_stats
 from gptcli.runtime.loader import EngineLoader, LoadedEngine
 from gptcli.runtime.prefixes import keep
 from gptcli.terminal import Terminal
-from gptcli.types import Event, Failed, Finished, FinishReason, Request
-
-
-class Renderer(Protocol):
-    def show(self, event: Event) -> None: ...
-
-    def close(self) -> None: ...
+from gptcli.types import Failed, Finished, FinishReason, Request
 
 
 def answer(
@@ -35,7 +27,8 @@ def answer(
 ) -> ExitCode:
     """Answer `request` on stdout. Raises the request's own error, LoadError, BrokenPipeError."""
     ended: list[Finished] = []
-    renderer = choose_renderer(output, terminal, opening.model.name, before)
+    logprobs = output.logprobs is not None
+    renderer = choose(terminal, output.format, opening.model.name, before=before, logprobs=logprobs)
     with opening.engine() as opened, opened.interrupt.watch():
         if show_prompt:
             _show_tokens(opened, request, terminal)
@@ -53,18 +46,6 @@ def answer(
             show_stats(terminal, ended, opened.load_seconds, opened.backend.model.offload.description)
     cancelled = any(event.reason is FinishReason.CANCELLED for event in ended)
     return ExitCode.INTERRUPTED if cancelled else ExitCode.OK
-
-
-def choose_renderer(output: OutputFlags, terminal: Terminal, model: str, before: str) -> Renderer:
-    """The renderer of a text completion for a format."""
-    if output.format is OutputFormat.TEXT:
-        from gptcli.render.plain import PlainText
-
-        return PlainText(terminal, before)
-    from gptcli.render.completion import CompletionJson, CompletionLines
-
-    kind = CompletionJson if output.format is OutputFormat.JSON else CompletionLines
-    return kind(terminal, model, with_logprobs=output.logprobs is not None, before=before)
 
 
 def _show_tokens(opened: LoadedEngine, request: Request, terminal: Terminal) -> None:

@@ -17,11 +17,11 @@ class ChatText:
     only that there is some; `tell_reused`: say how much of the prompt was computed before."""
 
     def __init__(
-        self, terminal: Terminal, *, markdown: bool = True, think: bool = True, tell_reused: bool = False
+        self, terminal: Terminal, *, markdown: bool = True, thinking: bool = True, report_reused: bool = False
     ) -> None:
         self._terminal = terminal
-        self._think = think
-        self._tell_reused = tell_reused
+        self._thinking = thinking
+        self._report_reused = report_reused
         self._reused = 0
         self._reading = False
         self._thought = ""
@@ -41,7 +41,7 @@ class ChatText:
                 self._answer(event.text)
         elif isinstance(event, Started):
             self._reused = event.reused_tokens
-            if self._tell_reused and event.reused_tokens:
+            if self._report_reused and event.reused_tokens:
                 told = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens were computed before."
                 self._terminal.notice(told)
         elif isinstance(event, Prefill):
@@ -77,7 +77,7 @@ class ChatText:
     def _reason(self, text: str) -> None:
         if not self._terminal.stderr_tty or self._terminal.quiet or not text:
             return
-        if self._think:
+        if self._thinking:
             self._dim(text)
         elif not self._thought:
             self._dim("Thinking…")
@@ -85,7 +85,7 @@ class ChatText:
 
     def _end_reasoning(self) -> None:
         if self._thought:
-            self._dim("\n" if self._thought.endswith("\n") and self._think else "\n\n")
+            self._dim("\n" if self._thought.endswith("\n") and self._thinking else "\n\n")
             self._thought = ""
 
     def _read(self, event: Prefill) -> None:
