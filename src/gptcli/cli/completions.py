@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from gptcli.cli.main import CommandContext
 
 app = typer.Typer(
-    help="Complete commands, flags and model names in bash, zsh, fish and PowerShell.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="Complete commands, flags and model names in your shell.", no_args_is_help=True, add_completion=False
 )
 
 _MARK = "# Written by `gptcli completions`;"
@@ -88,8 +86,8 @@ def _detect() -> Shell:
     try:
         return Shell({"pwsh": "powershell"}.get(name, name))
     except ValueError:
-        problem = f"There is no completion script for {name}" if name else "The shell cannot be detected"
-        raise UsageError(f"{problem}.", "Name one: gptcli completions install bash|zsh|fish|powershell.") from None
+        problem = f"There is no completion script for {name}." if name else "The shell cannot be detected."
+        raise UsageError(problem, "Name one: gptcli completions install bash|zsh|fish|powershell.") from None
 
 
 def _path(shell: Shell) -> Path:
@@ -110,17 +108,13 @@ def _folder(variable: str, default: str) -> Path:
 
 def _next_step(shell: Shell, path: Path) -> str:
     if shell is Shell.BASH:
-        return (
-            "The bash-completion package loads it in every new shell. Without that package, add to ~/.bashrc:\n"
-            f"  source {shlex.quote(str(path))}"
-        )
+        step = "The bash-completion package loads it in every new shell. Without that package, add to ~/.bashrc:"
+        return f"{step}\n  source {shlex.quote(str(path))}"
     if shell is Shell.ZSH:
         return (
             "Unless that folder is on fpath already, add to ~/.zshrc, above any line with compinit:\n"
             f"  fpath=({shlex.quote(str(path.parent))} $fpath)\n"
-            "and below it, if there is no such line:\n"
-            "  autoload -U compinit && compinit\n"
-            "Then start a new shell."
+            "and below it, if there is no such line:\n  autoload -U compinit && compinit\nThen start a new shell."
         )
     if shell is Shell.FISH:
         return "New fish shells load it."

@@ -57,7 +57,9 @@ class BatchStatus:
         return facts | {"seconds": round(self.seconds, 3), "tokens_per_second": round(self.rate, 1)}
 
 
-class BatchProgress(Protocol):
+class BatchProgress:
+    """Shows nothing; the base of those that do."""
+
     def update(self, status: BatchStatus) -> None:
         """Show a changed status; called at most some ten times a second."""
 
@@ -68,19 +70,11 @@ class BatchProgress(Protocol):
 def batch_progress(terminal: Terminal) -> BatchProgress:
     """A bar on a terminal, lines elsewhere, nothing with `-q`."""
     if terminal.quiet:
-        return Silent()
+        return BatchProgress()
     return _Bar(terminal) if has_bar(terminal) else _Lines(terminal)
 
 
-class Silent:
-    def update(self, status: BatchStatus) -> None:
-        pass
-
-    def finish(self, status: BatchStatus) -> None:
-        pass
-
-
-class _Bar:
+class _Bar(BatchProgress):
     def __init__(self, terminal: Terminal) -> None:
         from rich.progress import BarColumn, TextColumn
 
@@ -98,7 +92,7 @@ class _Bar:
         self._progress.stop()
 
 
-class _Lines:
+class _Lines(BatchProgress):
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._last = time.monotonic()

@@ -1,7 +1,4 @@
-"""An answer of a chat on the terminal or in a pipe: Markdown where it can be shown, reasoning dim on stderr.
-
-It knows deltas and their channels, and nothing of conversations.
-"""
+"""A chat's answer on stdout, as Markdown on a terminal, and its reasoning on stderr."""
 
 from __future__ import annotations
 
@@ -9,12 +6,15 @@ from gptcli.terminal import Terminal, escape_controls
 from gptcli.types import Channel, Delta, Event, Finished, Prefill, Started
 
 _LONG_PREFILL = 1024
-"""Prompt tokens to compute above which it is shown how far that is."""
+"""Prompt tokens to compute from which the progress of the prefill is shown."""
 
 
 class ChatText:
-    """Streams one answer; `markdown`: styled where stdout is a terminal that can be; `think`: show the reasoning, not
-    only that there is some; `tell_reused`: say how much of the prompt was computed before."""
+    """Streams one answer.
+
+    `markdown`: style it where stdout is a capable terminal. `thinking`: show the reasoning, not only that there is
+    some. `report_reused`: report how many prompt tokens came from the KV cache.
+    """
 
     def __init__(
         self, terminal: Terminal, *, markdown: bool = True, thinking: bool = True, report_reused: bool = False
@@ -23,7 +23,7 @@ class ChatText:
         self._thinking = thinking
         self._report_reused = report_reused
         self._reused = 0
-        self._reading = False
+        self._in_prefill = False
         self._thought = ""
         self._last = ""
         self._stream = None
@@ -34,7 +34,7 @@ class ChatText:
 
     def show(self, event: Event) -> None:
         if isinstance(event, Delta) and event.index == 0:
-            self._end_reading()
+            self._end_prefill()
             if event.channel is Channel.REASONING:
                 self._reason(event.text)
             else:
@@ -42,16 +42,16 @@ class ChatText:
         elif isinstance(event, Started):
             self._reused = event.reused_tokens
             if self._report_reused and event.reused_tokens:
-                told = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens were computed before."
-                self._terminal.notice(told)
+                reused = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens"
+                self._terminal.notice(f"{reused} were computed before.")
         elif isinstance(event, Prefill):
-            self._read(event)
+            self._show_prefill(event)
         elif isinstance(event, Finished):
             self._end_reasoning()
 
     def close(self) -> None:
-        """End the answer, be it whole or not; on a terminal also its line."""
-        self._end_reading()
+        """End the answer, whole or not; on a terminal, also its line."""
+        self._end_prefill()
         self._end_reasoning()
         if self._stream is not None and self._last:
             self._styled(self._stream.finish())
@@ -88,19 +88,19 @@ class ChatText:
             self._dim("\n" if self._thought.endswith("\n") and self._thinking else "\n\n")
             self._thought = ""
 
-    def _read(self, event: Prefill) -> None:
+    def _show_prefill(self, event: Prefill) -> None:
         terminal = self._terminal
         wanted = terminal.stderr_tty and not terminal.quiet and terminal.environment.get("TERM") != "dumb"
         if wanted and event.total - self._reused > _LONG_PREFILL:
             terminal.stderr.write(f"\rreading {event.computed:,} of {event.total:,} tokens")
             terminal.stderr.flush()
-            self._reading = True
+            self._in_prefill = True
 
-    def _end_reading(self) -> None:
-        if self._reading:
+    def _end_prefill(self) -> None:
+        if self._in_prefill:
             self._terminal.stderr.write("\r\x1b[K")
             self._terminal.stderr.flush()
-            self._reading = False
+            self._in_prefill = False
 
     def _dim(self, text: str) -> None:
         shown = escape_controls(text)

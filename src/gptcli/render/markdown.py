@@ -203,8 +203,5 @@ class CodePainter:
             color_system="standard",
             no_color=False,
             legacy_windows=False,
-            highlight=False,
-            markup=False,
-            emoji=False,
             width=10_000,
         )
