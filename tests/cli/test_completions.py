@@ -70,7 +70,7 @@ def test_install_writes_once_and_reports_where(shell: Shell, place: str, home: P
     assert [file for file in home.rglob("*") if file.is_file()] == [path], "no other file is touched"
 
 
-def test_install_for_powershell_leaves_the_profile_to_its_owner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_install_for_powershell_does_not_change_the_profile(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPTCLI_DATA_DIR", str(home / "it's"))
     path = home / "it's" / "completions" / "gptcli.ps1"
     code, output, _ = completions("install", "powershell")
@@ -88,7 +88,7 @@ def test_install_follows_the_users_own_folders(home: Path, monkeypatch: pytest.M
     assert f"fpath=('{home}/own data/zsh/site-functions' $fpath)" in output
 
 
-def test_a_file_of_someone_else_stays(home: Path) -> None:
+def test_install_does_not_overwrite_the_file_of_another_program(home: Path) -> None:
     path = home / ".config" / "fish" / "completions" / "gptcli.fish"
     path.parent.mkdir(parents=True)
     path.write_text("# mine\n")
@@ -98,7 +98,7 @@ def test_a_file_of_someone_else_stays(home: Path) -> None:
     assert path.read_text() == "# mine\n"
 
 
-def test_a_folder_that_cannot_be_made(home: Path) -> None:
+def test_install_reports_a_folder_that_cannot_be_created(home: Path) -> None:
     (home / ".config").write_text("a file")
     code, _, error = completions("install", "fish")
     assert code == 1
@@ -156,7 +156,7 @@ def test_a_tab_survives_a_damaged_store(home: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_tab_makes_no_conversations_file(home: Path) -> None:
+def test_a_tab_creates_no_conversations_file(home: Path) -> None:
     tab("gptcli chat --chat ", GPTCLI_DATA_DIR=str(home / "data"))
     assert not (home / "data").exists()
 
