@@ -22,7 +22,7 @@ from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
 from gptcli.params import Sampling
-from gptcli.render.batch_progress import Silent
+from gptcli.render.batch import BatchProgress
 from gptcli.types import Event, Request, TextPrompt
 
 
@@ -65,7 +65,7 @@ def main() -> None:
         engine = Timed(LocalEngine(backend, parallel=parallel, interrupt=interrupt))
         started = time.perf_counter()
         output = to_path(Path(folder, "out"), None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
-        Runner(lambda: engine, given.open(), RequestBuilder(base), OpenAILines("m", 1), output, Silent()).run()
+        Runner(lambda: engine, given.open(), RequestBuilder(base), OpenAILines("m", 1), output, BatchProgress()).run()
         seconds = time.perf_counter() - started
         given.close()
     print(json.dumps({"seconds": seconds, "engine": engine.seconds}))

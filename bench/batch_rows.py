@@ -21,7 +21,7 @@ from gptcli.batch.opening import to_path
 from gptcli.batch.readers import Input
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
-from gptcli.render.batch_progress import Silent
+from gptcli.render.batch import BatchProgress
 from gptcli.types import Delta, Event, Finished, FinishReason, Request, Started, TextPrompt
 
 
@@ -65,7 +65,7 @@ def main() -> None:
         given = Input((str(source),), "jsonl", io.BytesIO())
         output = to_path(Path(folder, "out"), None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
         asking = RequestBuilder(Request("", TextPrompt(b"")))
-        Runner(lambda: engine, given.open(), asking, OpenAILines("m", 1), output, Silent()).run()
+        Runner(lambda: engine, given.open(), asking, OpenAILines("m", 1), output, BatchProgress()).run()
         given.close()
     tenth = rows // 10
     early = (engine.seconds[2 * tenth] - engine.seconds[tenth]) / tenth

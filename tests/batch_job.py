@@ -19,7 +19,7 @@ from gptcli.batch.opening import to_path
 from gptcli.batch.readers import Input, choose_format
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
-from gptcli.render.batch_progress import BatchStatus, Silent
+from gptcli.render.batch import BatchProgress, BatchStatus
 from gptcli.types import Event, Request, TextPrompt
 
 
@@ -58,7 +58,7 @@ class Job:
             )
             limit = self.max_failures
             return Runner(
-                lambda: self.engine, rows, self.asking, self.format, output, Silent(), max_failures=limit
+                lambda: self.engine, rows, self.asking, self.format, output, BatchProgress(), max_failures=limit
             ).run()
         finally:
             given.close()

@@ -19,6 +19,10 @@ def run() -> None:
 
             print(f"gptcli {__version__}")  # noqa: T201 - nothing else is needed for it
             code = 0
+        elif tab := os.environ.get("_GPTCLI_COMPLETE"):
+            from gptcli.cli.shell_completion import answer
+
+            code = answer(tab)
         elif sys.argv[1:3] == ["models", "list"] and _listed():
             code = 0
         else:

@@ -1,7 +1,4 @@
-"""Ctrl-C as a request to stop: a flag that native code can read while it computes.
-
-It knows signals and one byte of memory, and nothing of models; who computes asks `requested`, or hands `address` to C.
-"""
+"""Ctrl-C as a request to stop: a flag that native code can read while it computes."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from types import FrameType
 
 
 class Interrupt:
-    """One byte that is zero until somebody wants the computing to stop.
+    """One byte that is zero until a stop is requested.
 
-    A Python signal handler runs only between byte codes, so it would wait for the end of a long `llama_decode`. While
-    `watch` is active a thread reads the wake-up descriptor, which the C-level handler writes to at once, and sets the
-    byte in the middle of the native call.
+    A Python signal handler runs between byte codes only, so it would wait for the end of a long `llama_decode`. While
+    `watch` is active, a thread reads the wake-up descriptor, which the C-level handler writes to at once, and sets the
+    byte during the native call.
     """
 
     def __init__(self) -> None:
@@ -31,7 +28,7 @@ class Interrupt:
 
     @property
     def address(self) -> int:
-        """Where the byte lies: an empty C string until a stop is requested, then one of length 1."""
+        """The address of the byte: an empty C string until a stop is requested, then one of length 1."""
         return ctypes.addressof(self._flag)
 
     def request(self) -> None:
@@ -42,8 +39,8 @@ class Interrupt:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """Turn the first Ctrl-C into a request, a second one into KeyboardInterrupt (in the main thread only)."""
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as a script's background jobs have it
+        """Turn the first Ctrl-C into a request and the second one into KeyboardInterrupt (main thread only)."""
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in a script's background jobs
         if ignored or threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,37 +1,26 @@
-"""Where gptcli keeps things on this machine, and the environment variables that say otherwise.
-
-It knows paths and names only; it opens no file and asks no network.
-"""
+"""Folders and environment variables of gptcli."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-TYPE_CHECKING = False  # typing's own costs 6 ms, as much as Python needs to start, and so does pathlib
-if TYPE_CHECKING:
-    from pathlib import Path
+_XDG = {"cache": ("XDG_CACHE_HOME", "~/.cache"), "data": ("XDG_DATA_HOME", "~/.local/share")}
 
 
 def cache_dir() -> Path:
-    """Things that can be made or fetched again: `GPTCLI_CACHE_DIR`, else the system's user cache."""
-    return _directory("GPTCLI_CACHE_DIR", "cache")
-
-
-def cache_folder() -> str:
-    """The same as text, found without pathlib."""
-    return _place("GPTCLI_CACHE_DIR", "cache")
+    """For what can be computed or downloaded again: `GPTCLI_CACHE_DIR`, else the system's user cache."""
+    return _folder("GPTCLI_CACHE_DIR", "cache")
 
 
 def data_dir() -> Path:
-    """Things that cannot: conversations, aliases. `GPTCLI_DATA_DIR`, else the system's user data folder."""
-    return _directory("GPTCLI_DATA_DIR", "data")
+    """For conversations and aliases: `GPTCLI_DATA_DIR`, else the system's user data folder."""
+    return _folder("GPTCLI_DATA_DIR", "data")
 
 
 def hub_cache_dir() -> Path:
-    """The model hub's cache, shared with other tools, found by the hub's own rules (huggingface_hub.constants)."""
-    from pathlib import Path
-
+    """The model hub's cache, shared with other tools; follows huggingface_hub.constants."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if value := os.environ.get(variable):
             return Path(value).expanduser()
@@ -47,22 +36,13 @@ def offline() -> bool:
     return any(os.environ.get(name, "").lower() in truthy for name in ("HF_HUB_OFFLINE", "GPTCLI_OFFLINE"))
 
 
-def _directory(variable: str, kind: str) -> Path:
-    from pathlib import Path
-
-    return Path(_place(variable, kind))
-
-
-_XDG = {"cache": ("XDG_CACHE_HOME", "~/.cache"), "data": ("XDG_DATA_HOME", "~/.local/share")}
-
-
-def _place(variable: str, kind: str) -> str:
+def _folder(variable: str, kind: str) -> Path:
     if value := os.environ.get(variable):
-        return os.path.expanduser(value)
-    if sys.platform == "linux" and "ANDROID_ROOT" not in os.environ:  # what platformdirs says, 4 ms sooner
-        home, usual = _XDG[kind]
-        return os.path.join(os.environ.get(home, "").strip() or os.path.expanduser(usual), "gptcli")
+        return Path(os.path.expanduser(value))
+    if sys.platform == "linux" and "ANDROID_ROOT" not in os.environ:  # as platformdirs has it, 4 ms faster
+        home, default = _XDG[kind]
+        return Path(os.environ.get(home, "").strip() or os.path.expanduser(default), "gptcli")
     import platformdirs
 
-    place = platformdirs.user_cache_dir if kind == "cache" else platformdirs.user_data_dir
-    return place("gptcli", appauthor=False)
+    folder = platformdirs.user_cache_path if kind == "cache" else platformdirs.user_data_path
+    return folder("gptcli", appauthor=False)

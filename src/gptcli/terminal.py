@@ -1,7 +1,4 @@
-"""The streams a command talks to: what goes where, how wide it is, and what a terminal must never be sent.
-
-It knows bytes, text and tty flags, and no model, event or command; stdout carries answers, stderr all the rest.
-"""
+"""The standard streams of a command: stdout carries results, stderr everything else."""
 
 from __future__ import annotations
 
@@ -13,24 +10,24 @@ from typing import BinaryIO, TextIO
 
 from gptcli.errors import GptcliError
 
-_HARMLESS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
-_HARMLESS |= {ord("\r"): "", 0x7F: "\u2421"}
-_HARMLESS |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
-_HARMLESS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
+_CONTROL_PICTURES |= {ord("\r"): "", 0x7F: "\u2421"}
+_CONTROL_PICTURES |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
+_CONTROL_PICTURES |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
-def harmless(text: str) -> str:
-    """`text` without a character that a terminal obeys: controls become their pictures (U+2400…), bad bytes U+FFFD.
+def escape_controls(text: str) -> str:
+    """`text` without control characters: they become their pictures (U+2400…), and invalid bytes U+FFFD.
 
-    C1 controls go too: some terminals read U+009B as the start of an escape sequence. Newline and tab stay; carriage
-    returns are dropped, for they could overwrite what was written before.
+    C1 controls are replaced too: some terminals read U+009B as the start of an escape sequence. Newline and tab stay.
+    Carriage returns are dropped, since they could overwrite earlier text.
     """
-    return text.translate(_HARMLESS)
+    return text.translate(_CONTROL_PICTURES)
 
 
 @dataclass(slots=True)
 class Terminal:
-    """Standard streams and what they are; tests make one of buffers."""
+    """The standard streams and their properties; tests make one from buffers."""
 
     stdin: BinaryIO
     stdout: BinaryIO
@@ -43,9 +40,9 @@ class Terminal:
 
     @classmethod
     def of_process(cls) -> Terminal:
-        """The streams this process was started with; a closed one reads as empty, writes to nowhere."""
+        """The streams of this process; a closed one reads as empty and discards what is written."""
         return cls(
-            # Python has None for a stream that was closed; a buffer would close with the text stream it is taken from.
+            # A closed stream is None in Python.
             stdin=sys.stdin.buffer if sys.stdin else open(os.devnull, "rb"),
             stdout=sys.stdout.buffer if sys.stdout else open(os.devnull, "wb"),
             stderr=sys.stderr or open(os.devnull, "w"),
@@ -57,7 +54,7 @@ class Terminal:
 
     @property
     def width(self) -> int:
-        """Columns of the terminal, 80 where there is none."""
+        """Columns of the terminal; 80 without one."""
         return shutil.get_terminal_size((80, 24)).columns
 
     @property
@@ -67,19 +64,20 @@ class Terminal:
 
     @property
     def stdout_color(self) -> bool:
-        """The same of stdout."""
+        """Whether stdout may be styled."""
         return self.stdout_tty and self._styled
 
     @property
     def _styled(self) -> bool:
         return not self.environment.get("NO_COLOR") and self.environment.get("TERM") != "dumb"
 
-    def answer(self, text: str) -> None:
-        """Write a piece of an answer to stdout, at once: harmless on a terminal, its exact bytes elsewhere.
+    def write(self, text: str) -> None:
+        """Write text to stdout and flush: with controls escaped on a terminal, as exact bytes elsewhere.
 
-        Raises BrokenPipeError where the reader has left, GptcliError where the disk is full or the like."""
+        Raises BrokenPipeError when the reader is gone, GptcliError when the disk is full or the like.
+        """
         if self.stdout_tty:
-            data = harmless(text).encode(sys.getdefaultencoding(), "replace")
+            data = escape_controls(text).encode(sys.getdefaultencoding(), "replace")
         else:
             data = text.encode("utf-8", "surrogateescape")
         try:
@@ -89,21 +87,21 @@ class Terminal:
             raise
         except OSError as error:
             raise GptcliError(
-                f"the answer cannot be written: {error.strerror}.", "Make room, or send it somewhere else."
+                f"standard output cannot be written: {error.strerror}.", "Free some space, or redirect it elsewhere."
             ) from error
 
-    def draw(self, styled: str) -> None:
-        """Write text with our own escape sequences to a terminal; the model's part of it is harmless already."""
+    def write_styled(self, styled: str) -> None:
+        """Write text with our own escape sequences to a terminal; the model's text in it is escaped already."""
         self.stdout.write(styled.encode(sys.getdefaultencoding(), "replace"))
         self.stdout.flush()
 
     def notice(self, text: str) -> None:
-        """Say something by the way on stderr; silent with `-q` and where nobody looks (stderr is no terminal)."""
+        """Print a remark on stderr; silent with `-q` and where stderr is not a terminal."""
         if self.stderr_tty and not self.quiet:
             self.report(text, dim=True)
 
     def report(self, text: str, *, dim: bool = False) -> None:
-        """Say something that was asked for, or must be heard, on stderr; `dim`: in a quiet style."""
-        safe = harmless(text)
+        """Print a line on stderr that was asked for or must be seen; `dim`: in a faint style."""
+        safe = escape_controls(text)
         self.stderr.write(f"\x1b[2m{safe}\x1b[0m\n" if dim and self.color else safe + "\n")
         self.stderr.flush()

@@ -9,8 +9,8 @@ import pytest
 from shell import Outcome, call
 from tiny_gpt2 import write_tiny_gpt2
 
-from gptcli.chat.fences import blocks
 from gptcli.chat.store import Store
+from gptcli.render.fences import code_blocks
 
 GREEDY = ("--temp", "0", "-n", "8")
 CODE = 'root ::= "Look:\\n```sh\\nls\\n```\\nand\\n```\\nrm\\n```\\n"'
@@ -118,7 +118,7 @@ def test_a_model_with_a_template_is_not(tmp_path: Path) -> None:
 def test_extract_prints_exactly_the_block(chat, flag: str, block: str) -> None:
     outcome = chat("Code!", "--grammar", CODE, flag)
     assert (outcome.code, outcome.text, outcome.err) == (0, block, "")
-    assert blocks(conversations()[0][1]) == ["ls\n", "rm\n"]  # the whole answer is saved
+    assert code_blocks(conversations()[0][1]) == ["ls\n", "rm\n"]  # the whole answer is saved
 
 
 def test_extract_prints_all_where_there_is_no_block_and_says_so(chat) -> None:

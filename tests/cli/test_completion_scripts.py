@@ -1,54 +1,24 @@
-"""The completion scripts in the shells they are for: what they offer, and that no text in them is ever run."""
+"""The completion scripts in the shells they are for: commands, flags, models, conversations and files."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from completion_shells import Shell
 
-from gptcli.cli.shells import bash, fish, powershell, zsh
-from gptcli.cli.shells.tree import Argument, Command, Flag, Kind, Value
+from gptcli.chat.conversation import Conversation, Turn
+from gptcli.chat.store import Store
+from gptcli.cli.shell_completion import script
 
 # forkpty in a process with threads; the child execs at once
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
 
 GetShell = Callable[[str], Shell]
-GENERATORS = {"bash": bash, "zsh": zsh, "fish": fish, "pwsh": powershell}
-NASTY = "it's \"so\" $HOME $(touch a) `touch b`; [c] ]{d} e:f %F{red} \\ \\' * ~ ! # & | > ‘ü’ 😀"
-WORDS = ("plain", "two words", "semi;$(touch x)", "quo'te", "col:on")
-HELP = Flag(("--help", "-h"), NASTY)
-MODEL = Value(Kind.MODEL, "REF", ("small", "large"))
-TREE = Command(
-    "gptcli",
-    NASTY,
-    flags=(Flag(("--version",), NASTY), HELP),
-    commands=(
-        Command(
-            "gptcli run",
-            NASTY,
-            flags=(
-                Flag(("--file", "-f"), "5 " + NASTY, Value(Kind.FILE, "FILE"), repeatable=True),
-                Flag(("--folder",), "1 " + NASTY, Value(Kind.FOLDER, "DIR")),
-                Flag(("--model", "-m"), "2 " + NASTY, MODEL),
-                Flag(("--pick",), "3 " + NASTY, Value(Kind.WORD, "[A:B]", WORDS)),
-                Flag(("--text", "-t"), "4 " + NASTY, Value(Kind.TEXT, "IT'S:$X")),
-                HELP,
-            ),
-            arguments=(Argument(Value(Kind.TEXT, "TEXT"), repeatable=True),),
-        ),
-        Command(
-            "gptcli sub",
-            NASTY,
-            flags=(HELP,),
-            commands=(
-                Command("gptcli sub get", NASTY, (HELP,), (Argument(Value(Kind.WORD, "WHAT", WORDS)), Argument(MODEL))),
-                Command("gptcli sub run", "", (HELP,)),
-            ),
-        ),
-    ),
-)
+FILES = {"bash": "gptcli.bash", "zsh": "_gptcli", "fish": "gptcli.fish"}
+NASTY = "it's \"so\" $(touch pwned) `touch pwned`; [c] ]{d} e:f %F{red} \\ \\' * ~ ! # & | > ‘ü’ 😀"
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +29,13 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     def get(name: str) -> Shell:
         if name not in opened:
             place = tmp_path_factory.mktemp(name)
-            script = place / "script.ps1"
-            script.write_text(GENERATORS[name].script(TREE), "utf-8")
-            (place / "home" / "models dir").mkdir(parents=True)
-            for file in ("a b.gguf", "big.GGUF", "notes.txt"):
-                (place / "home" / file).touch()
-            opened[name] = Shell(name, script, place / "home")
+            home = place / "home"
+            fill(home)
+            file = place / FILES[name]
+            file.write_text(script(name), "utf-8")
+            folders = {"GPTCLI_DATA_DIR": str(place / "data"), "HF_HUB_CACHE": str(place / "hub")}
+            store_models(place / "hub", place / "data", home)
+            opened[name] = Shell(name, file, home, **folders)
         return opened[name]
 
     yield get
@@ -72,88 +43,108 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
         each.close()
 
 
-@pytest.mark.parametrize("name", ["bash", "fish", "pwsh"])
-def test_every_command_and_flag_is_offered_where_it_belongs(name: str, shell: GetShell) -> None:
-    asked = shell(name)
-    for command in TREE.all():
-        flags = {flag_name for flag in command.flags for flag_name in flag.names}
-        offered = set(asked.offers(f"{command.path} --"))
-        assert offered == {flag for flag in flags if flag.startswith("--")}
-        if command.commands:
-            assert set(asked.offers(f"{command.path} ")) == {below.name for below in command.commands}
+def fill(home: Path) -> None:
+    """Files of the working folder, some with names that a shell would obey."""
+    (home / "models dir").mkdir(parents=True)
+    for file in (
+        "a b.gguf",
+        "big.GGUF",
+        "notes.txt",
+        "$(touch pwned).gguf",
+        "x`touch pwned`.gguf",
+        "y';touch pwned;'.gguf",
+    ):
+        (home / file).touch()
 
 
-@pytest.mark.parametrize("name", ["bash", "fish", "pwsh"])
-def test_values(name: str, shell: GetShell) -> None:
-    asked = shell(name)
-    assert set(asked.offers("gptcli run --pick pl")) == {"plain"}
-    assert set(asked.offers("gptcli run -m sm")) == {"small"}
-    assert set(asked.offers("gptcli sub get pl")) == {"plain"}
-    assert set(asked.offers("gptcli sub get plain la")) == {"large"}
-    assert "--pick" in asked.offers("gptcli run --text sub --pi"), "a flag's value is no command"
-    assert set(asked.offers("gptcli run --text=x --pi")) == {"--pick"}
+def store_models(hub: Path, data: Path, home: Path) -> None:
+    """Two models of one repository, a name of the user's own, and two conversations."""
+    repo = hub / "models--someone--tiny"
+    commit = "a" * 40
+    (repo / "snapshots" / commit).mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    for kind in ("Q4_0", "Q8_0"):
+        (repo / "snapshots" / commit / f"tiny-{kind}.gguf").write_bytes(b"GGUF")
+    data.mkdir()
+    (data / "models.json").write_text(json.dumps({"default": None, "aliases": {"mine": str(home / "big.GGUF")}}))
+    with Store(data / "conversations.db") as store:
+        for name in ("sea-story", "two words"):
+            conversation = store.create(Conversation(name=name))
+            store.append(conversation, Turn("user", NASTY))
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh"])
 @pytest.mark.parametrize(
     ("keys", "arguments"),
     [
-        ("gptcli ru\t", ["run"]),
-        ("gptcli sub ge\tpl\t", ["sub", "get", "plain"]),
-        ("gptcli run --vers\t", ["run", "--vers"]),
-        ("gptcli run --pick tw\t", ["run", "--pick", "two words"]),
-        ("gptcli run --pick=se\t", ["run", "--pick=semi;$(touch x)"]),
-        ("gptcli run --pick qu\t", ["run", "--pick", "quo'te"]),
-        ("gptcli run --pick=col:\t", ["run", "--pick=col:on"]),
-        ("gptcli run -m sm\t", ["run", "-m", "small"]),
-        ("gptcli run -m a\t", ["run", "-m", "a b.gguf"]),
-        ("gptcli run --model=./b\t", ["run", "--model=./big.GGUF"]),
-        ("gptcli run -m 'a\t", ["run", "-m", "a b.gguf"]),
-        ("gptcli run -f no\t", ["run", "-f", "notes.txt"]),
-        ("gptcli run --folder mo\tx", ["run", "--folder", "models dir/x"]),
-        ("gptcli run --text no\t", ["run", "--text", "no"]),
-        ("gptcli run sub --fil\tno\t", ["run", "sub", "--file", "notes.txt"]),
-        ("gptcli run -- --fil\t", ["run", "--", "--fil"]),
-        ("gptcli run --text a:b=c -m sm\t", ["run", "--text", "a:b=c", "-m", "small"]),
+        ("gptcli do\tx", ["doctor", "x"]),
+        ("gptcli cach\tcl\t", ["cache", "clear"]),
+        ("gptcli complete --no-s\tx", ["complete", "--no-stdin", "x"]),
+        ("gptcli complete --vers\t", ["complete", "--vers"]),
+        ("gptcli complete --format te\t", ["complete", "--format", "text"]),
+        ("gptcli complete --format=te\t", ["complete", "--format=text"]),
+        ("gptcli batch --from par\t", ["batch", "--from", "parquet"]),
+        ("gptcli batch --out-format=ta\t", ["batch", "--out-format=table"]),
+        ("gptcli complete --device cp\t", ["complete", "--device", "cpu"]),
+        ("gptcli complete -m mi\t", ["complete", "-m", "mine"]),
+        ("gptcli chat --model=mi\t", ["chat", "--model=mine"]),
+        ("gptcli batch -m someone/tiny:Q8\t", ["batch", "-m", "someone/tiny:Q8_0"]),
+        ("gptcli batch --model=someone/tiny:Q8\t", ["batch", "--model=someone/tiny:Q8_0"]),
+        ("gptcli models show someone/t\t4\t", ["models", "show", "someone/tiny:Q4_0"]),
+        ("gptcli models rm mine gpt2-m\t", ["models", "rm", "mine", "gpt2-medium"]),
+        ("gptcli complete -m big\t", ["complete", "-m", "big.GGUF"]),
+        ("gptcli complete -m ./b\t", ["complete", "-m", "./big.GGUF"]),
+        ("gptcli complete -m 'a\t", ["complete", "-m", "a b.gguf"]),
+        ("gptcli chat --chat se\t", ["chat", "--chat", "sea-story"]),
+        ("gptcli chats show se\t", ["chats", "show", "sea-story"]),
+        ("gptcli complete -f no\t", ["complete", "-f", "notes.txt"]),
+        ("gptcli complete --file=no\t", ["complete", "--file=notes.txt"]),
+        ("gptcli batch --template no\t", ["batch", "--template", "notes.txt"]),
+        ("gptcli batch -o mod\tx", ["batch", "-o", "models dir/x"]),
+        ("gptcli batch no\t", ["batch", "notes.txt"]),
+        ("gptcli complete -- --fil\t", ["complete", "--", "--fil"]),
+        ("gptcli complete --stop a:b=c -m mi\t", ["complete", "--stop", "a:b=c", "-m", "mine"]),
+        ("gptcli complete --stop 'two words' -m mi\t", ["complete", "--stop", "two words", "-m", "mine"]),
     ],
 )
 def test_tab_on_a_terminal(name: str, keys: str, arguments: list[str], shell: GetShell) -> None:
-    got = shell(name).typed(keys)
-    assert got == arguments or got == _joined(arguments)
+    assert shell(name).typed(keys) == arguments
 
 
-def _joined(arguments: list[str]) -> list[str]:
-    """zsh writes `--file=` and goes on behind it."""
-    text = "\0".join(arguments)
-    return re.sub("(--file)\0", r"\1=", text).split("\0")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("gptcli ca", {"cache"}),
+        ("gptcli cache ", {"list", "clear"}),
+        ("gptcli complete --mod", {"--model"}),
+        ("gptcli complete --format ", {"text", "json", "jsonl"}),
+        ("gptcli complete --format=t", {"--format=text"}),
+        ("gptcli complete -m some", {"someone/tiny:Q4_0", "someone/tiny:Q8_0"}),
+        ("gptcli complete --model=someone/tiny:Q8", {"--model=someone/tiny:Q8_0"}),
+        ("gptcli complete -m big", {"big.GGUF"}),
+        ("gptcli chat --chat s", {"sea-story"}),
+        ("gptcli complete -f no", {"notes.txt"}),
+        ("gptcli complete --file=no", {"--file=notes.txt"}),
+    ],
+)
+def test_what_fish_offers(line: str, offered: set[str], shell: GetShell) -> None:
+    assert set(shell("fish").offers(line)) == offered
 
 
-def test_zsh_shows_each_help_text_as_it_is(shell: GetShell) -> None:
-    shown = shell("zsh")
-    assert shown.screen("gptcli run --\t").count(NASTY) == 6
-    assert shown.screen("gptcli \t").count(NASTY) == 1  # its two commands have the same
+def test_zsh_and_fish_show_the_help_of_flags_and_the_titles_of_conversations(shell: GetShell) -> None:
+    assert shell("fish").offers("gptcli complete --sample")["--samples"] == "Independent texts."
+    assert "Independent texts." in shell("zsh").screen("gptcli complete --sa\t\t")
+    assert 'it\'s "so" $(touch pwned)' in shell("fish").offers("gptcli chat --chat ")["sea-story"]
+    assert 'it\'s "so" $(touch pwned)' in shell("zsh").screen("gptcli chat --chat \t\t")
 
 
-def test_fish_shows_each_help_text_as_it_is(shell: GetShell) -> None:
-    helps = shell("fish").offers("gptcli run --").values()
-    assert {help[-len(NASTY) :] for help in helps} == {NASTY}
-
-
-def test_powershell_reads_each_help_text_as_it_is() -> None:
-    script = powershell.script(TREE)
-    assert script.isascii()
-    helps = re.findall(r"; Help = (.*) }$", script, re.MULTILINE)
-    assert {_evaluated(help)[-len(NASTY) :] for help in helps} == {NASTY, ""}
-
-
-def _evaluated(source: str) -> str:
-    """What PowerShell makes of 'one string' or (-join @('several', [char]0x0041))."""
-    inner = source.removeprefix("(-join @(").removesuffix("))")
-    units = b""
-    rest = inner
-    while rest:
-        found = re.match(r"(?:'((?:[^']|'')*)'|\[char\]0x([0-9A-F]{4}))(?:, |$)", rest)
-        assert found, rest
-        units += found[1].replace("''", "'").encode("utf-16-be") if found[2] is None else bytes.fromhex(found[2])
-        rest = rest[found.end() :]
-    return units.decode("utf-16-be")
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("line", ["complete -m ", "chat --chat ", "complete -m x", "models rm y"])
+def test_no_name_or_title_is_run(name: str, line: str, shell: GetShell) -> None:
+    asked = shell(name)
+    if name == "fish":
+        asked.offers(f"gptcli {line}")
+    else:
+        asked.screen(f"gptcli {line}\t\t")
+    assert not (asked.folder / "pwned").exists()

@@ -1,4 +1,4 @@
-"""gptcli on a real pseudo-terminal: what its screen shows, and that no model can command it."""
+"""gptcli on a real pseudo-terminal: what its screen shows, and that no model can control it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def complete(tiny: Path) -> tuple[object, ...]:
     return ("complete", "-m", tiny, "-t", "1", "--temp", "0")
 
 
-def test_what_a_model_says_never_commands_the_terminal(shell: Shell, complete: tuple) -> None:
+def test_the_output_of_a_model_cannot_control_the_terminal(shell: Shell, complete: tuple) -> None:
     pty = Pty(shell, *complete, "x", "--grammar", ESCAPES)
     assert pty.finish() == 0
     assert not set(b"\x1b\x07\x08") & set(pty.raw)
@@ -52,14 +52,14 @@ def test_what_a_model_says_never_commands_the_terminal(shell: Shell, complete: t
     assert {cell.fg for cell in pty.screen.buffer[0].values()} == {"default"}
 
 
-def test_what_a_file_is_called_never_commands_the_terminal(shell: Shell, tmp_path: Path) -> None:
+def test_a_file_name_cannot_control_the_terminal(shell: Shell, tmp_path: Path) -> None:
     pty = Pty(shell, "complete", "-m", f"{tmp_path}/\x1b[31mx\x9b1m.gguf", "x")
     assert pty.finish() == 3
     assert b"\x1b" not in pty.raw
     assert "\x9b" not in pty.raw.decode()
 
 
-def test_an_echoed_prompt_is_harmless_too(shell: Shell, complete: tuple, tmp_path: Path) -> None:
+def test_an_echoed_prompt_cannot_control_the_terminal(shell: Shell, complete: tuple, tmp_path: Path) -> None:
     (tmp_path / "prompt").write_bytes(b"\x1b[31m\xff")
     pty = Pty(shell, *complete, "-n", "0", "--echo", "--show-prompt", "-q", "-f", tmp_path / "prompt")
     assert pty.finish() == 0
@@ -85,19 +85,19 @@ def test_notices_are_dim_unless_colours_are_off(shell: Shell, complete: tuple, o
     assert (b"\x1b" in pty.raw) == (not off)
 
 
-def test_quiet_leaves_the_answer_alone_on_the_screen(shell: Shell, complete: tuple) -> None:
+def test_quiet_shows_only_the_answer(shell: Shell, complete: tuple) -> None:
     pty = Pty(shell, *complete, "-n", "3", "-q", "Once")
     assert pty.finish() == 0
     assert pty.raw.decode() == shell.run(*complete, "-n", "3", "-q", "Once").text + "\r\n"
 
 
-def test_without_a_prompt_it_does_not_wait_for_one_to_be_typed(shell: Shell, complete: tuple) -> None:
+def test_a_missing_prompt_is_an_error_on_a_terminal(shell: Shell, complete: tuple) -> None:
     pty = Pty(shell, *complete)
     assert pty.finish() == 2
     assert pty.lines[0] == "gptcli: error: there is no prompt."
 
 
-def test_ctrl_c_on_the_keyboard_keeps_what_was_said(starter_shell: Shell) -> None:
+def test_ctrl_c_keeps_the_output_so_far(starter_shell: Shell) -> None:
     pty = Pty(
         starter_shell, "complete", "-m", "smollm2", "-t", "1", "--ignore-eos", "-n", "3000", "-q", "Once upon a time"
     )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.chat.attachments import Attachment, attach, framed
-from gptcli.chat.fences import blocks
 from gptcli.errors import GptcliError
+from gptcli.render.fences import code_blocks
 
 
 @pytest.fixture
@@ -84,4 +84,4 @@ def test_without_files_a_message_is_itself() -> None:
 def test_each_file_ends_where_it_ends(texts: list[str]) -> None:
     message = framed([Attachment(f"{at}.txt", text) for at, text in enumerate(texts)], "What is this?")
     assert message.endswith("What is this?")
-    assert blocks(message) == [text.rstrip() + "\n" for text in texts]
+    assert code_blocks(message) == [text.rstrip() + "\n" for text in texts]

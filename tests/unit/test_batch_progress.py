@@ -1,4 +1,4 @@
-"""What a batch says while it works, on a terminal and elsewhere."""
+"""Progress of a batch, on a terminal and elsewhere."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 
 import pytest
 
-from gptcli.render.batch_progress import BatchStatus, batch_progress, duration
+from gptcli.render.batch import BatchStatus, batch_progress, duration
 from gptcli.terminal import Terminal
 
 
-def said(*statuses: BatchStatus, tty: bool = False, quiet: bool = False) -> str:
+def output(*statuses: BatchStatus, tty: bool = False, quiet: bool = False) -> str:
     err = io.StringIO()
     progress = batch_progress(Terminal(io.BytesIO(), io.BytesIO(), err, stderr_tty=tty, quiet=quiet))
     for status in statuses:
@@ -24,18 +24,18 @@ def half() -> BatchStatus:
 
 
 def test_without_a_terminal_one_plain_line_at_the_end() -> None:
-    assert said(half(), half()) == "20 of 40 rows, 2 failed, 8 at once, 100 tokens/s, 10 s left\n"
-    assert said(BatchStatus(done=3, seconds=2.0)) == "3 rows, 0 tokens/s, 2.0 s so far\n"
+    assert output(half(), half()) == "20 of 40 rows, 2 failed, 8 at once, 100 tokens/s, 10 s left\n"
+    assert output(BatchStatus(done=3, seconds=2.0)) == "3 rows, 0 tokens/s, 2.0 s so far\n"
 
 
 def test_on_a_terminal_a_bar() -> None:
-    shown = said(half(), tty=True)
+    shown = output(half(), tty=True)
     assert "20 of 40 rows" in shown
     assert "\x1b[" in shown
 
 
 def test_quiet_is_quiet() -> None:
-    assert said(half(), quiet=True) == ""
+    assert output(half(), quiet=True) == ""
 
 
 def test_rows_of_earlier_runs_do_not_speed_up_the_estimate() -> None:

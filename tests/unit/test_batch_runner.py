@@ -24,7 +24,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
 from gptcli.errors import Cancelled, EngineError, GptcliError, RowsFailed
 from gptcli.interrupt import Interrupt
-from gptcli.render.batch_progress import Silent
+from gptcli.render.batch import BatchProgress
 from gptcli.types import Event, Failed, Finished, FinishReason, Request, TextPrompt
 
 
@@ -43,7 +43,7 @@ def lines(data: bytes) -> list[dict[str, object]]:
 def streamed(engine: object, given: Iterator[Row | RowError], **options: object) -> tuple[Runner, io.BytesIO]:
     stdout = io.BytesIO()
     output = to_stream(stdout, None, ordered=True, overwrite=False, created=1)
-    return Runner(lambda: engine, given, asking(), SimpleLines(), output, Silent(), **options), stdout  # type: ignore[arg-type]
+    return Runner(lambda: engine, given, asking(), SimpleLines(), output, BatchProgress(), **options), stdout  # type: ignore[arg-type]
 
 
 def test_the_real_engine_answers_rows_as_alone() -> None:
@@ -83,7 +83,7 @@ def test_the_real_engine_takes_rows_while_they_come() -> None:
         stdout = Stdout()
         output = to_stream(stdout, None, ordered=True, overwrite=False, created=1)
         engine = LocalEngine(FakeBackend(), parallel=4)
-        status = Runner(lambda: engine, coming, asking(), SimpleLines(), output, Silent(), live=True).run()
+        status = Runner(lambda: engine, coming, asking(), SimpleLines(), output, BatchProgress(), live=True).run()
     writer.join()
     given._source.stream.close()  # type: ignore[union-attr]
     assert status.done == 2
@@ -191,7 +191,7 @@ def test_a_stop_keeps_what_was_done_and_writes_no_half_answer(tmp_path: Path, ho
     given = Input((str(source),), "jsonl", io.BytesIO())
     output = to_path(out, None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
     engine = Stopped(2, 1)
-    runner = Runner(lambda: engine, given.open(), asking(), SimpleLines(), output, Silent())
+    runner = Runner(lambda: engine, given.open(), asking(), SimpleLines(), output, BatchProgress())
     runner.interrupt = interrupt
     with pytest.raises(Cancelled, match="Stopped after 6 rows"):
         runner.run()
@@ -215,7 +215,7 @@ def test_a_folder_of_prompts_becomes_a_folder_of_answers(tmp_path: Path) -> None
     def run(engine: TinyEngine) -> int:
         given = Input((str(tmp_path / "in"),), "files", io.BytesIO())
         output = to_path(out, errors, folder=True, settings={}, ordered=False, overwrite=False, created=1)
-        return Runner(lambda: engine, given.open(), asking(), Files(), output, Silent()).run().resumed
+        return Runner(lambda: engine, given.open(), asking(), Files(), output, BatchProgress()).run().resumed
 
     assert run(TinyEngine()) == 0
     assert (out / "a.txt").read_text().startswith("<a.txt#")
@@ -251,7 +251,7 @@ def test_a_full_device_is_said() -> None:
     with open("/dev/full", "wb") as full:
         output = to_stream(full, None, ordered=True, overwrite=False, created=1)
         engine = TinyEngine()
-        runner = Runner(lambda: engine, rows("a"), asking(), SimpleLines(), output, Silent())
+        runner = Runner(lambda: engine, rows("a"), asking(), SimpleLines(), output, BatchProgress())
         with pytest.raises(GptcliError, match="No room"):
             runner.run()
         with pytest.raises(OSError, match="No space"):
@@ -264,7 +264,7 @@ def test_no_engine_is_made_when_nothing_is_to_be_answered(tmp_path: Path) -> Non
     def engine() -> TinyEngine:
         raise AssertionError("made")
 
-    assert Runner(engine, rows(), asking(), SimpleLines(), output, Silent()).run().done == 0
+    assert Runner(engine, rows(), asking(), SimpleLines(), output, BatchProgress()).run().done == 0
 
 
 def test_requests_are_pulled_as_there_is_room_and_rows_do_not_pile_up() -> None:

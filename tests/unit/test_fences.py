@@ -1,4 +1,4 @@
-"""Which blocks of an answer are code, as CommonMark has it."""
+"""Fenced code blocks, as CommonMark has them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.chat.fences import blocks
+from gptcli.render.fences import code_blocks
 
 CASES = {
     "none": ("No code, only `a` word and ``` in the middle.\n", []),
     "one": ("Look:\n```python\nprint(1)\n```\nThat is it.", ["print(1)\n"]),
     "two": ("```\na\n```\n\n~~~c++\nb\n~~~\n", ["a\n", "b\n"]),
     "empty": ("```\n```\n", [""]),
-    "nobody closed it": ("```sh\nls", ["ls"]),
+    "unclosed": ("```sh\nls", ["ls"]),
     "longer than what is in it": ("````md\n```\nx\n```\n````\n", ["```\nx\n```\n"]),
     "tildes in backticks": ("```\n~~~\n```\n", ["~~~\n"]),
     "an info string does not close": ("```\na\n``` b\n```\n", ["a\n``` b\n"]),
@@ -25,12 +25,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_blocks(name: str) -> None:
+def test_code_blocks(name: str) -> None:
     text, expected = CASES[name]
-    assert blocks(text) == expected
+    assert code_blocks(text) == expected
 
 
 @given(st.text("ab`~ \n", max_size=40).filter(lambda text: "````" not in text))
-def test_what_is_put_into_a_longer_fence_comes_out_of_it(text: str) -> None:
+def test_code_inside_a_longer_fence_comes_back_unchanged(text: str) -> None:
     code = text + "\n"
-    assert blocks(f"Here:\n\n````\n{code}````\nand so on") == [code]
+    assert code_blocks(f"Here:\n\n````\n{code}````\nand so on") == [code]

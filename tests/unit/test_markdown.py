@@ -1,4 +1,4 @@
-"""Streamed Markdown: the screen does not depend on how the text came, nothing is repainted and nothing is lost."""
+"""Streamed Markdown: where the text is cut makes no difference, nothing is repainted and no word is lost."""
 
 import random
 import re
@@ -19,7 +19,7 @@ def stream(pieces: list[str], columns: int = 80, color: bool = True) -> str:
 
 
 def screen(outputs: list[str], columns: int) -> list[object]:
-    """What a terminal shows after these were written one after the other: characters and their styles."""
+    """What a terminal shows after these outputs: characters and their styles."""
     terminal = pyte.Screen(columns, 400)
     feeder = pyte.Stream(terminal)
     for output in outputs:
@@ -34,13 +34,13 @@ def cut(text: str, seed: int) -> list[str]:
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def test_there_are_fifty() -> None:
+def test_there_are_fifty_documents() -> None:
     assert len(set(DOCUMENTS)) >= 50
 
 
 @pytest.mark.parametrize("columns", [40, 80])
 @pytest.mark.parametrize("number", range(len(DOCUMENTS)))
-def test_the_screen_is_that_of_the_whole(number: int, columns: int) -> None:
+def test_cutting_the_text_does_not_change_the_screen(number: int, columns: int) -> None:
     document = DOCUMENTS[number]
     whole = stream([document], columns)
     markdown = MarkdownStream(columns, True)
@@ -52,7 +52,7 @@ def test_the_screen_is_that_of_the_whole(number: int, columns: int) -> None:
 
 @pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_only_styles_are_escaped(document: str, color: bool) -> None:
+def test_the_only_escape_sequences_are_styles(document: str, color: bool) -> None:
     output = stream([document], 40, color)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output) if color else output
     assert not [character for character in plain if character < " " and character not in "\n\t"]
@@ -80,7 +80,7 @@ pieces = st.lists(
 
 
 @given(pieces, st.sampled_from([20, 40, 80]), st.booleans())
-def test_cutting_changes_nothing(parts: list[str], columns: int, color: bool) -> None:
+def test_cutting_the_text_does_not_change_the_output(parts: list[str], columns: int, color: bool) -> None:
     text = "".join(parts)
     whole = stream([text], columns, color)
     assert stream(parts, columns, color) == whole
@@ -125,11 +125,11 @@ def test_styles(source: str, expected: str) -> None:
     assert stream([source]) == expected
 
 
-def test_without_color_the_marks_stay() -> None:
+def test_without_color_the_marks_are_kept() -> None:
     assert stream(["## Head\n- **b** `c`\n\n| *a* |\n|---|\n"], color=False) == "## Head\n• **b** `c`\n\n*a*\n───\n"
 
 
-def test_wrapping_hangs() -> None:
+def test_wrapped_lines_of_a_list_item_are_indented() -> None:
     assert stream(["- " + "abcd " * 6], 20, color=False) == "• abcd abcd abcd\n  abcd abcd abcd\n"
 
 

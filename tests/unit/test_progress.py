@@ -1,5 +1,5 @@
-"""What a download shows: a bar on a terminal, plain lines elsewhere, nothing when quiet, and never an escape of its
-label's."""
+"""What a download shows: a bar on a terminal, plain lines elsewhere, nothing when quiet, and no escape sequence of
+the label."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_silent_when_quiet() -> None:
 
 
 @pytest.mark.parametrize("tty", [True, False])
-def test_a_name_cannot_command_the_terminal(tty: bool) -> None:
+def test_a_name_cannot_control_the_terminal(tty: bool) -> None:
     assert "\x1b]0;" not in shown(terminal(stderr_tty=tty), "evil\x1b]0;owned\x07[red].gguf")
 
 

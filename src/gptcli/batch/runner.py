@@ -19,7 +19,7 @@ from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Code, Refusal, Row, RowError
 from gptcli.errors import Cancelled, ContextFull, EngineError, GptcliError, RequestError, RowsFailed
 from gptcli.interrupt import Interrupt
-from gptcli.render.batch_progress import BatchProgress, BatchStatus
+from gptcli.render.batch import BatchProgress, BatchStatus
 from gptcli.types import Delta, Event, Failed, Finished, FinishReason, Request
 
 PROGRESS_SECONDS = 0.1

@@ -41,5 +41,5 @@ def copy(text: str, terminal: Terminal) -> str:
             "There is no clipboard to copy to.", "Install wl-copy, xclip or xsel, or use /export md FILE."
         )
     encoded = base64.b64encode(text.encode("utf-8", "replace")).decode()
-    terminal.draw(f"\x1b]52;c;{encoded}\x07")
+    terminal.write_styled(f"\x1b]52;c;{encoded}\x07")
     return "the terminal (OSC 52)"

@@ -38,7 +38,7 @@ class DumbKeyboard:
         return nullcontext()
 
     def _line(self, prompt: str) -> str:
-        self._terminal.answer(prompt)
+        self._terminal.write(prompt)
         line = self._terminal.stdin.readline()
         if not line:
             raise EOFError

@@ -80,7 +80,9 @@ class Repl:
         """Show an answer as it comes; Ctrl-C stops it at the next token, and what was said is kept.
 
         Raises GptcliError where the model cannot answer."""
-        renderer = ChatText(self.terminal, markdown=self.markdown, think=self.show_thinking, tell_reused=self._resumed)
+        renderer = ChatText(
+            self.terminal, markdown=self.markdown, thinking=self.show_thinking, report_reused=self._resumed
+        )
         ended: Finished | None = None
         before = self.session.conversation.leaf
         self._interrupt.clear()
@@ -109,7 +111,7 @@ class Repl:
 
     def say(self, text: str) -> None:
         """Tell what a command was asked for."""
-        self.terminal.answer(text.rstrip("\n") + "\n")
+        self.terminal.write(text.rstrip("\n") + "\n")
 
     def notice(self, text: str) -> None:
         """Tell something by the way."""
@@ -210,7 +212,7 @@ class Repl:
     def _ask_overflow(self, question: str) -> Overflow:
         """What to do about a full context, asked where it happens."""
         self.terminal.report(question)
-        self.terminal.answer("Leave out the [o]ldest messages, [s]ummarize them, or do [n]othing? ")
+        self.terminal.write("Leave out the [o]ldest messages, [s]ummarize them, or do [n]othing? ")
         choices = {b"o": Overflow.OLDEST, b"s": Overflow.SUMMARIZE}
         watching = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -218,7 +220,7 @@ class Repl:
                 answer = self.terminal.stdin.readline().strip().lower()[:1]
         except KeyboardInterrupt:
             answer = b""
-            self.terminal.answer("\n")
+            self.terminal.write("\n")
         finally:
             signal.signal(signal.SIGINT, watching)
             self._interrupt.clear()

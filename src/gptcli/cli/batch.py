@@ -82,7 +82,7 @@ class Job:
     def run(self) -> int:
         """Raises Cancelled, RowsFailed, and what reading and writing raises."""
         from gptcli.batch.runner import Runner
-        from gptcli.render.batch_progress import batch_progress
+        from gptcli.render.batch import batch_progress
 
         with ExitStack() as stack:
             stack.callback(self.input.close)
@@ -123,7 +123,7 @@ class Job:
         """Raises what reading raises; says the plan on stdout."""
         from gptcli.batch.plan import make_plan
         from gptcli.models.gguf.header import read_header
-        from gptcli.render.batch_plan import plan_lines
+        from gptcli.render.batch import plan_lines
         from gptcli.runtime.fit import need
 
         with ExitStack() as stack:
@@ -135,7 +135,7 @@ class Job:
             cells = opened.engine.cells
             memory = need(read_header(self.opening.model.path), cells).total
             for line in plan_lines(plan, parallel, cells, memory):
-                self.terminal.answer(line + "\n")
+                self.terminal.write(line + "\n")
 
     def _rows(self) -> Any:
         from itertools import islice

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from typer import Option
 
+from gptcli.cli import suggestions
 from gptcli.errors import UsageError
 
 _IN, _OUT, _RUN = "Input", "Output", "Run"
@@ -30,7 +31,13 @@ class BatchFlags:
 
     input_format: Annotated[
         str | None,
-        Option("--from", metavar="FORMAT", help="jsonl, csv, tsv, text, files or parquet.", rich_help_panel=_IN),
+        Option(
+            "--from",
+            metavar="FORMAT",
+            autocompletion=suggestions.one_of("jsonl", "csv", "tsv", "text", "files", "parquet"),
+            help="jsonl, csv, tsv, text, files or parquet.",
+            rich_help_panel=_IN,
+        ),
     ] = None
     encoding: Annotated[str, Option("--encoding", metavar="NAME", help="Of the input.", rich_help_panel=_IN)] = "utf-8"
     split: Annotated[

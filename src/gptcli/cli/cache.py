@@ -43,7 +43,7 @@ def list_cache(
             }
             for kept in found
         ]
-        terminal.answer(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
+        terminal.write(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
     elif found:
         size = bytes_text if terminal.stdout_tty else str
         rows = [

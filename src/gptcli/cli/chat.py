@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gptcli.chat.context_window import Overflow
+from gptcli.cli import suggestions
 from gptcli.cli.main import CommandContext
 from gptcli.cli.option_groups import takes
 from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags
@@ -29,7 +30,14 @@ class ChatFlags:
         bool, typer.Option("--continue", "-c", help="Go on with the last conversation.", rich_help_panel=_CHAT)
     ] = False
     chat: Annotated[
-        str | None, typer.Option("--chat", metavar="NAME|ID", help="Go on with that one.", rich_help_panel=_CHAT)
+        str | None,
+        typer.Option(
+            "--chat",
+            metavar="NAME|ID",
+            autocompletion=suggestions.chats,
+            help="Go on with that one.",
+            rich_help_panel=_CHAT,
+        ),
     ] = None
     no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of it.", rich_help_panel=_CHAT)] = False
     overflow: Annotated[

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gptcli.cli import suggestions
 from gptcli.errors import UsageError
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 
 if TYPE_CHECKING:
     from gptcli.chat.conversation import Conversation
@@ -24,7 +25,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Reference = Annotated[str, typer.Argument(metavar="CHAT", help="Its name, its id, or the beginning of its id.")]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHAT", autocompletion=suggestions.chats, help="Its name, its id, or the beginning of its id."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -71,7 +77,7 @@ def show(
     if as_json:
         _write_json(terminal, record(found, found.turns.values() if everything else found.path()))
     else:
-        terminal.answer(tree(found) if everything else markdown(found))
+        terminal.write(tree(found) if everything else markdown(found))
 
 
 @app.command()
@@ -126,7 +132,7 @@ def export(
     if form is ExportFormat.JSON:
         _write_json(terminal, record(found, found.turns.values()))
     else:
-        terminal.answer(markdown(found))
+        terminal.write(markdown(found))
 
 
 @app.command()
@@ -147,7 +153,10 @@ def rename(
 @app.command()
 def rm(
     context: typer.Context,
-    chats: Annotated[list[str], typer.Argument(metavar="CHAT...", help="Names, ids, or beginnings of ids.")],
+    chats: Annotated[
+        list[str],
+        typer.Argument(metavar="CHAT...", autocompletion=suggestions.chats, help="Names, ids, or beginnings of ids."),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete conversations, with all their branches, for good."""
@@ -171,7 +180,7 @@ def _agreed(terminal: Terminal, doomed: list[Conversation]) -> bool:
         name = chat.name or chat.title or "nothing said"
         terminal.report(f"{chat.id}  {name}, {len(chat.turns)} messages")
     what = "this conversation" if len(doomed) == 1 else f"these {len(doomed)} conversations"
-    terminal.stderr.write(harmless(f"Delete {what} for good? [y/N] "))
+    terminal.stderr.write(escape_controls(f"Delete {what} for good? [y/N] "))
     terminal.stderr.flush()
     return terminal.stdin.readline().strip().lower() in (b"y", b"yes")
 
@@ -196,4 +205,4 @@ def _local_time(seconds: float) -> str:
 
 def _write_json(terminal: Terminal, value: object) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode()  # JSON is UTF-8
-    terminal.answer(text + "\n")
+    terminal.write(text + "\n")

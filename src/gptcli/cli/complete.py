@@ -95,14 +95,13 @@ def _run(
     loader: "EngineLoader", request: Request, source: PromptFlags, output: OutputFlags, terminal: "Terminal"
 ) -> ExitCode:
     """Write the answer to stdout. Raises the request's own error, LoadError, BrokenPipeError."""
-    from gptcli.render.choose import completion_renderer
-    from gptcli.render.stats import notify_cuts, write_stats
+    from gptcli.render.renderers import choose
+    from gptcli.render.stats import report_cut_texts, show_stats
 
     assert isinstance(request.prompt, TextPrompt)
     before = request.prompt.data.decode("utf-8", "surrogateescape") if source.echo else ""
-    renderer = completion_renderer(
-        terminal, output.format.value, loader.model.name, with_logprobs=output.logprobs is not None, before=before
-    )
+    logprobs = output.logprobs is not None
+    renderer = choose(terminal, output.format, loader.model.name, before=before, logprobs=logprobs)
     ended: list[Finished] = []
     with loader.open() as loaded, loaded.interrupt.watch():
         if source.show_prompt:
@@ -114,11 +113,11 @@ def _run(
             if isinstance(event, Finished):
                 ended.append(event)
         renderer.close()
-        notify_cuts(terminal, ended)
+        report_cut_texts(terminal, ended)
         if source.cache_prompt:
             loaded.save_prefix(terminal.notice)
         if output.stats:
-            write_stats(terminal, ended, loaded.load_seconds, loaded.device)
+            show_stats(terminal, ended, loaded.load_seconds, loaded.device)
     cancelled = any(event.reason is FinishReason.CANCELLED for event in ended)
     return ExitCode.INTERRUPTED if cancelled else ExitCode.OK
 

@@ -1,7 +1,4 @@
-"""`gptcli completions`: print a shell's completion script, or put it where that shell looks for it.
-
-It knows the shells' folders and what is left to do by hand; what the scripts say is the business of shells/.
-"""
+"""`gptcli completions`: print a shell's completion script, or write it where that shell looks for it."""
 
 from __future__ import annotations
 
@@ -20,18 +17,14 @@ if TYPE_CHECKING:
     from gptcli.cli.main import CommandContext
 
 app = typer.Typer(
-    help="Complete commands, flags and model names in bash, zsh, fish and PowerShell.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="Complete commands, flags and model names in your shell.", no_args_is_help=True, add_completion=False
 )
 
-MARK = "# Written by `gptcli completions`;"
+_MARK = "# Written by `gptcli completions`;"
 """How a script of ours begins, within its first three lines."""
 
 
 class Shell(str, Enum):
-    """The shells there are scripts for."""
-
     BASH = "bash"
     ZSH = "zsh"
     FISH = "fish"
@@ -45,52 +38,46 @@ def show(
 ) -> None:
     """Print the script."""
     session: CommandContext = context.obj
-    session.terminal.answer(script(shell))
+    session.terminal.write(_script(shell))
 
 
 @app.command()
 def install(
     context: typer.Context,
     shell: Annotated[
-        Shell | None,
-        typer.Argument(metavar="[SHELL]", help="bash, zsh, fish or powershell. (default: the shell you are in)"),
+        Shell | None, typer.Argument(metavar="[SHELL]", help="bash, zsh, fish or powershell. (default: your shell)")
     ] = None,
 ) -> None:
-    """Write the script into your folder for it, and say what is left to do."""
+    """Write the script into your folder for it, and print what is left to do."""
     session: CommandContext = context.obj
     shell = shell or _detect()
-    path = _place(shell)
-    text = script(shell)
-    before = _read(path)
-    if before is not None and MARK not in "".join(before.splitlines()[:3]):
-        raise GptcliError(f"{path} exists and was not written by gptcli.", "Move it away and run this again.")
-    if before == text:
-        said = f"{path} is up to date."
-    else:
-        _write(path, text)
-        said = f"Wrote {path}." if before is None else f"Brought {path} up to date."
-    session.terminal.answer(f"{said}\n{_next_step(shell, path)}\n")
+    path = _path(shell)
+    text = _script(shell)
+    try:
+        before = path.read_bytes().decode("utf-8", "replace") if path.exists() else None
+        if before is not None and _MARK not in "".join(before.splitlines()[:3]):
+            raise GptcliError(f"{path} exists and was not written by gptcli.", "Move it away and run this again.")
+        if before != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+    except OSError as error:
+        hint = "`gptcli completions show` prints the script."
+        raise GptcliError(f"{path} cannot be written: {error.strerror}.", hint) from error
+    done = f"Wrote {path}." if before is None else f"{path} is up to date." if before == text else f"Updated {path}."
+    session.terminal.write(f"{done}\n{_next_step(shell, path)}\n")
 
 
-def script(shell: Shell) -> str:
-    """The completion script for this version of gptcli. It needs every command, so it imports them all."""
-    from gptcli.cli.main import app as root
-    from gptcli.cli.shells import bash, fish, powershell, tree, zsh
-    from gptcli.models.refs import catalog
+def _script(shell: Shell) -> str:
+    from gptcli.cli.shell_completion import script
 
-    described = tree.describe(typer.main.get_command(root), tuple(catalog.entries()))
-    generators = {
-        Shell.BASH: bash.script,
-        Shell.ZSH: zsh.script,
-        Shell.FISH: fish.script,
-        Shell.POWERSHELL: powershell.script,
-    }
-    return generators[shell](described)
+    first, newline, rest = script(shell.value).partition("\n")
+    mark = f"{_MARK} changes made here are lost.\n"
+    return first + newline + mark + rest if shell is Shell.ZSH else mark + first + newline + rest
 
 
 def _detect() -> Shell:
     """The shell that gptcli was started from, else the user's login shell. Raises UsageError."""
-    import shellingham  # type: ignore[import-untyped]  # typer brings it
+    import shellingham  # type: ignore[import-untyped]
 
     try:
         name = shellingham.detect_shell()[0]
@@ -99,16 +86,15 @@ def _detect() -> Shell:
     try:
         return Shell({"pwsh": "powershell"}.get(name, name))
     except ValueError:
-        found = f"{name} is a shell without a script here" if name else "It is not clear which shell this is"
-        raise UsageError(f"{found}.", "Name one: gptcli completions install bash|zsh|fish|powershell.") from None
+        problem = f"There is no completion script for {name}." if name else "The shell cannot be detected."
+        raise UsageError(problem, "Name one: gptcli completions install bash|zsh|fish|powershell.") from None
 
 
-def _place(shell: Shell) -> Path:
-    """Where the shell looks of its own accord, or is commonly told to; else a folder of gptcli's."""
+def _path(shell: Shell) -> Path:
+    """Where the shell looks by default, or by common configuration; else a folder of gptcli's."""
     data = _folder("XDG_DATA_HOME", "~/.local/share")
     if shell is Shell.BASH:
-        own = os.environ.get("BASH_COMPLETION_USER_DIR")
-        return (Path(own) if own else data / "bash-completion") / "completions" / "gptcli"
+        return _folder("BASH_COMPLETION_USER_DIR", str(data / "bash-completion")) / "completions" / "gptcli"
     if shell is Shell.ZSH:
         return data / "zsh" / "site-functions" / "_gptcli"
     if shell is Shell.FISH:
@@ -116,46 +102,21 @@ def _place(shell: Shell) -> Path:
     return settings.data_dir() / "completions" / "gptcli.ps1"
 
 
-def _folder(variable: str, otherwise: str) -> Path:
-    return Path(os.environ.get(variable) or otherwise).expanduser()
+def _folder(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or default).expanduser()
 
 
 def _next_step(shell: Shell, path: Path) -> str:
     if shell is Shell.BASH:
-        return (
-            "The bash-completion package loads it in every new shell. Without that package, add to ~/.bashrc:\n"
-            f"  source {shlex.quote(str(path))}"
-        )
+        step = "The bash-completion package loads it in every new shell. Without that package, add to ~/.bashrc:"
+        return f"{step}\n  source {shlex.quote(str(path))}"
     if shell is Shell.ZSH:
         return (
             "Unless that folder is on fpath already, add to ~/.zshrc, above any line with compinit:\n"
             f"  fpath=({shlex.quote(str(path.parent))} $fpath)\n"
-            "and below it, if there is no such line:\n"
-            "  autoload -U compinit && compinit\n"
-            "Then start a new shell."
+            "and below it, if there is no such line:\n  autoload -U compinit && compinit\nThen start a new shell."
         )
     if shell is Shell.FISH:
-        return "fish loads it by itself."
+        return "New fish shells load it."
     quoted = str(path).replace("'", "''")
     return f"Add to your profile (its path is in $PROFILE):\n  . '{quoted}'"
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_bytes().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: Path, error: OSError) -> GptcliError:
-    return GptcliError(f"{path} cannot be written: {error.strerror}.", "`gptcli completions show` prints the script.")

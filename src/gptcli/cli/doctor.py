@@ -42,10 +42,10 @@ def doctor(ctx: typer.Context) -> None:
         ("network", "off" if settings.offline() else "used only to download models"),
     ]
     for name, value in lines:
-        context.terminal.answer(f"{name + ':':<18} {value}\n")
+        context.terminal.write(f"{name + ':':<18} {value}\n")
     if not any(device.is_gpu for device in devices):
         found = unused_gpu(devices)
         why = f"This build cannot use {found}" if found else "This build has no GPU backend"
-        context.terminal.answer(
+        context.terminal.write(
             f"{'for a GPU:':<18} {why}. {build_advice('metal' if sys.platform == 'darwin' else 'cuda')}\n"
         )

@@ -34,7 +34,7 @@ def _draw(rows: str, text: str, as_json: bool) -> None:
     from gptcli.terminal import Terminal
 
     if as_json:
-        Terminal.of_process().answer(text)
+        Terminal.of_process().write(text)
     else:
         cells = [line.split("\t") for line in rows.splitlines()]
         write_table(Terminal.of_process(), listing.COLUMNS, cells)

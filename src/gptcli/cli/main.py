@@ -50,6 +50,10 @@ class _LateGroup(TyperGroup):
             ctx.obj.listing = True
         super().format_help(ctx, formatter)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        ctx.obj.listing = True
+        return super().shell_complete(ctx, incomplete)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable
 
 from gptcli.chat.model import LoadedModel
 from gptcli.cli.main import CommandContext
@@ -84,11 +83,3 @@ def reference(model: ModelFile) -> str:
         if resolve(model.name, offline=True, report=Silent()).path == model.path:
             return model.name
     return str(model.path.absolute())
-
-
-def names() -> Iterable[str]:
-    """What /model can be given: what is stored here, and the catalog."""
-    from gptcli.models.refs import catalog
-    from gptcli.models.store import inventory
-
-    return dict.fromkeys([*(model.name for model in inventory.stored()), *catalog.entries()])

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gptcli.cli import suggestions
 from gptcli.errors import LoadError, ModelNotFound, OfflineError, UsageError
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 
 if TYPE_CHECKING:
     from gptcli.cli.main import CommandContext
@@ -24,8 +25,16 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Reference = Annotated[str, typer.Argument(metavar="REF", help="Alias, USER/REPO[:QUANT], URL or a GGUF's path.")]
-References = Annotated[list[str], typer.Argument(metavar="REF...", help="Aliases, USER/REPO[:QUANT] or URLs.")]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF", autocompletion=suggestions.models, help="Alias, USER/REPO[:QUANT], URL or a GGUF's path."
+    ),
+]
+References = Annotated[
+    list[str],
+    typer.Argument(metavar="REF...", autocompletion=suggestions.models, help="Aliases, USER/REPO[:QUANT] or URLs."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
@@ -85,13 +94,13 @@ def show(
         text = header.text("tokenizer.chat_template")
         if text is None:
             raise ModelNotFound(f"{ref} has no chat template.", "It is a model that continues text; use `complete`.")
-        terminal.answer(text if text.endswith("\n") else text + "\n")
+        terminal.write(text if text.endswith("\n") else text + "\n")
         return
     facts = models_lines.facts(header, ctx_size)
     if as_json:
         _write_json(terminal, facts)
     else:
-        terminal.answer(models_lines.fact_lines(facts))
+        terminal.write(models_lines.fact_lines(facts))
 
 
 @app.command()
@@ -120,13 +129,16 @@ def search(
 @app.command()
 def path(context: typer.Context, ref: Reference) -> None:
     """Print the path of a stored model's file, for other programs."""
-    _terminal(context).answer(f"{_find(ref)}\n")
+    _terminal(context).write(f"{_find(ref)}\n")
 
 
 @app.command()
 def verify(
     context: typer.Context,
-    refs: Annotated[list[str] | None, typer.Argument(metavar="[REF...]", help="Those models only.")] = None,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", autocompletion=suggestions.models, help="Those models only."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Read every byte of stored models and say what is damaged."""
@@ -138,7 +150,7 @@ def verify(
     damaged = 0
     for model in models:
         problem = check(model, report=bar)
-        terminal.answer(f"{model.name}: {problem or 'right'}\n")
+        terminal.write(f"{model.name}: {problem or 'right'}\n")
         damaged += problem is not None
     if damaged:
         raise LoadError(
@@ -165,7 +177,9 @@ def rm(context: typer.Context, refs: References, yes: Yes = False) -> None:
 def alias(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The name to give.")] = None,
-    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="What it stands for.")] = None,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[REF]", autocompletion=suggestions.models, help="What it stands for.")
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forget NAME; the model stays.")] = False,
 ) -> None:
     """Give a model a name of your own; without arguments, list those names."""
@@ -174,7 +188,7 @@ def alias(
 
     terminal = _terminal(context)
     if name is None:
-        terminal.answer("".join(f"{alias}\t{target}\n" for alias, target in sorted(names.load().aliases.items())))
+        terminal.write("".join(f"{alias}\t{target}\n" for alias, target in sorted(names.load().aliases.items())))
     elif remove:
         naming.forget(name)
     elif ref is None:
@@ -186,14 +200,17 @@ def alias(
 @app.command()
 def default(
     context: typer.Context,
-    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="The model to use from now on.")] = None,
+    ref: Annotated[
+        str | None,
+        typer.Argument(metavar="[REF]", autocompletion=suggestions.models, help="The model to use from now on."),
+    ] = None,
 ) -> None:
     """Say, or set, the model that is used where none is named."""
     from gptcli.models.refs import aliases as naming
     from gptcli.models.refs import catalog, names
 
     if ref is None:
-        _terminal(context).answer(f"{names.load().default or catalog.default_alias()}\n")
+        _terminal(context).write(f"{names.load().default or catalog.default_alias()}\n")
     else:
         naming.set_default(ref)
 
@@ -209,7 +226,7 @@ def import_model(
     from gptcli.models.store.imports import import_from
 
     names = import_from(source, name, report=_bar(context, quiet))
-    _terminal(context).answer("".join(f"{one}\n" for one in names))
+    _terminal(context).write("".join(f"{one}\n" for one in names))
 
 
 @app.command()
@@ -224,7 +241,7 @@ def quantize(
     """Make a smaller version of a stored model with llama.cpp's quantizer, and keep it under a name."""
     from gptcli.cli.quantizing import quantized
 
-    _terminal(context).answer(f"{quantized(_find(ref), kind, name, requantize, _bar(context, quiet))}\n")
+    _terminal(context).write(f"{quantized(_find(ref), kind, name, requantize, _bar(context, quiet))}\n")
 
 
 @app.command()
@@ -238,7 +255,7 @@ def outdated(context: typer.Context, offline: Offline = False, as_json: Json = F
     if as_json:
         _write_json(terminal, changed)
     else:
-        terminal.answer("".join(f"{name}\n" for name in changed))
+        terminal.write("".join(f"{name}\n" for name in changed))
     for name, why in unknown:
         terminal.report(f"{name}: {why}")
     if unknown and not changed:
@@ -284,7 +301,7 @@ def _agreed(terminal: Terminal, doomed: list[Stored]) -> bool:
     for model in doomed:
         terminal.report(f"{model.name}  {bytes_text(model.size)}  {model.path}")
     what = "this model" if len(doomed) == 1 else f"these {len(doomed)} models"
-    terminal.stderr.write(harmless(f"Delete {what}? [y/N] "))
+    terminal.stderr.write(escape_controls(f"Delete {what}? [y/N] "))
     terminal.stderr.flush()
     return terminal.stdin.readline().strip().lower() in (b"y", b"yes")
 
@@ -305,4 +322,4 @@ def _terminal(context: typer.Context) -> Terminal:
 def _write_json(terminal: Terminal, value: Any) -> None:
     from gptcli.cli.models_tables import json_text
 
-    terminal.answer(json_text(value))
+    terminal.write(json_text(value))

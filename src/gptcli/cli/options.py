@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
+from gptcli.cli import suggestions
 from gptcli.errors import UsageError
 from gptcli.params import INT_MAX, PARAMS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
 from gptcli.runtime.options import EngineOptions
@@ -62,7 +63,13 @@ class ModelFlags:
     """Which model, and on what it runs."""
 
     model: Annotated[
-        str | None, _model("--model", "-m", metavar="REF", help="Alias, USER/REPO[:QUANT], URL or path of a GGUF.")
+        str | None,
+        _model(
+            *("--model", "-m"),
+            metavar="REF",
+            help="Alias, USER/REPO[:QUANT], URL or path of a GGUF.",
+            autocompletion=suggestions.models,
+        ),
     ] = None
     ctx_size: Annotated[
         int | None,
@@ -77,7 +84,13 @@ class ModelFlags:
         _model("--threads-batch", min=1, max=_MAX_THREADS, metavar="N", help="Threads for prompts. (default: same)"),
     ] = None
     device: Annotated[
-        str, _model("--device", metavar="DEVICE", help="auto, cpu, metal, cuda or cuda:I; an error if unavailable.")
+        str,
+        _model(
+            "--device",
+            metavar="DEVICE",
+            help="auto, cpu, metal, cuda or cuda:I; an error if unavailable.",
+            autocompletion=suggestions.one_of("auto", "cpu", "metal", "cuda"),
+        ),
     ] = "auto"
     gpu_layers: Annotated[
         int | None,

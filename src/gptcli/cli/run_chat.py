@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 from gptcli.chat.context_window import Overflow
 from gptcli.chat.conversation import Conversation
-from gptcli.chat.fences import blocks
 from gptcli.chat.model import Settings
 from gptcli.chat.session import ChatSession
 from gptcli.chat.store import Store
 from gptcli.cli.main import CommandContext
-from gptcli.cli.model_switcher import ModelSwitcher, names
+from gptcli.cli.model_switcher import ModelSwitcher
 from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags
 from gptcli.cli.prompt import read_prompt
-from gptcli.cli.run_request import Renderer
+from gptcli.cli.suggestions import model_names
 from gptcli.cli.values import OutputFormat
 from gptcli.errors import ExitCode, GptcliError, ModelNotFound, UsageError
-from gptcli.render.stats import say_ends, show_stats
+from gptcli.render.renderers import Renderer, choose
+from gptcli.render.stats import report_cut_texts, show_stats
 from gptcli.runtime.loader import EngineLoader
 from gptcli.terminal import Terminal
-from gptcli.types import Channel, Delta, Event, FinishReason
+from gptcli.types import FinishReason
 
 if TYPE_CHECKING:
     from gptcli.cli.chat import ChatFlags
@@ -147,46 +147,25 @@ def _talk(
 ) -> None:
     from gptcli.chat.repl import Repl
 
-    talk = Repl(talking, terminal, voices.opened.interrupt, shelf.store, voices.change, names)
+    talk = Repl(talking, terminal, voices.opened.interrupt, shelf.store, voices.change, model_names)
     talk.markdown = not flags.plain
     talk.show_thinking = not flags.hide_thinking
     talk.stats = output.stats
     talk.run()
 
 
-class _Extract:
-    """Keeps an answer and prints one fenced block of it; the whole answer where there is none."""
-
-    def __init__(self, terminal: Terminal, which: int) -> None:
-        self._terminal = terminal
-        self._which = which
-        self._pieces: list[str] = []
-
-    def show(self, event: Event) -> None:
-        if isinstance(event, Delta) and event.channel is Channel.ANSWER:
-            self._pieces.append(event.text)
-
-    def close(self) -> None:
-        text = "".join(self._pieces)
-        found = blocks(text)
-        if not found:
-            self._terminal.notice("The answer has no fenced block; this is all of it.")
-        shown = found[self._which] if found else text
-        self._terminal.answer(shown + "\n" * (self._terminal.stdout_tty and not shown.endswith("\n")))
-
-
 def _renderer(flags: ChatFlags, output: OutputFlags, terminal: Terminal, model: str) -> Renderer:
-    if flags.extract or flags.extract_last:
-        return _Extract(terminal, 0 if flags.extract else -1)
-    if output.format is OutputFormat.TEXT:
-        from gptcli.render.chat import ChatText
-
-        resumed = flags.resume or flags.chat is not None
-        return ChatText(terminal, markdown=not flags.plain, think=not flags.hide_thinking, tell_reused=resumed)
-    from gptcli.render.chat_completion import ChatJson, ChatLines
-
-    kind = ChatJson if output.format is OutputFormat.JSON else ChatLines
-    return kind(terminal, model, with_logprobs=output.logprobs is not None)
+    return choose(
+        terminal,
+        output.format,
+        model,
+        chat=True,
+        markdown=not flags.plain,
+        thinking=not flags.hide_thinking,
+        report_reused=flags.resume or flags.chat is not None,
+        extract=0 if flags.extract else -1 if flags.extract_last else None,
+        logprobs=output.logprobs is not None,
+    )
 
 
 def _answer(
@@ -200,7 +179,7 @@ def _answer(
     renderer.close()
     if talking.last is None:
         return ExitCode.INTERRUPTED  # before anything was computed
-    say_ends(terminal, [talking.last])
+    report_cut_texts(terminal, [talking.last])
     if output.stats:
         show_stats(terminal, [talking.last], opened.load_seconds, opened.backend.model.offload.description)
     if talking.last.reason is FinishReason.CANCELLED:

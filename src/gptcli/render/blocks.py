@@ -1,10 +1,8 @@
-"""Markdown, line by line, as it streams in: what is code, table, heading or list item, as soon as that is certain.
+"""Splits streamed Markdown into blocks: code, tables, headings, list items and lines of text.
 
-It knows lines and their beginnings; it styles nothing, wraps nothing, and knows nothing of what stands inside a line.
-
-This is not CommonMark's tree but what a terminal needs of it: every line keeps its own line (models break lines where
-they mean to, as chat programs show it), with the bars of its quotes, its indentation and its bullet in front. Most
-lines are certain after a few characters and stream from then on; code comes by whole lines, tables all at once.
+This is not CommonMark's tree but what a terminal needs of it. Every line stays a line of its own, as in other chat
+programs, with the bars of its quotes, its indentation and its bullet in front. Most lines are decided after a few
+characters and stream from then on; code comes line by line, tables all at once.
 """
 
 from __future__ import annotations
@@ -12,23 +10,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gptcli.render.fences import Fence
+
 BAR, BULLET = "│ ", "•"
 
 _QUOTE = re.compile(r" {0,3}> ?")
 _ITEM = re.compile(r"( *)([-+*]|\d{1,9}[.)])( +|$)")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?: +|$)")
-_FENCE = re.compile(r"( *)(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _RULE = re.compile(r" {0,3}([-*_])(?: *\1){2,} *")
 _DOUBLE_RULE = re.compile(r" {0,3}={2,} *")
 _DELIMITERS = re.compile(r" *\|?(?: *:?-+:? *\|)* *:?-+:? *\|? *")
 _BEGINNINGS = re.compile(r"(?: {0,3}> ?)*(?: *(?:[-+*]|\d{1,9}[.)]) +)* *")
 _UNDECIDED = re.compile(r"[-#>+*_=~|.:)`\d ]*")
-"""Whole lines of these may be rules, delimiters of a table or nothing at all; anything else decides what a line is."""
+"""A line of only these may still become a rule, a table's delimiters or an empty line."""
 
 
 @dataclass(slots=True)
 class Begin:
-    """A line of running text starts: `prefix` before it, `hang` before its further lines; level 1 to 6 is a heading."""
+    """The start of a line of text: `prefix` before it, `hang` before its wrapped lines; level 1 to 6 is a heading."""
 
     prefix: str
     hang: str
@@ -37,19 +36,19 @@ class Begin:
 
 @dataclass(slots=True)
 class Text:
-    """More of the line that has begun."""
+    """More of the current line."""
 
     text: str
 
 
 @dataclass(slots=True)
 class End:
-    """The line that has begun is complete."""
+    """The end of the current line."""
 
 
 @dataclass(slots=True)
 class Code:
-    """A line of code, `number` counted from 0 in its block; number -1 is the fence itself."""
+    """A line of code, numbered from 0 in its block; -1 is the fence itself."""
 
     prefix: str
     line: str
@@ -67,7 +66,7 @@ class Rule:
 
 @dataclass(slots=True)
 class Table:
-    """A whole table: its lines, header and delimiters among them."""
+    """A whole table: its lines, with the header and the delimiters."""
 
     prefix: str
     hang: str
@@ -78,56 +77,57 @@ Block = Begin | Text | End | Code | Rule | Table
 
 
 @dataclass(slots=True)
-class _Fence:
-    mark: str
+class _OpenFence:
+    """A fence inside `depth` quotes, with the prefix of its lines."""
+
+    fence: Fence
     depth: int
-    indent: int
     prefix: str
     language: str
     lines: int = 0
 
 
 class BlockSplitter:
-    """Turns pieces of a Markdown text into blocks; the sequence does not depend on where the pieces were cut."""
+    """Turns pieces of Markdown into blocks; where the text is cut makes no difference."""
 
     def __init__(self) -> None:
-        self._line = ""  # of the current line, what is not decided
-        self._begun = False
-        self._fence: _Fence | None = None
+        self._line = ""  # the undecided part of the current line
+        self._in_line = False
+        self._fence: _OpenFence | None = None
         self._table: Table | None = None
-        self._item_column = 0  # where the text of the last list item began: code is indented further
+        self._item_column = 0  # where the text of the last list item starts; code is indented further
         self._code_may_follow = True
         self._text_before = False
         self._code_lines = 0
 
     def push(self, text: str) -> list[Block]:
-        """The blocks, and parts of them, that are certain now. Tabs count as four spaces outside code."""
+        """The blocks, and parts of blocks, that are decided now. Tabs count as four spaces outside code."""
         blocks: list[Block] = []
         while text:
             line, newline, text = text.partition("\n")
-            if self._begun:
+            if self._in_line:
                 if line:
                     blocks.append(Text(_spaced(line)))
                 if newline:
                     blocks.append(End())
-                    self._begun = False
+                    self._in_line = False
                 continue
             self._line += line
             if newline:
                 line, self._line = self._line, ""
-                self._whole(line, blocks)
+                self._whole_line(line, blocks)
             elif self._decided():
                 line, self._line = self._line, ""
                 self._begin(_spaced(line), blocks)
         return blocks
 
     def finish(self) -> list[Block]:
-        """What is left when the text ends, as if its last line were complete."""
+        """The rest at the end of the text; its last line counts as complete."""
         blocks: list[Block] = []
-        if self._begun:
+        if self._in_line:
             blocks.append(End())
         elif self._line:
-            self._whole(self._line, blocks)
+            self._whole_line(self._line, blocks)
         self._end_table(blocks)
         return blocks
 
@@ -140,8 +140,8 @@ class BlockSplitter:
             return False
         return not self._is_code(_unquoted(line)[1])
 
-    def _whole(self, line: str, blocks: list[Block]) -> None:
-        """A line that was not decided before it was complete."""
+    def _whole_line(self, line: str, blocks: list[Block]) -> None:
+        """A line that was undecided until it was complete."""
         if self._fence and self._in_fence(self._fence, line, blocks):
             return
         line = _spaced(line)
@@ -160,27 +160,27 @@ class BlockSplitter:
             blocks.append(Rule(bars, double="=" in body))
             self._note(code_may_follow=True)
         else:
-            self._opening(line, depth, body, blocks)
+            self._fence_or_text(line, depth, body, blocks)
 
-    def _opening(self, line: str, depth: int, body: str, blocks: list[Block]) -> None:
+    def _fence_or_text(self, line: str, depth: int, body: str, blocks: list[Block]) -> None:
         prefix, hang, rest = self._items(BAR * depth, body)
-        fence = _FENCE.fullmatch(rest)
+        fence = Fence.opened_by(rest)
         if fence:
             self._end_table(blocks)
-            indent, mark, language = fence.groups()
-            inside = hang + indent
-            blocks.append(Code(prefix + indent, mark + language, -1, language.strip()))
-            self._fence = _Fence(mark, depth, len(inside) - 2 * depth, inside, language.strip())
+            language, indent = fence.info.strip(), " " * fence.indent
+            blocks.append(Code(prefix + indent, fence.mark + fence.info, -1, language))
+            fence.indent += len(hang) - len(BAR) * depth
+            self._fence = _OpenFence(fence, depth, hang + indent, language)
             self._note(code_may_follow=True)
         elif rest.lstrip().startswith("|"):
             self._row(Table(prefix, hang, [rest.strip()]), blocks)
         else:
             self._begin(line, blocks)
             blocks.append(End())
-            self._begun = False
+            self._in_line = False
 
     def _begin(self, line: str, blocks: list[Block]) -> None:
-        """Running text, a list item or a heading, of which at least the beginning is there."""
+        """Start a line of text, a list item or a heading."""
         self._end_table(blocks)
         depth, body = _unquoted(line)
         prefix, hang, rest = self._items(BAR * depth, body)
@@ -190,11 +190,11 @@ class BlockSplitter:
         rest = rest[heading.end() :] if heading else rest
         if rest:
             blocks.append(Text(rest))
-        self._begun = True
+        self._in_line = True
         self._note(code_may_follow=bool(heading), text=not heading)
 
     def _items(self, bars: str, body: str) -> tuple[str, str, str]:
-        """What stands before the text of a line, before its further lines, and the text."""
+        """The prefix of a line, the prefix of its wrapped lines, and its text."""
         prefix = hang = bars
         column = 0
         item = _ITEM.match(body)
@@ -215,32 +215,30 @@ class BlockSplitter:
         return prefix, hang, body
 
     def _is_code(self, body: str) -> bool:
-        """Whether a line is code by its indentation; list items that a model has indented too far are not."""
+        """Whether a line is code by its indentation; a list item that a model indented too far is not."""
         indent = len(body) - len(body.lstrip(" "))
         deep = self._code_may_follow and bool(body.strip()) and indent >= self._item_column + 4
         return deep and (self._code_lines > 0 or not _ITEM.match(body))
 
-    def _in_fence(self, fence: _Fence, line: str, blocks: list[Block]) -> bool:
-        """Take a line of a fenced block; false where the quote around it has ended, and so has the block."""
+    def _in_fence(self, opened: _OpenFence, line: str, blocks: list[Block]) -> bool:
+        """Add a line of a fenced block. False where the quote around the block has ended, and the block with it."""
         body = line
-        for _ in range(fence.depth):
+        for _ in range(opened.depth):
             quote = _QUOTE.match(body)
             if not quote:
                 self._fence = None
                 return False
             body = body[quote.end() :]
-        closing = body.strip()
-        if closing.startswith(fence.mark) and not closing.strip(fence.mark[0]):
-            blocks.append(Code(fence.prefix, closing, -1))
+        if opened.fence.is_closed_by(body):
+            blocks.append(Code(opened.prefix, body.strip(), -1))
             self._fence = None
             return True
-        spaces = len(body) - len(body.lstrip(" "))
-        blocks.append(Code(fence.prefix, body[min(spaces, fence.indent) :], fence.lines, fence.language))
-        fence.lines += 1
+        blocks.append(Code(opened.prefix, opened.fence.content(body), opened.lines, opened.language))
+        opened.lines += 1
         return True
 
     def _row(self, row: Table, blocks: list[Block]) -> None:
-        """A line that begins with a bar: of a table, if the second of them is one of delimiters."""
+        """A line that starts with a bar; it belongs to a table if the second such line has delimiters."""
         table = self._table
         if table and len(table.lines) == 1 and not _delimits(row.lines[0], table.lines[0]):
             self._end_table(blocks)
@@ -259,14 +257,14 @@ class BlockSplitter:
             blocks += [Begin(table.prefix, table.hang), Text(table.lines[0]), End()]
 
     def _note(self, *, code_may_follow: bool = False, text: bool = False) -> None:
-        """What the next line needs to know of this one."""
+        """Remember what decides about the next line."""
         if not (code_may_follow and self._code_may_follow):
             self._code_lines = 0
         self._code_may_follow, self._text_before = code_may_follow, text
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a table's line; a bar that belongs to a cell is written `\\|`."""
+    """The cells of a table's line; `\\|` is a bar inside a cell."""
     parts = re.split(r"(?<!\\)\|", line.strip())
     if parts and not parts[0].strip():
         parts = parts[1:]
@@ -280,11 +278,11 @@ def _delimits(line: str, header: str) -> bool:
 
 
 def _spaced(line: str) -> str:
-    return line.replace("\t", "    ")  # not to the next stop, which would depend on where the line is cut
+    return line.replace("\t", "    ")  # not to a tab stop, which would depend on where the text is cut
 
 
 def _unquoted(line: str) -> tuple[int, str]:
-    """How deep a line is quoted, and what is quoted."""
+    """The number of quotes around a line, and what they quote."""
     depth = 0
     while quote := _QUOTE.match(line):
         depth, line = depth + 1, line[quote.end() :]

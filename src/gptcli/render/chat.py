@@ -1,29 +1,29 @@
-"""An answer of a chat on the terminal or in a pipe: Markdown where it can be shown, reasoning dim on stderr.
-
-It knows deltas and their channels, and nothing of conversations.
-"""
+"""A chat's answer on stdout, as Markdown on a terminal, and its reasoning on stderr."""
 
 from __future__ import annotations
 
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 from gptcli.types import Channel, Delta, Event, Finished, Prefill, Started
 
 _LONG_PREFILL = 1024
-"""Prompt tokens to compute above which it is shown how far that is."""
+"""Prompt tokens to compute from which the progress of the prefill is shown."""
 
 
 class ChatText:
-    """Streams one answer; `markdown`: styled where stdout is a terminal that can be; `think`: show the reasoning, not
-    only that there is some; `tell_reused`: say how much of the prompt was computed before."""
+    """Streams one answer.
+
+    `markdown`: style it where stdout is a capable terminal. `thinking`: show the reasoning, not only that there is
+    some. `report_reused`: report how many prompt tokens came from the KV cache.
+    """
 
     def __init__(
-        self, terminal: Terminal, *, markdown: bool = True, think: bool = True, tell_reused: bool = False
+        self, terminal: Terminal, *, markdown: bool = True, thinking: bool = True, report_reused: bool = False
     ) -> None:
         self._terminal = terminal
-        self._think = think
-        self._tell_reused = tell_reused
+        self._thinking = thinking
+        self._report_reused = report_reused
         self._reused = 0
-        self._reading = False
+        self._in_prefill = False
         self._thought = ""
         self._last = ""
         self._stream = None
@@ -34,29 +34,29 @@ class ChatText:
 
     def show(self, event: Event) -> None:
         if isinstance(event, Delta) and event.index == 0:
-            self._end_reading()
+            self._end_prefill()
             if event.channel is Channel.REASONING:
                 self._reason(event.text)
             else:
                 self._answer(event.text)
         elif isinstance(event, Started):
             self._reused = event.reused_tokens
-            if self._tell_reused and event.reused_tokens:
-                told = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens were computed before."
-                self._terminal.notice(told)
+            if self._report_reused and event.reused_tokens:
+                reused = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens"
+                self._terminal.notice(f"{reused} were computed before.")
         elif isinstance(event, Prefill):
-            self._read(event)
+            self._show_prefill(event)
         elif isinstance(event, Finished):
             self._end_reasoning()
 
     def close(self) -> None:
-        """End the answer, be it whole or not; on a terminal also its line."""
-        self._end_reading()
+        """End the answer, whole or not; on a terminal, also its line."""
+        self._end_prefill()
         self._end_reasoning()
         if self._stream is not None and self._last:
             self._styled(self._stream.finish())
         if self._terminal.stdout_tty and self._last and not self._last.endswith("\n"):
-            self._terminal.answer("\n")
+            self._terminal.write("\n")
 
     def _answer(self, text: str) -> None:
         if not text:
@@ -66,18 +66,18 @@ class ChatText:
             self._styled(self._stream.push(text))
             self._last = self._last or text
         else:
-            self._terminal.answer(text)
+            self._terminal.write(text)
             self._last = text
 
     def _styled(self, text: str) -> None:
         if text:
-            self._terminal.draw(text)
+            self._terminal.write_styled(text)
             self._last = text
 
     def _reason(self, text: str) -> None:
         if not self._terminal.stderr_tty or self._terminal.quiet or not text:
             return
-        if self._think:
+        if self._thinking:
             self._dim(text)
         elif not self._thought:
             self._dim("Thinking…")
@@ -85,24 +85,24 @@ class ChatText:
 
     def _end_reasoning(self) -> None:
         if self._thought:
-            self._dim("\n" if self._thought.endswith("\n") and self._think else "\n\n")
+            self._dim("\n" if self._thought.endswith("\n") and self._thinking else "\n\n")
             self._thought = ""
 
-    def _read(self, event: Prefill) -> None:
+    def _show_prefill(self, event: Prefill) -> None:
         terminal = self._terminal
         wanted = terminal.stderr_tty and not terminal.quiet and terminal.environment.get("TERM") != "dumb"
         if wanted and event.total - self._reused > _LONG_PREFILL:
             terminal.stderr.write(f"\rreading {event.computed:,} of {event.total:,} tokens")
             terminal.stderr.flush()
-            self._reading = True
+            self._in_prefill = True
 
-    def _end_reading(self) -> None:
-        if self._reading:
+    def _end_prefill(self) -> None:
+        if self._in_prefill:
             self._terminal.stderr.write("\r\x1b[K")
             self._terminal.stderr.flush()
-            self._reading = False
+            self._in_prefill = False
 
     def _dim(self, text: str) -> None:
-        shown = harmless(text)
+        shown = escape_controls(text)
         self._terminal.stderr.write(f"\x1b[2m{shown}\x1b[0m" if self._terminal.color and shown.strip() else shown)
         self._terminal.stderr.flush()

@@ -135,4 +135,4 @@ def heading(model: str, kind: str) -> dict[str, Any]:
 
 def write_line(terminal: Terminal, value: dict[str, Any]) -> None:
     """One JSON object on a line of its own."""
-    terminal.answer(json.dumps(value, ensure_ascii=False) + "\n")
+    terminal.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -1,7 +1,6 @@
-"""What stands inside a line of Markdown: emphasis, code, links; resolved as soon as it is certain.
+"""Parses a line of Markdown as it streams in: emphasis, code, links.
 
-It knows characters and styles, and neither blocks nor widths nor escape sequences. A mark that opens something waits
-for the one that closes it, at most `REACH` characters; without it, it is an ordinary character.
+An opening mark waits for its closing mark, at most `REACH` characters; without one, it is plain text.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from enum import Flag
 
 REACH = 300
-"""Characters between an opening mark and its closing one, so that a lone `*` does not stop the stream."""
+"""Characters between an opening and a closing mark, so that a lone `*` does not stop the stream."""
 
 
 class Style(Flag):
-    """How text looks; styles add up."""
+    """Styles of text, combined by `|`."""
 
     PLAIN = 0
     BOLD = 1
@@ -43,7 +42,7 @@ _NEVER = -2
 
 
 class InlineParser:
-    """Parses one line as it streams in; the spans, joined, do not depend on where the pieces were cut."""
+    """Parses one line; where the text is cut makes no difference to the joined spans."""
 
     def __init__(self, style: Style = Style.PLAIN) -> None:
         self._style = style
@@ -51,12 +50,12 @@ class InlineParser:
         self._before = ""
 
     def push(self, text: str) -> list[Span]:
-        """The spans that are certain now."""
+        """The spans that are decided now."""
         self._text += text
         return self._settle(final=False)
 
     def finish(self) -> list[Span]:
-        """The rest, when the line has ended."""
+        """The rest, at the end of the line."""
         return self._settle(final=True)
 
     def _settle(self, *, final: bool) -> list[Span]:
@@ -83,9 +82,9 @@ class InlineParser:
             spans.append(Span(text, self._style))
 
     def _construct(self, text: str, at: int, final: bool, spans: list[Span]) -> int:
-        """Take what begins at a mark; where it ends, or `_WAIT`."""
-        take = {"\\": self._escape, "`": self._code, "[": self._link, "!": self._link}.get(text[at], self._emphasis)
-        end, found = take(text, at, final)
+        """Parse what starts at a mark; returns its end, or `_WAIT`."""
+        parse = {"\\": self._escape, "`": self._code, "[": self._link, "!": self._link}.get(text[at], self._emphasis)
+        end, found = parse(text, at, final)
         if end == _WAIT:
             return _WAIT
         if end == _NEVER:
@@ -166,7 +165,7 @@ def _parsed(text: str, style: Style) -> list[Span]:
 
 
 def _run(text: str, at: int) -> int:
-    """Where the run of one character that begins at `at` ends."""
+    """The end of the run of one character that starts at `at`."""
     end = at + 1
     while end < len(text) and text[end] == text[at]:
         end += 1
@@ -174,7 +173,7 @@ def _run(text: str, at: int) -> int:
 
 
 def _closing(text: str, at: int, pair: str, final: bool) -> int:
-    """The place after the bracket that closes the one at `at`, or `_WAIT` or `_NEVER`."""
+    """The position after the bracket that closes the one at `at`, or `_WAIT` or `_NEVER`."""
     depth = 0
     for place in range(at, min(len(text), at + REACH)):
         if text[place] == pair[0]:

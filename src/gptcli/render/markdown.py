@@ -1,30 +1,41 @@
-"""Markdown on a terminal as it streams in: append-only, so that nothing written is ever touched again.
+"""Renders streamed Markdown for a terminal, append-only: what is written is never touched again.
 
-It puts together blocks, inline styles, wrapping, tables and code; it knows no event, no model and writes to no stream.
-The only escape sequences it makes are those of styles, and those of the text are made harmless first.
+The only escape sequences in its output are those of styles; controls in the text are escaped first.
 """
 
 from __future__ import annotations
 
-from gptcli.render.blocks import BAR, Begin, Block, BlockSplitter, Code, End, Table, Text
-from gptcli.render.code_painter import CodePainter
+from functools import cached_property
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from gptcli.render.blocks import BAR, Begin, Block, BlockSplitter, Code, End, Table, Text, cells
 from gptcli.render.inline import InlineParser, Span, Style
-from gptcli.render.markdown_table import table_lines
-from gptcli.render.wrap import Wrapper, styled, visible, width
-from gptcli.terminal import harmless
+from gptcli.render.wrap import Wrapper, styled, visible, width, wrapped
+from gptcli.terminal import escape_controls
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.syntax import Syntax
 
 _NARROWEST = 16
+_NARROWEST_COLUMN = 3
+_BETWEEN = " │ "
+
+_WINDOW = 32
+"""A lexer cannot resume, so each line is lexed with the 32 to 63 lines before it: 2 ms, instead of a time that grows
+with the block. Only a longer construct, such as a long string, can be coloured wrongly."""
 
 
 class MarkdownStream:
-    """Renders pieces of Markdown for a terminal of `columns` columns; the output does not depend on the cutting.
+    """Renders pieces of Markdown for a terminal of `columns` columns; where the text is cut makes no difference.
 
-    Running text comes word by word, code by the line, a table when it has ended. Without `color` nothing is styled,
-    and the marks of emphasis and headings stay as they were written.
+    Text comes word by word, code line by line, a table when it has ended. Without `color` nothing is styled, and the
+    marks of emphasis and headings stay.
     """
 
     def __init__(self, columns: int, color: bool) -> None:
-        self._limit = max(_NARROWEST, columns - 1)  # the last column makes some terminals break the line on their own
+        self._limit = max(_NARROWEST, columns - 1)  # some terminals wrap after the last column
         self._color = color
         self._splitter = BlockSplitter()
         self._wrapper = Wrapper(self._limit)
@@ -33,10 +44,10 @@ class MarkdownStream:
 
     def push(self, text: str) -> str:
         """What to write now."""
-        return "".join(map(self._render, self._splitter.push(harmless(text))))
+        return "".join(map(self._render, self._splitter.push(escape_controls(text))))
 
     def finish(self) -> str:
-        """What is left when the answer has ended; the cursor is then at the beginning of a line."""
+        """The rest, when the answer has ended. The cursor is then at the start of a line."""
         return "".join(map(self._render, self._splitter.finish()))
 
     def _render(self, block: Block) -> str:
@@ -77,15 +88,120 @@ class MarkdownStream:
 
     def _table(self, table: Table) -> str:
         prefix, hang = self._before(table.prefix), self._before(table.hang)
-        lines = table_lines(table.lines, self._limit - width(visible(prefix)), self._color)
-        if lines is None:  # more columns than fit: as it was written
+        lines = _table_lines(table.lines, self._limit - width(visible(prefix)), self._color)
+        if lines is None:  # more columns than fit
             lines = table.lines
         return "".join((hang if at else prefix) + line + "\n" for at, line in enumerate(lines))
 
     def _before(self, prefix: str) -> str:
-        """Bars and indentation, at most half of the line, so that text always has room."""
+        """Bars and indentation, at most half of the line wide."""
         prefix = prefix[-(self._limit // 2) :]
         return prefix.replace(BAR, self._styled(BAR)) if BAR in prefix else prefix
 
     def _styled(self, text: str) -> str:
         return styled(text, Style.FAINT) if self._color else text
+
+
+def _table_lines(lines: list[str], limit: int, color: bool) -> list[str] | None:
+    """The table in lines of at most `limit` columns, styled with `color`; None where it has too many columns."""
+    header, delimiters, *rows = [cells(line) for line in lines]
+    count = max(map(len, [header, *rows]))  # extra cells of a row are kept
+    available = limit - len(_BETWEEN) * (count - 1)
+    if not count or available < _NARROWEST_COLUMN * count:
+        return None
+    styles = [Style.BOLD, *[Style.PLAIN] * len(rows)]
+    filled = [row + [""] * (count - len(row)) for row in (header, *rows)]
+    contents = [[_spans(cell, style, color) for cell in row] for row, style in zip(filled, styles, strict=True)]
+    delimiters += [""] * (count - len(delimiters))
+    widths = _widths([max(_width(row[at]) for row in contents) for at in range(count)], available)
+    out: list[str] = []
+    for row in contents:
+        out += _row_lines([wrapped(cell, size) for cell, size in zip(row, widths, strict=True)], widths, delimiters)
+        if row is contents[0]:
+            out.append("─┼─".join("─" * size for size in widths))
+    return out
+
+
+def _spans(cell: str, style: Style, color: bool) -> list[Span]:
+    if not color:
+        return [Span(cell, Style.PLAIN)]
+    parser = InlineParser(style)
+    return parser.push(cell) + parser.finish()
+
+
+def _width(spans: list[Span]) -> int:
+    return max(1, sum(width(span.text) for span in spans))
+
+
+def _widths(natural: list[int], available: int) -> list[int]:
+    """The natural widths, cut to the largest limit with which all of them fit."""
+    if sum(natural) <= available:
+        return natural
+    limit = max(cap for cap in range(1, available + 1) if sum(min(size, cap) for size in natural) <= available)
+    widths = [min(size, limit) for size in natural]
+    for at, size in enumerate(natural):  # columns left over by rounding down
+        if size > limit and sum(widths) < available:
+            widths[at] += 1
+    return widths
+
+
+def _row_lines(columns: list[list[str]], widths: list[int], delimiters: list[str]) -> list[str]:
+    lines = []
+    for at in range(max(map(len, columns))):
+        texts = [column[at] if at < len(column) else "" for column in columns]
+        parts = [_aligned(text, size, mark) for text, size, mark in zip(texts, widths, delimiters, strict=True)]
+        lines.append(_BETWEEN.join(parts).rstrip())
+    return lines
+
+
+def _aligned(text: str, size: int, delimiter: str) -> str:
+    space = max(0, size - width(visible(text)))
+    if delimiter.endswith(":"):
+        before = space // 2 if delimiter.startswith(":") else space
+        return " " * before + text + " " * (space - before)
+    return text + " " * space
+
+
+class CodePainter:
+    """Colours the lines of one code block with rich, imported at the first line; unknown languages stay plain."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language.split()[0].strip("{}.").lower() if language.split() else ""
+        self._lines: list[str] = []
+
+    def line(self, text: str) -> str:
+        """The next line, coloured in the context of those before it."""
+        if len(self._lines) >= 2 * _WINDOW:
+            del self._lines[:_WINDOW]
+        self._lines.append(text)
+        if not text.strip() or self._syntax is None:
+            return text
+        painted = self._syntax.highlight("\n".join(self._lines)).split("\n", allow_blank=True)
+        last = painted[len(self._lines) - 1]
+        if last.plain != text:  # some lexers change whitespace
+            return text
+        with self._console.capture() as capture:
+            self._console.print(last, end="", soft_wrap=True)
+        return capture.get()
+
+    @cached_property
+    def _syntax(self) -> Syntax | None:
+        if not self._language:
+            return None
+        from rich.syntax import Syntax
+
+        syntax = Syntax("", self._language, theme="ansi_dark")
+        return syntax if syntax.lexer else None
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(
+            file=StringIO(),
+            force_terminal=True,
+            color_system="standard",
+            no_color=False,
+            legacy_windows=False,
+            width=10_000,
+        )

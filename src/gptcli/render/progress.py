@@ -1,7 +1,4 @@
-"""What a download shows on stderr: one bar on a terminal, a few plain lines elsewhere, nothing with `-q`.
-
-It knows bytes and seconds, and neither where they come from nor whether they are the right ones.
-"""
+"""Progress of a download on stderr: one bar on a terminal, a few plain lines elsewhere, nothing with `-q`."""
 
 from __future__ import annotations
 
@@ -9,22 +6,36 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn
 
 SECONDS_BETWEEN_LINES = 10.0
-"""Without a terminal: how long to be silent while less than a tenth of the work is done."""
+"""Without a terminal: the pause between two lines while less than a tenth of the work is done."""
 
 
 def bytes_text(count: float) -> str:
-    """`count` bytes for people, in powers of 1000 as the hub's pages have it: `98.4 MB`."""
+    """`count` bytes for people, in powers of 1000 as on the hub's pages: `98.4 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 999.5:
             return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB" if abs(count) < 999.5 else f"{count:.0f} TB"
+
+
+def has_bar(terminal: Terminal) -> bool:
+    """Whether stderr can show a bar."""
+    return terminal.stderr_tty and terminal.environment.get("TERM") != "dumb"
+
+
+def rich_bar(terminal: Terminal, *columns: ProgressColumn) -> Progress:
+    """rich's progress bar on stderr, not started yet."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(file=terminal.stderr, force_terminal=True, no_color=not terminal.color, width=terminal.width)
+    return Progress(*columns, console=console, expand=True)
 
 
 class DownloadBar:
@@ -36,7 +47,7 @@ class DownloadBar:
         self._work: _Bar | _Lines | None = None
 
     def note(self, text: str) -> None:
-        """Say one line; it scrolls by above a bar that is being drawn."""
+        """Print one line, above a bar if there is one."""
         if self._terminal.quiet:
             return
         with self._lock:
@@ -46,13 +57,13 @@ class DownloadBar:
                 self._terminal.report(text)
 
     def start(self, label: str, total: int | None) -> None:
-        """Begin to show a piece of work of `total` bytes; one that still runs ends."""
+        """Start showing some work of `total` bytes; ends the work before it."""
         self.finish()
         if self._terminal.quiet:
             return
-        drawn = self._terminal.stderr_tty and self._terminal.environment.get("TERM") != "dumb"
         with self._lock:
-            self._work = (_Bar if drawn else _Lines)(self._terminal, harmless(label), total)
+            kind = _Bar if has_bar(self._terminal) else _Lines
+            self._work = kind(self._terminal, escape_controls(label), total)
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done."""
@@ -61,7 +72,7 @@ class DownloadBar:
                 self._work.advance(count)
 
     def finish(self) -> None:
-        """Leave the last state on the screen and the terminal as it was."""
+        """Leave the last state on the screen, and the terminal as it was."""
         with self._lock:
             work, self._work = self._work, None
             if work is not None:
@@ -69,34 +80,24 @@ class DownloadBar:
 
 
 class _Bar:
-    """rich's progress bar: bytes, rate, time left."""
+    """Bytes, rate and time left."""
 
     def __init__(self, terminal: Terminal, label: str, total: int | None) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
+        from rich import progress
 
-        console = Console(file=terminal.stderr, force_terminal=True, no_color=not terminal.color, width=terminal.width)
-        self._progress: Progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            expand=True,
+        self._progress = rich_bar(
+            terminal,
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=None),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(compact=True),
         )
-        self._task: TaskID = self._progress.add_task(label, total=total)
+        self._task = self._progress.add_task(label, total=total)
         self._progress.start()
 
     def note(self, text: str) -> None:
-        self._progress.console.print(harmless(text), markup=False, highlight=False)
+        self._progress.console.print(escape_controls(text), markup=False, highlight=False)
 
     def advance(self, count: int) -> None:
         self._progress.advance(self._task, count)
@@ -112,9 +113,8 @@ class _Lines:
         self._terminal = terminal
         self._label = label
         self._total = total
-        self._done = 0
-        self._said = 0
-        self._began = self._last = time.monotonic()
+        self._done = self._reported = 0
+        self._start = self._last = time.monotonic()
         size = "" if total is None else f" ({bytes_text(total)})"
         terminal.report(f"{label}{size}")
 
@@ -123,13 +123,13 @@ class _Lines:
         if self._done == self._total:
             return
         now = time.monotonic()
-        tenth = self._total is not None and (self._done - self._said) * 10 >= self._total
+        tenth = self._total is not None and (self._done - self._reported) * 10 >= self._total
         if tenth or now - self._last >= SECONDS_BETWEEN_LINES:
-            self._said, self._last = self._done, now
+            self._reported, self._last = self._done, now
             self._terminal.report(f"{self._label}: {self._amount()}")
 
     def finish(self) -> None:
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._start
         rate = f" in {seconds:.1f} s" if self._done else ""
         self._terminal.report(f"{self._label}: {self._amount()}{rate}")
 

@@ -1,7 +1,4 @@
-"""Counts and rates of an answer, in a few lines for people on stderr.
-
-It knows `Finished` events, which carry all of it; it measures nothing itself.
-"""
+"""Counts and rates of an answer on stderr."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ def rate(tokens: int, seconds: float) -> str:
 
 
 def show_stats(terminal: Terminal, ended: list[Finished], load_seconds: float, where: str) -> None:
-    """Load, prompt and decode rates, reused tokens, seeds and finish reasons, as `--stats` has them."""
+    """Print what `--stats` shows: rates of load, prompt and decode, reused tokens, seeds and finish reasons."""
     if not ended:
         return
     first = ended[0]
     computed = first.prompt_tokens - first.reused_tokens
-    # the first token of each sample comes out of the prompt's own computing
+    # the first token of each sample comes from the prefill
     decoded = sum(max(0, event.completion_tokens - 1) for event in ended)
     decode_seconds = max(event.decode_seconds for event in ended)
     lines = [
@@ -37,8 +34,8 @@ def _reason(event: Finished) -> str:
     return f"stop ({event.stop!r})" if event.stop is not None else event.reason.value
 
 
-def say_ends(terminal: Terminal, ended: list[Finished]) -> None:
-    """Say by the way what cut a text short, so that no cut is silent."""
+def report_cut_texts(terminal: Terminal, ended: list[Finished]) -> None:
+    """Print a notice where a limit cut a text short."""
     for event in ended:
         if event.reason is FinishReason.LENGTH and event.completion_tokens:
             terminal.notice(f"Stopped after {event.completion_tokens} tokens (-n; -1 goes on until the end).")

@@ -1,21 +1,18 @@
-"""Rows for people and for programs: aligned columns on a terminal, fields between tabs elsewhere.
-
-It knows text and widths, and not what the rows mean; neither form has an escape sequence.
-"""
+"""Tables on stdout: aligned columns on a terminal, fields between tabs elsewhere; never an escape sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gptcli.terminal import Terminal, harmless
+from gptcli.terminal import Terminal, escape_controls
 
 
 def write_table(terminal: Terminal, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write rows to stdout. Lines are cut to the terminal's width; into a pipe all goes, and no header."""
+    """Write rows to stdout: cut to the terminal's width, or in full and without the headers elsewhere."""
     if terminal.stdout_tty:
-        terminal.answer(_aligned(headers, [_plain(row) for row in rows], terminal.width))
+        terminal.write(_aligned(headers, [_plain(row) for row in rows], terminal.width))
     else:
-        terminal.answer(fields(rows))
+        terminal.write(fields(rows))
 
 
 def fields(rows: Sequence[Sequence[str]]) -> str:
@@ -24,12 +21,12 @@ def fields(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(row: Sequence[str]) -> list[str]:
-    """Cells without tabs and line breaks of their own."""
+    """Cells without tabs and line breaks."""
     return [" ".join(cell.split()) for cell in row]
 
 
 def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    page = [list(headers), *([harmless(cell) for cell in row] for row in rows)]
+    page = [list(headers), *([escape_controls(cell) for cell in row] for row in rows)]
     widths = [max(map(_columns, column)) for column in zip(*page, strict=True)]
     lines = []
     for row in page:
@@ -39,7 +36,7 @@ def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
 
 
 def _columns(text: str) -> int:
-    """The columns that `text` takes; rich, which knows wide characters, is asked only where there may be some."""
+    """The columns of `text` on a terminal; rich is imported only for wide characters."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -48,7 +45,7 @@ def _columns(text: str) -> int:
 
 
 def _sized(text: str, columns: int) -> str:
-    """`text` cut or filled to that many columns."""
+    """`text` cut or padded to `columns`."""
     if text.isascii():
         return text[:columns].ljust(columns)
     from rich.cells import set_cell_size

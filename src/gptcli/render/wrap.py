@@ -1,7 +1,4 @@
-"""Styled text in lines no wider than the terminal, word by word as it comes.
-
-It knows columns and escape sequences for styles, the only ones it ever writes, and nothing of Markdown.
-"""
+"""Wraps styled text to the terminal's width, word by word as it streams in."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ _CODES = {
 
 
 def width(text: str) -> int:
-    """Columns that `text` takes: two for wide East Asian characters and emoji, none for combining marks."""
+    """The columns of `text`: two for wide East Asian characters and emoji, none for combining marks."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -49,10 +46,10 @@ def _columns(character: str) -> int:
 
 
 class Wrapper:
-    """Fills one line of text into lines of at most `limit` columns; `hang` stands before all but the first.
+    """Wraps one line of text to `limit` columns; `prefix` goes before the first line, `hang` before the others.
 
-    The same characters give the same output, however they are cut. Words that are longer than a line are broken, and so
-    are texts of wide characters, which have no spaces, anywhere between these.
+    Where the text is cut makes no difference. A word longer than a line is broken, and text of wide characters, which
+    has no spaces, breaks between any two of them.
     """
 
     def __init__(self, limit: int, prefix: str = "", hang: str = "") -> None:
@@ -60,7 +57,7 @@ class Wrapper:
         self._hang = hang
         self._hang_width = width(visible(hang))
         self._column = width(visible(prefix))
-        self._empty = True  # nothing in this line but what hangs before it
+        self._empty = True  # nothing in this line after its prefix
         self._spaces = 0
         self._word: list[tuple[str, Style]] = []
         self._word_width = 0
@@ -68,7 +65,7 @@ class Wrapper:
         self._out: list[str] = [prefix]
 
     def add(self, spans: Iterable[Span]) -> str:
-        """What can be written now that `spans` have come: whole words."""
+        """The whole words that can be written after `spans`."""
         for span in spans:
             for character in span.text:
                 if character == " ":

@@ -87,4 +87,4 @@ def _key() -> bytes:
 
 
 def _file() -> str:
-    return os.path.join(settings.cache_folder(), "listing")
+    return str(settings.cache_dir() / "listing")

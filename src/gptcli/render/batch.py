@@ -1,18 +1,15 @@
-"""What a batch shows on stderr while it works: a bar on a terminal, plain lines every so often elsewhere.
-
-It knows counts and seconds, and neither rows nor files.
-"""
+"""Progress and plan of a batch, for people: a bar on a terminal, plain lines every 15 seconds elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from gptcli.render.progress import bytes_text, has_bar, rich_bar
 from gptcli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -24,20 +21,20 @@ class BatchStatus:
     total: int | None = None
     """Rows of the whole input, where that is known."""
     done: int = 0
-    """Rows that this run has ended, failed ones among them."""
+    """Rows that this run has finished, with the failed ones."""
     failed: int = 0
     failed_ever: int = 0
-    """Failed rows in the output, those of earlier runs too."""
+    """Failed rows in the output, with those of earlier runs."""
     resumed: int = 0
-    """Rows that were there already."""
+    """Rows that earlier runs have finished."""
     active: int = 0
     prompt_tokens: int = 0
     reused_tokens: int = 0
     tokens: int = 0
-    """Tokens generated."""
+    """Generated tokens."""
     seconds: float = 0.0
     share: float | None = None
-    """The part of all rows that is done, from 0 to 1."""
+    """The share of all rows that is done, from 0 to 1."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -47,7 +44,7 @@ class BatchStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate from the rows of this run; None before there is something to go by."""
+        """An estimate from the rows of this run; None before there is one."""
         if not self.share or not self.done or self.share > 1:
             return None
         known = self.done + self.resumed
@@ -60,44 +57,30 @@ class BatchStatus:
         return facts | {"seconds": round(self.seconds, 3), "tokens_per_second": round(self.rate, 1)}
 
 
-class BatchProgress(Protocol):
+class BatchProgress:
+    """Shows nothing; the base of those that do."""
+
     def update(self, status: BatchStatus) -> None:
-        """The status has changed; called some ten times a second at most."""
-        ...
+        """Show a changed status; called at most some ten times a second."""
 
     def finish(self, status: BatchStatus) -> None:
-        """The run has ended, well or not."""
-        ...
+        """Show the last status, whether the run succeeded or not."""
 
 
 def batch_progress(terminal: Terminal) -> BatchProgress:
     """A bar on a terminal, lines elsewhere, nothing with `-q`."""
     if terminal.quiet:
-        return Silent()
-    drawn = terminal.stderr_tty and terminal.environment.get("TERM") != "dumb"
-    return _Bar(terminal) if drawn else _Lines(terminal)
+        return BatchProgress()
+    return _Bar(terminal) if has_bar(terminal) else _Lines(terminal)
 
 
-class Silent:
-    def update(self, status: BatchStatus) -> None:
-        pass
-
-    def finish(self, status: BatchStatus) -> None:
-        pass
-
-
-class _Bar:
-    """rich's progress bar, its text in one field."""
-
+class _Bar(BatchProgress):
     def __init__(self, terminal: Terminal) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, TextColumn
 
-        console = Console(file=terminal.stderr, force_terminal=True, no_color=not terminal.color, width=terminal.width)
-        self._progress: Progress = Progress(
-            BarColumn(bar_width=None), TextColumn("{task.description}", markup=False), console=console, expand=True
-        )
-        self._task: TaskID = self._progress.add_task("reading", total=None)
+        text = TextColumn("{task.description}", markup=False)
+        self._progress = rich_bar(terminal, BarColumn(bar_width=None), text)
+        self._task = self._progress.add_task("reading", total=None)
         self._progress.start()
 
     def update(self, status: BatchStatus) -> None:
@@ -109,15 +92,15 @@ class _Bar:
         self._progress.stop()
 
 
-class _Lines:
+class _Lines(BatchProgress):
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._said = time.monotonic()
+        self._last = time.monotonic()
 
     def update(self, status: BatchStatus) -> None:
         now = time.monotonic()
-        if now - self._said >= SECONDS_BETWEEN_LINES:
-            self._said = now
+        if now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
             self._terminal.report(_text(status))
 
     def finish(self, status: BatchStatus) -> None:
@@ -143,3 +126,34 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = int(seconds) // 60
     return f"{minutes}:{int(seconds) % 60:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
+
+
+class _Plan(Protocol):
+    """`gptcli.batch.plan.Plan`, a layer above this one."""
+
+    rows: int
+    bad: Counter[str]
+    prompt_tokens: int
+    longest_prompt: int
+    most_tokens: int | None
+    trial_rows: int
+    trial_tokens: int
+    trial_seconds: float
+
+    @property
+    def seconds(self) -> float | None: ...
+
+
+def plan_lines(plan: _Plan, parallel: int, cells: int, memory: int) -> Iterator[str]:
+    """One fact a line; `cells` is the size of the KV cache in the trial, in tokens; `memory` is in bytes."""
+    bad = sum(plan.bad.values())
+    reasons = ", ".join(f"{count:,} {code}" for code, count in plan.bad.most_common())
+    yield f"rows:       {plan.rows:,}" + (f", {bad:,} of them bad ({reasons})" if bad else "")
+    mean = plan.prompt_tokens / max(1, plan.rows - bad)
+    yield f"prompts:    {plan.prompt_tokens:,} tokens, {mean:,.0f} a row, {plan.longest_prompt:,} at most"
+    yield "generated:  " + ("no limit" if plan.most_tokens is None else f"{plan.most_tokens:,} tokens at most")
+    yield f"memory:     {bytes_text(memory)} with a context of {cells:,} tokens"
+    if plan.trial_seconds:
+        rate = plan.trial_tokens / plan.trial_seconds
+        yield f"trial:      {plan.trial_rows:,} rows, {parallel} at once, {rate:,.0f} tokens/s"
+    yield "time:       " + ("unknown" if plan.seconds is None else f"about {duration(plan.seconds)}")

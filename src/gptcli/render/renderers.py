@@ -1,0 +1,109 @@
+"""The renderer of an answer: plain text, a chat, one code block, or JSON. `choose` picks it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gptcli.render.fences import code_blocks
+from gptcli.terminal import Terminal
+from gptcli.types import Channel, Delta, Event, Finished
+
+
+class Renderer(Protocol):
+    """Turns the events of one request into output."""
+
+    def show(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def choose(
+    terminal: Terminal,
+    format: str,
+    model: str,
+    *,
+    chat: bool = False,
+    markdown: bool = True,
+    thinking: bool = True,
+    report_reused: bool = False,
+    extract: int | None = None,
+    before: str = "",
+    logprobs: bool = False,
+) -> Renderer:
+    """The renderer for a format (text, json, jsonl).
+
+    The options of a chat are those of `ChatText`; `extract` is the index of the only code block to print. `before` is
+    written before each text of a completion.
+    """
+    if extract is not None:
+        return CodeBlock(terminal, extract)
+    if format == "text" and chat:
+        from gptcli.render.chat import ChatText
+
+        return ChatText(terminal, markdown=markdown, thinking=thinking, report_reused=report_reused)
+    if format == "text":
+        return PlainText(terminal, before)
+    if chat:
+        from gptcli.render.chat_completion import ChatJson, ChatLines
+
+        return (ChatJson if format == "json" else ChatLines)(terminal, model, with_logprobs=logprobs)
+    from gptcli.render.completion import CompletionJson, CompletionLines
+
+    kind = CompletionJson if format == "json" else CompletionLines
+    return kind(terminal, model, with_logprobs=logprobs, before=before)
+
+
+class PlainText:
+    """Streams sample 0 and writes the others at the end, each after an empty line."""
+
+    def __init__(self, terminal: Terminal, before: str = "") -> None:
+        self._terminal = terminal
+        self._before = before
+        self._others: dict[int, list[str]] = {}
+        self._last = ""
+        self._started = False
+
+    def show(self, event: Event) -> None:
+        if not self._started:  # not sooner: a request that fails has no output
+            self._started = True
+            self._write(self._before)
+        if isinstance(event, Delta):
+            if event.index == 0:
+                self._write(event.text)
+            else:
+                self._others.setdefault(event.index, []).append(event.text)
+        elif isinstance(event, Finished) and event.index > 0:
+            self._others.setdefault(event.index, [])
+
+    def close(self) -> None:
+        """Write the other samples; on a terminal, end the line."""
+        for _, pieces in sorted(self._others.items()):
+            self._write("\n\n" + self._before + "".join(pieces))
+        if self._terminal.stdout_tty and not self._last.endswith("\n"):
+            self._terminal.write("\n")
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._terminal.write(text)
+            self._last = text
+
+
+class CodeBlock:
+    """Prints one fenced block of an answer, or the whole answer where there is none."""
+
+    def __init__(self, terminal: Terminal, index: int) -> None:
+        self._terminal = terminal
+        self._index = index
+        self._pieces: list[str] = []
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Delta) and event.channel is Channel.ANSWER:
+            self._pieces.append(event.text)
+
+    def close(self) -> None:
+        text = "".join(self._pieces)
+        if blocks := code_blocks(text):
+            text = blocks[self._index]
+        else:
+            self._terminal.notice("The answer has no fenced block; this is all of it.")
+        self._terminal.write(text + "\n" * (self._terminal.stdout_tty and not text.endswith("\n")))
