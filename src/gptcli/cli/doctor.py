@@ -17,9 +17,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def doctor(ctx: typer.Context) -> None:
     """Say what is installed, what would run where, where things are kept, and what to do for a GPU."""
-    from gptcli.llama.devices import build_advice, choose, list_devices, unused_gpu
+    from gptcli.llama.devices import build_hint, choose_offload, list_devices, unused_gpu
     from gptcli.llama.library import system_info
-    from gptcli.llama.threads import choose_threads, usable_processors
+    from gptcli.llama.processor import choose_threads, usable_processors
     from gptcli.models.refs import catalog
     from gptcli.render.progress import bytes_text
     from gptcli.runtime import memory
@@ -35,7 +35,7 @@ def doctor(ctx: typer.Context) -> None:
         ("processors", f"{usable_processors()} usable; {decode} threads for decoding, {prompt} for prompts"),
         ("memory free", bytes_text(free) if free is not None else "unknown"),
         *[(f"device {device.name}", device.description) for device in devices],
-        ("--device auto", f"runs on {choose('auto', None, devices).description}"),
+        ("--device auto", f"runs on {choose_offload('auto', None, devices).description}"),
         ("default model", catalog.default_alias()),
         ("model cache", str(settings.hub_cache_dir())),
         ("cache", str(settings.cache_dir())),
@@ -48,5 +48,5 @@ def doctor(ctx: typer.Context) -> None:
         found = unused_gpu(devices)
         why = f"This machine has {found}, which this build cannot use" if found else "This build has no GPU backend"
         ctx.obj.terminal.answer(
-            f"{'for a GPU:':<18} {why}. {build_advice('metal' if sys.platform == 'darwin' else 'cuda')}\n"
+            f"{'for a GPU:':<18} {why}. {build_hint('metal' if sys.platform == 'darwin' else 'cuda')}\n"
         )

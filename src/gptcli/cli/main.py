@@ -18,7 +18,7 @@ from gptcli.errors import Cancelled, ExitCode, GptcliError
 from gptcli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from gptcli.llama.loading import Loading
+    from gptcli.llama.model import ModelLoader
 
 _COMMANDS = {
     "complete": "Continue a text.",
@@ -69,7 +69,7 @@ class CommandContext:
     """What every command is handed: the terminal, a model that may be loading already, and whether the process ends
     with the command, so that nothing need be freed (a model and its context take 15 ms)."""
 
-    def __init__(self, terminal: Terminal, early: Loading | None, process_ends: bool = False) -> None:
+    def __init__(self, terminal: Terminal, early: ModelLoader | None, process_ends: bool = False) -> None:
         self.terminal = terminal
         self.early = early
         self.process_ends = process_ends
@@ -100,7 +100,7 @@ def _root(
 
 
 def main(
-    arguments: Sequence[str], terminal: Terminal, early: Loading | None = None, *, process_ends: bool = False
+    arguments: Sequence[str], terminal: Terminal, early: ModelLoader | None = None, *, process_ends: bool = False
 ) -> int:
     """Run one command line. Errors that a user can understand become two lines on stderr and an exit code; a bug keeps
     its traceback."""

@@ -15,11 +15,10 @@ from gptcli.engine.autotune import best_width, lanes_for
 from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.devices import build_advice, unused_gpu
+from gptcli.llama.devices import build_hint, unused_gpu
 from gptcli.llama.library import show_log
-from gptcli.llama.loading import Loading
-from gptcli.llama.model import Model
-from gptcli.llama.threads import choose_threads
+from gptcli.llama.model import Model, ModelLoader
+from gptcli.llama.processor import choose_threads
 from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.models.refs.resolve import ModelFile, resolve
 from gptcli.prompt.template import ChatTemplate
@@ -64,7 +63,7 @@ class EngineLoader:
             self._fitting.check(flags.ctx_size)
         choice = (self.model.path, flags.device, flags.gpu_layers)
         early = session.early
-        self._loading = early if early is not None and early.choice == choice else Loading(*choice)
+        self._loading = early if early is not None and early.choice == choice else ModelLoader(*choice)
 
     @contextlib.contextmanager
     def engine(
@@ -80,10 +79,10 @@ class EngineLoader:
         lanes = lanes_for(parallel, min(threads)) if model.offload.is_cpu else 1
         allow = self._fitting.for_devices(model.offload, lanes) if self._fitting is not None else None
         with contextlib.ExitStack() as stack:
-            backend = LlamaBackend(model, threads, interrupt, allow, many=many)
+            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many)
             if not self._process_ends:
                 stack.enter_context(backend)
-            backend.adapt(adapters := flags.adapters())
+            backend.load_adapters(adapters := flags.adapters())
             _say_where(self._loading, self._terminal)
             replicas = [backend.replica() for _ in range(1, lanes)]
             for replica in replicas if not self._process_ends else ():
@@ -110,7 +109,7 @@ def chat_template(model: Model, vocabulary: LlamaVocabulary) -> ChatTemplate:
     )
 
 
-def _say_where(loading: Loading, terminal: Terminal) -> None:
+def _say_where(loading: ModelLoader, terminal: Terminal) -> None:
     """A GPU that stays unused is said, never passed over."""
     if loading.choice[1] == "auto" and (idle := unused_gpu(loading.devices)):
-        terminal.notice(f"This machine has {idle}, which this build of llama.cpp cannot use. {build_advice()}")
+        terminal.notice(f"This machine has {idle}, which this build of llama.cpp cannot use. {build_hint()}")
