@@ -21,6 +21,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
+from gptcli.llama.model import Model
 from gptcli.params import Sampling
 from gptcli.render.batch_progress import Silent
 from gptcli.types import Event, Request, TextPrompt
@@ -59,7 +60,7 @@ def main() -> None:
     base = Request("", TextPrompt(b""), Sampling(temperature=0, seed=1), max_tokens=tokens, ignore_eos=True)
     interrupt = Interrupt()
     with (
-        LlamaBackend.open(Path(sys.argv[1]), Offload((), 0), (threads, threads), interrupt) as backend,
+        LlamaBackend(Model.load(Path(sys.argv[1]), Offload((), 0)), (threads, threads), interrupt) as backend,
         tempfile.TemporaryDirectory() as folder,
     ):
         engine = Timed(LocalEngine(backend, parallel=parallel, interrupt=interrupt))

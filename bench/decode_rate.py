@@ -12,6 +12,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
+from gptcli.llama.model import Model
 from gptcli.params import Sampling
 from gptcli.types import Finished, Request, TextPrompt, TokenPrompt
 
@@ -28,7 +29,7 @@ def main() -> None:
     path = Path(sys.argv[1])
     threads, context, prompt_tokens, samples, tokens, rounds = map(int, sys.argv[2:])
     interrupt = Interrupt()
-    with LlamaBackend.open(path, Offload((), 0), (threads, threads), interrupt) as backend:
+    with LlamaBackend(Model.load(path, Offload((), 0)), (threads, threads), interrupt) as backend:
         engine = LocalEngine(backend, context=context, interrupt=interrupt)
         prompt = TokenPrompt(tuple(engine.tokens(TextPrompt(TEXT * 2))[:prompt_tokens]))
         sampling = Sampling(seed=1) if samples > 1 else Sampling(temperature=0, seed=1)

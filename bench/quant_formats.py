@@ -22,7 +22,8 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
-from gptcli.llama.threads import choose_threads
+from gptcli.llama.model import Model
+from gptcli.llama.processor import choose_threads
 from gptcli.models.gguf.header import read_header
 from gptcli.models.refs.resolve import resolve
 from gptcli.models.report import Silent
@@ -85,7 +86,7 @@ def child(file: Path) -> tuple[float, float]:
 def measure(file: Path) -> tuple[float, float]:
     """Tokens per second of a prompt, and of decoding after it; the second of two runs, without its cache."""
     interrupt = Interrupt()
-    with LlamaBackend.open(file, Offload((), 0), choose_threads(None, None), interrupt) as backend:
+    with LlamaBackend(Model.load(file, Offload((), 0)), choose_threads(None, None), interrupt) as backend:
         engine = LocalEngine(backend, context=PROMPT_TOKENS + DECODED_TOKENS, interrupt=interrupt)
         tokens = engine.tokens(TextPrompt(TEXT * 40))
         ends = []
