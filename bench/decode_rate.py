@@ -1,7 +1,7 @@
-"""Tokens per second of gptcli's engine while it decodes, as a JSON list with one rate a round.
+"""Tokens per second of gptcli's engine while decoding, as a JSON list with one rate per round.
 
 `decode_rate.py MODEL THREADS CONTEXT PROMPT SAMPLES TOKENS ROUNDS`: all samples together, after a prompt of PROMPT
-tokens. The prompt and the first token are not in it; choosing tokens and making text of them is.
+tokens. The prefill and the first token are not counted; sampling and detokenizing are.
 """
 
 import json
@@ -20,7 +20,7 @@ TEXT = b"Once upon a time there was a little village at the edge of a deep fores
 
 
 def measure(engine: LocalEngine, request: Request) -> float:
-    """Tokens per second of one answer, all its samples together, from their first token to the last."""
+    """Tokens per second of one request, all samples together, from their first token to the last."""
     ends = [event for event in engine.stream([request]) if isinstance(event, Finished)]
     return sum(end.completion_tokens - 1 for end in ends) / max(end.decode_seconds for end in ends)
 
