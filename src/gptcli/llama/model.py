@@ -101,25 +101,14 @@ class ModelLoader:
 
 def _load_error(path: Path) -> LoadError:
     log = log_tail()
-    for line in log.splitlines():
-        if "unknown model architecture" in line:
-            name = line.rpartition("architecture:")[2].strip(" '")
-            return LoadError(
-                f"{path.name} has the architecture {name}, which this version of llama.cpp does not support.",
-                "Upgrade llama-cpp-python, or use another model.",
-                log=log,
-            )
-    return LoadError(
-        f"llama.cpp could not load {path.name}: {_reason(log)}.",
-        "Check it with `gptcli models verify`, or download it again.",
-        log=log,
-    )
 
+    def reported(prefix: str) -> str:
+        return next((line.rpartition(prefix)[2].strip() for line in log.splitlines() if prefix in line), "")
 
-def _reason(log: str) -> str:
-    """What the GGUF reader reported, if anything, otherwise the loader."""
-    for mark in ("gguf_init_from_reader: ", "gguf_init_from_file: ", "error loading model: "):
-        for line in log.splitlines():
-            if mark in line:
-                return line.rpartition(mark)[2].strip()
-    return "no reason given"
+    if name := reported("unknown model architecture:").strip("'"):
+        message = f"{path.name} has the architecture {name}, which this version of llama.cpp does not support."
+        return LoadError(message, "Upgrade llama-cpp-python, or use another model.", log=log)
+    readers = ("gguf_init_from_reader: ", "gguf_init_from_file: ", "error loading model: ")
+    reason = next(filter(None, map(reported, readers)), "no reason given")
+    hint = "Check it with `gptcli models verify`, or download it again."
+    return LoadError(f"llama.cpp could not load {path.name}: {reason}.", hint, log=log)

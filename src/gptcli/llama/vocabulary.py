@@ -23,7 +23,6 @@ class LlamaVocabulary:
         self.handle = handle
         self.size: int = C.llama_vocab_n_tokens(handle)
         self._buffer = ctypes.create_string_buffer(256)
-        self._bytes: dict[int, int] | None = None
 
     @property
     def begin(self) -> int | None:
@@ -119,14 +118,12 @@ class LlamaVocabulary:
         return ctypes.string_at(self._buffer, size)
 
     def _byte_tokens(self, data: bytes) -> list[int]:
-        if self._bytes is None:
-            self._bytes = self._find_byte_tokens()
-        tokens = self._bytes
-        if not all(byte in tokens for byte in data):
+        if not all(byte in self._token_of_byte for byte in data):
             return self._tokenize(data, False, False)
-        return [tokens[byte] for byte in data]
+        return [self._token_of_byte[byte] for byte in data]
 
-    def _find_byte_tokens(self) -> dict[int, int]:
+    @cached_property
+    def _token_of_byte(self) -> dict[int, int]:
         """The token of each byte: the one whose piece is exactly that byte, in any kind of vocabulary."""
         found: dict[int, int] = {}
         for token in range(self.size):
