@@ -1,6 +1,7 @@
 """The least code that completes a prompt with llama.cpp from Python: `bare_loop.py MODEL THREADS CONTEXT PROMPT`.
 
-It cares for nothing but greedy tokens: no errors, no stop, no UTF-8 cut between two tokens. CONTEXT 0: llama.cpp's own.
+Greedy tokens only: no error handling, no stop strings, no care for UTF-8 split between tokens. CONTEXT 0: llama.cpp's
+default.
 """
 
 import os

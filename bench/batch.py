@@ -1,7 +1,6 @@
-"""Compares `gptcli batch` with llama-server, a loop of the high-level class, and itself without shared prefixes.
+"""Compares `gptcli batch` with llama-server, a loop over the high-level class, and itself without shared prefixes.
 
-`python -m bench.batch --peers DIR` from the root of the checkout, on a machine that does nothing else. It knows how
-each program is given the same rows and what is promised about it.
+Run `python -m bench.batch --peers DIR` from the root of the checkout, on an idle machine.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from bench.batch_prompts import ROWS, instructed, instructed_apart, unrelated
 from bench.pairs import Comparison, run
 from bench.programs import native_version, program
 from bench.results import Check, Row, machine, publish, versions
-from bench.server import ask, server
+from bench.server import complete, server
 from gptcli import settings
 from gptcli.llama.quantize import quantize
 from gptcli.models.gguf import quantization
@@ -30,18 +29,18 @@ from gptcli.models.report import Silent
 
 HERE = Path(__file__).parent
 SLOTS = (8, 16, 32, 64)
-"""Of llama-server; the best of them is what gptcli is compared with."""
+"""Of llama-server; gptcli is compared with the best of them."""
 ALONE = 32
-"""Rows that are answered one after the other: by the loop, by `complete`, with --deterministic."""
+"""Rows answered one after the other: by the loop, by `complete`, with --deterministic."""
 AT_ONCE = 32
-"""Rows at once where readers and writers are timed."""
+"""Parallel rows where readers and writers are timed."""
 APART = 64
-"""Rows of the long instruction whose prompts are computed whole."""
+"""Rows with the long instruction and no shared prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What every program is given, and the KV cells of a slot that hold a row of it."""
+    """The same work for every program; `cells` of KV cache hold one row."""
 
     name: str
     prompts: list[str]
@@ -51,7 +50,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it: tokens generated a second, and what gptcli says of itself."""
+    """The outcome: tokens per second, and the content of gptcli's --stats-file."""
 
     rate: float
     texts: list[str]
@@ -59,12 +58,12 @@ class Done:
 
 
 Other = tuple[str, Callable[[], Done], float | None]
-"""What it is called, how it is run, and how many times as fast gptcli should be at least."""
+"""A peer's name, how to run it, and the ratio that gptcli should reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all measurements of one model share."""
+    """What all measurements of a model have in common."""
 
     model: Path
     threads: int
@@ -85,7 +84,7 @@ class Bench:
         return ["-m", str(self.model), "-t", str(self.threads), "-n", str(tokens), "--temp", "0", "--ignore-eos"]
 
     def gptcli(self, work: Work, *more: str) -> Done:
-        """A whole process, from its start to its end."""
+        """One process, from start to end."""
         output, stats = self.folder / "out.jsonl", self.folder / "stats.json"
         files = ["-o", str(output), "--out-format", "simple", "--overwrite", "--stats-file", str(stats), "-q"]
         found = run([program(), "batch", str(self.file(work)), *self.sampling(work.tokens), *files, *more])
@@ -96,17 +95,17 @@ class Bench:
         return Done(facts["tokens"] / found.seconds, texts, facts)
 
     def server(self, work: Work, slots: int) -> Done:
-        """All rows at once; the server was started and warmed up before, which is not counted."""
+        """All rows at once; starting and warming up the server is not counted."""
         assert self.peers is not None
         binary = self.peers / "llama-server"
         with server(binary, str(self.model), self.threads, slots, work.cells) as port:
-            load = ask(port, work.prompts, work.tokens)
+            load = complete(port, work.prompts, work.tokens)
         if load.tokens != len(work.prompts) * work.tokens:
             raise SystemExit(f"llama-server made {load.tokens} tokens in {len(load.texts)} rows")
         return Done(load.tokens / load.seconds, load.texts, {})
 
     def loop(self, work: Work) -> Done:
-        """Row after row; importing and loading are not counted, and a row may end before `tokens`."""
+        """Row by row; importing and loading are not counted. A row may end before `tokens`."""
         numbers = [str(self.threads), str(work.cells), str(work.tokens)]
         command = [sys.executable, str(HERE / "high_level_loop.py"), str(self.model), *numbers]
         prompts = json.dumps(work.prompts[:ALONE])
@@ -119,20 +118,20 @@ class Bench:
 
 
 def best_slots(bench: Bench, work: Work) -> int:
-    """How many slots llama-server answers this work fastest with."""
+    """The number of slots with which llama-server is fastest."""
     rates = {}
     for slots in SLOTS:
         rates[slots] = bench.server(work, slots).rate
-        say(f"  {work.name}, {bench.kind}: llama-server -np {slots} makes {rates[slots]:.0f} tokens/s")
+        report(f"  {work.name}, {bench.kind}: llama-server -np {slots} makes {rates[slots]:.0f} tokens/s")
     return max(rates, key=lambda slots: rates[slots])
 
 
 def rates(bench: Bench, work: Work, others: list[Other]) -> list[Row]:
-    """gptcli and the others by turns, round by round."""
+    """gptcli and the others in turn, round by round."""
     found = []
     for _ in range(bench.rounds):
         found.append([bench.gptcli(work), *(other() for _, other, _ in others)])
-        say(f"  {work.name}, {bench.kind}: {', '.join(f'{done.rate:.0f}' for done in found[-1])} tokens/s")
+        report(f"  {work.name}, {bench.kind}: {', '.join(f'{done.rate:.0f}' for done in found[-1])} tokens/s")
     ours = [turn[0].rate for turn in found]
     rows: list[Row] = []
     for number, (peer, _, bound) in enumerate(others, 1):
@@ -144,7 +143,7 @@ def rates(bench: Bench, work: Work, others: list[Other]) -> list[Row]:
 
 
 def unrelated_rows(bench: Bench, count: int) -> list[Row]:
-    """Rows that share nothing: batching alone."""
+    """Rows without a shared prefix: batching alone."""
     work = Work("unrelated rows", unrelated(count), 64, 256)
     others: list[Other] = [
         ("loop of the high-level class", partial(bench.loop, work), 3.5 if bench.kind == "Q4_0" else None)
@@ -156,7 +155,7 @@ def unrelated_rows(bench: Bench, count: int) -> list[Row]:
 
 
 def same_text(bench: Bench, work: Work) -> list[Row]:
-    """Greedy rows that come out as `complete` has them, byte for byte."""
+    """Greedy rows whose text equals that of `complete`, byte for byte."""
     alone = [bench.complete(prompt, work.tokens) for prompt in work.prompts[:ALONE]]
 
     def check(name: str, texts: list[str], *, required: bool) -> Check:
@@ -171,7 +170,7 @@ def same_text(bench: Bench, work: Work) -> list[Row]:
 
 
 def overhead(bench: Bench, work: Work) -> list[Row]:
-    """What readers and writers add to the time that the engine takes in the same run."""
+    """What readers and writers add to the engine's time in the same run."""
     numbers = [str(bench.threads), str(AT_ONCE), str(work.tokens)]
     command = [sys.executable, str(HERE / "batch_overhead.py"), str(bench.model), *numbers, str(bench.file(work))]
     found = [json.loads(run(command).output) for _ in range(bench.rounds)]
@@ -180,10 +179,10 @@ def overhead(bench: Bench, work: Work) -> list[Row]:
 
 
 def instructed_rows(bench: Bench, count: int) -> list[Row]:
-    """Rows that begin with the same 500 tokens: what finding that is worth."""
+    """Rows that share a prefix of 500 tokens."""
     work = Work("one instruction", instructed(count), 32, 768)
     apart = Work("instructions apart", instructed_apart(min(count, APART)), 32, 768)
-    others: list[Other] = [("itself, prompts computed whole", partial(bench.gptcli, apart), 4.5)]
+    others: list[Other] = [("itself, no shared prefix", partial(bench.gptcli, apart), 4.5)]
     if bench.peers:
         slots = best_slots(bench, work)
         others.insert(0, (f"llama-server -np {slots}", partial(bench.server, work, slots), 1.6))
@@ -192,16 +191,16 @@ def instructed_rows(bench: Bench, count: int) -> list[Row]:
 
 
 def check_lengths(bench: Bench, apart: Work) -> None:
-    """The rows that share nothing must be the same work as those that do. Raises SystemExit."""
+    """Check that rows without the shared prefix are as long as those with it. Raises SystemExit."""
     count = len(apart.prompts)
     together = Work("one instruction", instructed(count), 1, apart.cells)
     ours, theirs = bench.gptcli(together).facts, bench.gptcli(Work(apart.name, apart.prompts, 1, apart.cells)).facts
     if ours["prompt_tokens"] != theirs["prompt_tokens"] or theirs["reused_tokens"] > 2 * count:
-        raise SystemExit(f"not the same work for this model's tokenizer: {ours}, {theirs}")
+        raise SystemExit(f"this model's tokenizer makes different lengths of them: {ours}, {theirs}")
 
 
 def requantized(model: Path, kind: str) -> Path:
-    """`model` as `kind`, made once and kept in the cache."""
+    """`model` quantized to `kind`, kept in the cache."""
     name = f"{model.stem.removesuffix(quantization.of(model.name) or '')}{kind}.gguf"
     target: Path = settings.cache_dir() / "bench" / name
     if not target.exists():
@@ -214,17 +213,17 @@ def requantized(model: Path, kind: str) -> Path:
     return target
 
 
-def say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Measure, print, and with --write keep."""
+    """Measure and print; with --write, update RESULTS.md."""
     parser = flags.parser("batch", __doc__)
-    parser.add_argument("--peers", type=Path, metavar="DIR", help="folder of llama.cpp's programs; without: not asked")
-    parser.add_argument("--kinds", default="Q4_0,as it is", help="of the model (default: Q4_0,as it is)")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="folder with llama.cpp's programs (default: none)")
+    parser.add_argument("--kinds", default="Q4_0,as it is", help="quantizations of the model (default: Q4_0,as it is)")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"at most {ROWS} (default: {ROWS})")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each program, by turns (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each program, in turn (default: 3)")
     arguments = parser.parse_args()
     model = resolve(arguments.model, offline=False, report=Silent()).path
     rows: list[Row] = []
@@ -233,7 +232,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(path, arguments.threads, arguments.rounds, arguments.peers, Path(folder))
             for part in (unrelated_rows, instructed_rows):
-                say(f"measuring: {part.__name__}, {bench.kind} …")
+                report(f"measuring: {part.__name__}, {bench.kind} …")
                 rows += part(bench, arguments.rows)
     names = ("rounds", "threads")
     facts = {"model": model.name, "rows of each work": str(arguments.rows)} | {

@@ -1,7 +1,7 @@
-"""What reading, asking and writing cost of a real batch: `batch_overhead.py MODEL THREADS PARALLEL TOKENS INPUT`.
+"""The cost of reading and writing in a real batch: `batch_overhead.py MODEL THREADS PARALLEL TOKENS INPUT`.
 
-Prints one JSON line: seconds of the whole run, from the first row that is read to the last that is written, and those
-of them in which the engine was at work. The engine, and nothing else, is asked for the time.
+Prints one JSON line: the seconds of the whole run, from reading the first row to writing the last, and the seconds
+spent in the engine.
 """
 
 import io
@@ -21,20 +21,21 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
+from gptcli.llama.model import Model
 from gptcli.params import Sampling
 from gptcli.render.batch import BatchProgress
 from gptcli.types import Event, Request, TextPrompt
 
 
 class Timed:
-    """An engine that is watched; the time in which it asks for its next request is not its own."""
+    """Times an engine, without the time it spends fetching its next request."""
 
     def __init__(self, engine: LocalEngine) -> None:
         self._engine = engine
         self.seconds = 0.0
 
     def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
-        events = self._engine.stream(self._asked(iter(requests)))
+        events = self._engine.stream(self._untimed(iter(requests)))
         while True:
             self.seconds -= time.perf_counter()
             event = next(events, None)
@@ -43,7 +44,7 @@ class Timed:
                 return
             yield event
 
-    def _asked(self, requests: Iterator[Request]) -> Iterator[Request]:
+    def _untimed(self, requests: Iterator[Request]) -> Iterator[Request]:
         while True:
             self.seconds += time.perf_counter()
             request = next(requests, None)
@@ -59,7 +60,7 @@ def main() -> None:
     base = Request("", TextPrompt(b""), Sampling(temperature=0, seed=1), max_tokens=tokens, ignore_eos=True)
     interrupt = Interrupt()
     with (
-        LlamaBackend.open(Path(sys.argv[1]), Offload((), 0), (threads, threads), interrupt) as backend,
+        LlamaBackend(Model.load(Path(sys.argv[1]), Offload((), 0)), (threads, threads), interrupt) as backend,
         tempfile.TemporaryDirectory() as folder,
     ):
         engine = Timed(LocalEngine(backend, parallel=parallel, interrupt=interrupt))

@@ -1,6 +1,6 @@
-"""Rows for the batch benchmark: short prompts that have little in common, and the same long instruction before each.
+"""Rows for the batch benchmark: short unrelated prompts, and prompts with a long shared instruction.
 
-Made from word lists by counting, so that they are the same everywhere and at any time.
+They are generated from word lists by counting, so they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -49,31 +49,31 @@ _COLOURS = (
 
 
 def unrelated(count: int = ROWS) -> list[str]:
-    """Beginnings of stories, at most ROWS of them and all different, about 17 tokens each."""
+    """Up to ROWS different beginnings of stories, about 17 tokens each."""
     return [_story(number) for number in range(count)]
 
 
 def _story(number: int) -> str:
-    # 8 x 8 x 4 are all the rows there are; what depends on them besides only varies the words.
+    # 8 x 8 x 4 combinations make the ROWS; the other words only add variety.
     who, where, when = _WHO[number % 8], _WHERE[number // 8 % 8], _WHEN[number // 64 % 4]
     what, why = _WHAT[(number * 5 + number // 8) % 8], _WHY[(number // 4 + number // 64) % 4]
     return f"{when} the {who} carried a {what} to the {where} near the town {why}"
 
 
 def instructed(count: int = ROWS) -> list[str]:
-    """The instruction, the same in each, and a short part of its own after it."""
-    return [_ask(_FIRST[0], _SECOND[0], number) for number in range(count)]
+    """The same instruction in each row, followed by a short part of its own."""
+    return [_instruct(_FIRST[0], _SECOND[0], number) for number in range(count)]
 
 
 def instructed_apart(count: int = ROWS) -> list[str]:
-    """The same work with nothing shared: each row begins with two words that no other row begins with.
+    """The same work without a shared prefix: each row starts with two words of its own.
 
-    Each of those words is one token, so that the rows are as long as those of `instructed`."""
+    Each of those words is one token, so the rows are as long as those of `instructed`."""
     pairs = [(first, second) for first in _FIRST for second in _SECOND]
-    return [_ask(*pairs[number], number) for number in range(count)]
+    return [_instruct(*pairs[number], number) for number in range(count)]
 
 
-def _ask(first: str, second: str, number: int) -> str:
+def _instruct(first: str, second: str, number: int) -> str:
     rules = "".join(
         f" {_WHO[rule % 8].capitalize()} and {_WHAT[rule // 2 % 8]} go to the {_WHERE[rule // 3 % 8]}, "
         f"never in {colour} and always with a {_WHAT[rule % 7]}."

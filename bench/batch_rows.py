@@ -1,8 +1,8 @@
-"""What reading, asking and writing a row costs, without a model: `batch_rows.py [ROWS]` (100,000).
+"""The cost of reading and writing a row, without a model: `batch_rows.py [ROWS]` (default: 100,000).
 
-Rows of one token on an engine that answers at once. Prints one JSON line: processor microseconds a row in the second
-and in the last tenth of the rows, both with the journal and the syncs, and the process's memory after 1,000 rows and
-at the end, in MB. Memory is read from /proc, so it runs on Linux.
+Rows of one token on an engine that answers at once. Prints one JSON line: CPU microseconds per row in the second and
+in the last tenth of the rows, journal and syncs included, and the process's memory after 1,000 rows and at the end, in
+MB. Memory is read from /proc, so this needs Linux.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gptcli.types import Delta, Event, Finished, FinishReason, Request, Started,
 
 
 class OneToken:
-    """Answers every request with one token, and notes time and memory on the way."""
+    """Answers every request with one token, and records time and memory."""
 
     def __init__(self, rows: int) -> None:
         self.marks = {rows // 10, rows // 5, rows * 9 // 10, rows - 1, 1000}

@@ -1,7 +1,6 @@
 """Compares `gptcli complete` and its engine with a bare loop, the high-level class and llama.cpp's own programs.
 
-`python -m bench.complete --peers DIR` from the root of the checkout, on a machine that does nothing else. It knows
-how each program is asked for the same work and what is promised about it.
+Run `python -m bench.complete --peers DIR` from the root of the checkout, on an idle machine.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ SEQUENCES = 8
 RATE_TOKENS = 128
 PREFIX_TOKENS = 32
 ROUNDS = 3
-"""Measurements of a rate in one process, after its warm-up; their median is that process's figure."""
+"""Measurements of a rate in one process after its warm-up; the median counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all measurements share."""
+    """What all measurements have in common."""
 
     model: str
     threads: int
@@ -62,7 +61,7 @@ class Bench:
 
 
 def cold(bench: Bench) -> list[Row]:
-    """Whole runs of 64 greedy tokens: time, memory, first text, and the time in which the text streams."""
+    """Whole processes with 64 greedy tokens: time, memory, time to first text, and the time it streams."""
     peers: list[tuple[str, Callable[[str, int], list[str]]]] = [
         ("bare loop", partial(bench.script, "bare_loop.py")),
         ("high-level class", partial(bench.script, "high_level.py")),
@@ -98,17 +97,17 @@ def _cold_rows(peer: str, context: int, found: list[tuple[Run, Run]]) -> list[Ro
 
 
 def whole(output: bytes) -> bytes:
-    """`output` without a last character that 64 tokens left unfinished, which gptcli never prints and others do."""
+    """`output` without an incomplete final character, which gptcli drops and others print."""
     return codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(output).encode("utf-8", "surrogateescape")
 
 
 def native_text(output: bytes) -> bytes:
-    """What llama-completion wrote, without what it prints after the text (tools/completion/completion.cpp)."""
+    """llama-completion's text, without what it prints after it (tools/completion/completion.cpp)."""
     return output.removesuffix(b"\n\n").removesuffix(b" [end of text]\n")
 
 
 def rates(bench: Bench) -> list[Row]:
-    """Decoding alone, one sequence and eight, against llama.cpp's own measuring programs."""
+    """Decoding alone, with one sequence and with eight, against llama.cpp's own benchmarks."""
 
     def engine(prompt: int, samples: int) -> float:
         numbers = [bench.threads, CONTEXT, prompt, samples, RATE_TOKENS, ROUNDS]
@@ -145,7 +144,7 @@ def rates(bench: Bench) -> list[Row]:
 
 
 def start_up(bench: Bench) -> list[Row]:
-    """The two commands that people type first, against a Typer program that does nothing, run by the same Python."""
+    """--version and --help against an empty Typer program in the same Python."""
     null = [sys.executable, str(HERE / "null_typer.py")]
     cases = [("--version", null, 1.3), ("--help", null, 1.3), ("--help", [*null, "--help"], None)]
     rows: list[Row] = []
@@ -158,7 +157,7 @@ def start_up(bench: Bench) -> list[Row]:
 
 
 def equality(bench: Bench) -> list[Row]:
-    """Greedy text of twenty prompts, byte for byte in whole characters."""
+    """Greedy text of twenty prompts, byte for byte."""
     same = 0
     for prompt in PROMPTS:
         ours = whole(run(bench.gptcli(prompt, CONTEXT)).output)
@@ -170,9 +169,9 @@ def equality(bench: Bench) -> list[Row]:
 
 
 def main() -> None:
-    """Measure, print, and with --write keep."""
+    """Measure and print; with --write, update RESULTS.md."""
     parser = flags.parser("complete", __doc__)
-    parser.add_argument("--peers", type=Path, metavar="DIR", help="folder of llama.cpp's programs; without: not asked")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="folder with llama.cpp's programs (default: none)")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default: 5)")
     arguments = parser.parse_args()
     model = resolve(arguments.model, offline=False, report=Silent())

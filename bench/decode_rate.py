@@ -1,7 +1,7 @@
-"""Tokens per second of gptcli's engine while it decodes, as a JSON list with one rate a round.
+"""Tokens per second of gptcli's engine while decoding, as a JSON list with one rate per round.
 
 `decode_rate.py MODEL THREADS CONTEXT PROMPT SAMPLES TOKENS ROUNDS`: all samples together, after a prompt of PROMPT
-tokens. The prompt and the first token are not in it; choosing tokens and making text of them is.
+tokens. The prefill and the first token are not counted; sampling and detokenizing are.
 """
 
 import json
@@ -12,6 +12,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
+from gptcli.llama.model import Model
 from gptcli.params import Sampling
 from gptcli.types import Finished, Request, TextPrompt, TokenPrompt
 
@@ -19,7 +20,7 @@ TEXT = b"Once upon a time there was a little village at the edge of a deep fores
 
 
 def measure(engine: LocalEngine, request: Request) -> float:
-    """Tokens per second of one answer, all its samples together, from their first token to the last."""
+    """Tokens per second of one request, all samples together, from their first token to the last."""
     ends = [event for event in engine.stream([request]) if isinstance(event, Finished)]
     return sum(end.completion_tokens - 1 for end in ends) / max(end.decode_seconds for end in ends)
 
@@ -28,7 +29,7 @@ def main() -> None:
     path = Path(sys.argv[1])
     threads, context, prompt_tokens, samples, tokens, rounds = map(int, sys.argv[2:])
     interrupt = Interrupt()
-    with LlamaBackend.open(path, Offload((), 0), (threads, threads), interrupt) as backend:
+    with LlamaBackend(Model.load(path, Offload((), 0)), (threads, threads), interrupt) as backend:
         engine = LocalEngine(backend, context=context, interrupt=interrupt)
         prompt = TokenPrompt(tuple(engine.tokens(TextPrompt(TEXT * 2))[:prompt_tokens]))
         sampling = Sampling(seed=1) if samples > 1 else Sampling(temperature=0, seed=1)

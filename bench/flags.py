@@ -1,7 +1,4 @@
-"""The flags that all comparisons with other programs take.
-
-It knows their words, and nothing of what is measured.
-"""
+"""The flags of all comparisons with other programs."""
 
 from __future__ import annotations
 
@@ -9,9 +6,9 @@ import argparse
 
 
 def parser(name: str, doc: str) -> argparse.ArgumentParser:
-    """For `python -m bench.NAME`; the first line of `doc` says what it does."""
-    made = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=doc.splitlines()[0])
-    made.add_argument("--model", metavar="MODEL", help="what gptcli would take as -m (default: the starter model)")
-    made.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
-    made.add_argument("--write", action="store_true", help="put the table into bench/RESULTS.md")
-    return made
+    """For `python -m bench.NAME`, described by the first line of `doc`."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=doc.splitlines()[0])
+    parser.add_argument("--model", metavar="MODEL", help="as gptcli's -m (default: the starter model)")
+    parser.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
+    parser.add_argument("--write", action="store_true", help="update bench/RESULTS.md")
+    return parser

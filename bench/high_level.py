@@ -1,7 +1,7 @@
 """The same completion through llama-cpp-python's high-level class: `high_level.py MODEL THREADS CONTEXT PROMPT`.
 
-CONTEXT 0 leaves the class its own default. Flash attention is switched on, as llama.cpp itself does: without it the
-last bits of the logits differ, and with them the greedy text.
+CONTEXT 0: the class's default. Flash attention is on, as in llama.cpp itself; without it the last bits of the logits
+differ, and with them the greedy text.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A loop over llama-cpp-python's high-level class: `high_level_loop.py MODEL THREADS CONTEXT TOKENS`, prompts on stdin.
 
-Prompts come as a JSON list; prints one JSON line with the tokens that were generated and the seconds of the loop alone.
+Reads a JSON list of prompts; prints one JSON line with the generated tokens and the seconds of the loop alone.
 """
 
 import json

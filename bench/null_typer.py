@@ -1,4 +1,4 @@
-"""A Typer program that does nothing: the least that a command line of this kind can cost."""
+"""An empty Typer program: the least that such a command line can cost."""
 
 import typer
 

@@ -1,7 +1,4 @@
-"""Runs two programs by turns (A B A B …) and says how one compares with the other.
-
-It knows processes, their resources and medians, and not what the programs do.
-"""
+"""Runs two programs in turn (A B A B …) and compares them."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a program, from its start to its end; seconds, and peak resident memory in bytes."""
+    """One run of a program, from start to end: seconds, and peak resident memory in bytes."""
 
     seconds: float
     first: float
@@ -36,8 +33,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The same figure of ours and of a peer's, pair by pair. `bound`: what the median ratio may be at most, or, where
-    more is better, must be at least."""
+    """The same figure for gptcli and a peer, pair by pair. `bound`: the highest median ratio allowed or, where more is
+    better, the lowest."""
 
     name: str
     peer: str
@@ -49,7 +46,7 @@ class Comparison:
 
     @property
     def ratios(self) -> list[float]:
-        """Ours by theirs, of each pair."""
+        """Ours divided by theirs, for each pair."""
         return [a / b for a, b in zip(self.ours, self.theirs, strict=True)]
 
     @property
@@ -59,17 +56,17 @@ class Comparison:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median keeps the bound; None where there is none."""
+        """Whether the median is within the bound; None without one."""
         if self.bound is None:
             return None
         return self.ratio >= self.bound if self.more_is_better else self.ratio <= self.bound
 
 
 def run(command: list[str]) -> Run:
-    """Run a program with nothing on its standard input. Raises SystemExit with its last words where it fails.
+    """Run a program without standard input. Raises SystemExit with the end of its stderr if it fails.
 
-    Linux counts the memory of the process that starts a program towards that program's own peak (exec keeps the
-    high-water mark), so whoever calls this must stay smaller than what is measured: no model is loaded in it.
+    On Linux a program's peak memory includes that of the process that started it (exec keeps the high-water mark), so
+    the caller must stay smaller than what it measures: it loads no model.
     """
     with tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
@@ -85,14 +82,14 @@ def run(command: list[str]) -> Run:
         process.stdout.close()
         if process.returncode != 0:
             errors.seek(0)
-            words = errors.read()[-2000:].decode(errors="replace")
-            raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{words}")
+            tail = errors.read()[-2000:].decode(errors="replace")
+            raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{tail}")
     first, last = (times[0], times[-1]) if times else (started, started)
     return Run(seconds, first - started, last - first, usage.ru_maxrss * _RSS_UNIT, b"".join(pieces))
 
 
 def alternate(ours: Callable[[], T], theirs: Callable[[], T], pairs: int) -> list[tuple[T, T]]:
-    """Both by turns, after each ran once for the disk cache; nothing is pinned and no pair is left out."""
+    """Both in turn, after a run of each to warm the disk cache; nothing is pinned and no pair is dropped."""
     ours()
     theirs()
     return [(ours(), theirs()) for _ in range(pairs)]

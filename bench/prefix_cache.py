@@ -1,7 +1,6 @@
-"""What computed prefixes on disk save: a long chat resumed and a long prompt completed, with them and without.
+"""What the prefix cache on disk saves: resuming a long chat and completing a long prompt, with and without it.
 
-`python -m bench.prefix_cache` from the root of the checkout, on a machine that does nothing else. It knows two sets of
-folders, one that has the prefixes and one that has not, and what is promised about the time to the first text.
+Run `python -m bench.prefix_cache` from the root of the checkout, on an idle machine.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ ANSWER = ["-n", "16", "--temp", "0", "--no-stdin"]
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all measurements share."""
+    """What all measurements have in common."""
 
     model: str
     threads: int
@@ -38,13 +37,13 @@ class Bench:
     home: Path
 
     def command(self, name: str, cache: str, *more: str) -> list[str]:
-        """A command line of gptcli with the caches of that name; the conversations are the same."""
+        """A command line of gptcli with its own cache folder; the conversations are shared."""
         places = [f"GPTCLI_CACHE_DIR={self.home / cache}", f"GPTCLI_DATA_DIR={self.home / 'data'}"]
         return ["env", *places, program(), name, "-m", self.model, "-t", str(self.threads), *ANSWER, *more]
 
 
 def prose(sentences: int) -> str:
-    """Text in which nothing repeats itself so that a tokenizer or a model could make light of it."""
+    """Text without repetitions that would make it cheap for a tokenizer or a model."""
     places = ["mill", "river", "tower", "market", "forest", "bridge", "harbour"]
     return " ".join(
         f"On day {number * number % 977} the clockmaker went to the {places[number % 7]} and counted {number} birds."
@@ -53,30 +52,30 @@ def prose(sentences: int) -> str:
 
 
 def prompt_tokens(command: Sequence[str]) -> int:
-    """Run it, and say how many tokens its prompt had."""
-    said = subprocess.run([*command, "--stats"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    found = re.search(r"prompt: +(\d+) tokens", said.stderr)
+    """Run the command; returns the number of prompt tokens."""
+    done = subprocess.run([*command, "--stats"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    found = re.search(r"prompt: +(\d+) tokens", done.stderr)
     if found is None:
-        raise SystemExit(f"{' '.join(command[:5])} … ended with {said.returncode}:\n{said.stderr[-2000:]}")
+        raise SystemExit(f"{' '.join(command[:5])} … ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return int(found[1])
 
 
-def compare(bench: Bench, what: str, commands: tuple[list[str], list[str]], bound: float) -> list[Row]:
-    """Time to the first text, from the start of the process, and to its end; the first command has the prefixes."""
+def compare(bench: Bench, name: str, commands: tuple[list[str], list[str]], bound: float) -> list[Row]:
+    """Time to first text and to the end of the process; the first command has the cached prefixes."""
     found = alternate(partial(run, commands[0]), partial(run, commands[1]), bench.pairs)
     first = [ours.first for ours, _ in found], [theirs.first for _, theirs in found]
     wall = [ours.seconds for ours, _ in found], [theirs.seconds for _, theirs in found]
-    # Not promised: an answer that was computed token by token is another rounding than a prompt computed at once.
+    # Not required: an answer decoded token by token rounds differently from a prompt computed at once.
     same = sum(ours.output == theirs.output for ours, theirs in found)
     return [
-        Comparison(f"{what}: first text", "no prefix", "s", *first, bound),
-        Comparison(f"{what}: wall", "no prefix", "s", *wall),
-        Check(f"{what}: same text", "no prefix", same, len(found), required=False),
+        Comparison(f"{name}: first text", "no prefix", "s", *first, bound),
+        Comparison(f"{name}: wall", "no prefix", "s", *wall),
+        Check(f"{name}: same text", "no prefix", same, len(found), required=False),
     ]
 
 
 def chat(bench: Bench) -> list[Row]:
-    """A chat that is resumed in a new process."""
+    """A chat resumed in a new process."""
     asked = "Here is a diary. " + prose(CHAT_TOKENS // 19)
     tokens = prompt_tokens(bench.command("chat", "with", asked))
     assert tokens >= CHAT_TOKENS, tokens
@@ -86,17 +85,17 @@ def chat(bench: Bench) -> list[Row]:
 
 
 def complete(bench: Bench) -> list[Row]:
-    """A prompt that begins like one that was kept."""
+    """A prompt that starts like a cached one."""
     beginning = prose(PROMPT_TOKENS // 19)
     tokens = prompt_tokens(bench.command("complete", "with", "--cache-prompt", beginning))
     assert tokens >= PROMPT_TOKENS, tokens
     text = f"{beginning} In the end"
     commands = bench.command("complete", "with", text), bench.command("complete", "without", text)
-    return compare(bench, f"complete, {tokens} tokens kept", commands, 0.2)
+    return compare(bench, f"complete, {tokens} tokens cached", commands, 0.2)
 
 
 def main() -> None:
-    """Measure, print, and with --write keep."""
+    """Measure and print; with --write, update RESULTS.md."""
     parser = flags.parser("prefix_cache", __doc__)
     parser.add_argument("--pairs", type=int, default=5, help="pairs of runs (default: 5)")
     arguments = parser.parse_args()

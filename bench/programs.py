@@ -1,7 +1,4 @@
-"""The programs that are measured: gptcli, and llama.cpp's own.
-
-It knows where they are and what they say of themselves.
-"""
+"""The programs that are measured: where they are, and their versions."""
 
 from __future__ import annotations
 
@@ -11,14 +8,14 @@ from pathlib import Path
 
 
 def program() -> str:
-    """The gptcli of the environment that runs this."""
+    """The gptcli of this Python environment."""
     return str(Path(sys.executable).with_name("gptcli"))
 
 
 def native_version(peers: Path | None) -> dict[str, str]:
-    """What llama.cpp's own programs say of themselves."""
+    """The version of llama.cpp's own programs."""
     if peers is None:
         return {}
     command = [str(peers / "llama-completion"), "--version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {"llama.cpp": " ".join((said.stdout + said.stderr).split())}
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {"llama.cpp": " ".join((done.stdout + done.stderr).split())}

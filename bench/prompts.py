@@ -1,7 +1,4 @@
-"""Twenty beginnings of texts that differ in what they ask of a tokenizer and a model.
-
-Plain data: prose, code, lists, other scripts, emoji, blanks at both ends, quotes, numbers and a long text.
-"""
+"""Twenty prompts: prose, code, lists, other scripts, emoji, surrounding blanks, quotes, numbers and a long text."""
 
 PROMPTS = (
     "The three laws of robotics are",

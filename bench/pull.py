@@ -1,9 +1,9 @@
-"""How long a pull takes, hashing included, against curl's time for the same file from the same limited local server.
+"""The time of a download, hashing included, against curl with the same file from the same rate-limited local server.
 
     python bench/pull.py [--mib 1024] [--rate 200] [--trials 3]
 
-Each trial runs curl and `gptcli.models.hub.repository.fetch` in a fresh process each, by turns. Prints a table, and one
-JSON line with the medians. curl checks nothing; the pull verifies SHA-256 and stores the file in the cache's layout.
+Each trial runs curl and `gptcli.models.hub.repository.fetch` in turn, each in a new process. Prints a table, and one
+JSON line with the medians. curl checks nothing; gptcli verifies SHA-256 and stores the file in the cache's layout.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PEERS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, default=1024, help="size of the file in MiB")
-    parser.add_argument("--rate", type=float, default=200.0, help="the server's limit in MB/s, 0 for none")
+    parser.add_argument("--rate", type=float, default=200.0, help="the server's limit in MB/s (0: none)")
     parser.add_argument("--trials", type=int, default=3)
     options = parser.parse_args()
     data = os.urandom(1 << 20) * options.mib
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def run(name: str, server: HubServer, commit: str, cache: Path) -> float:
-    """Seconds of wall time from the start of the process to its end."""
+    """Wall time of the whole process in seconds."""
     cache.mkdir()
     environment = {**os.environ, "HF_ENDPOINT": server.endpoint, "HF_HOME": str(cache), "PYTHONPATH": str(ROOT / "src")}
     if name == "curl":

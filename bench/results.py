@@ -1,7 +1,4 @@
-"""What a benchmark found, for people (a table), for machines (a JSON line) and for the record (RESULTS.md).
-
-It knows how figures are written and what they were measured on, and nothing of how.
-"""
+"""Publishes results: a table for people, a JSON line for machines, and a section of RESULTS.md."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that holds or not, `count` times of `total`; `required`: it was promised for all of them."""
+    """Something that held `count` times out of `total`; `required`: it must always hold."""
 
     name: str
     peer: str
@@ -35,7 +32,7 @@ class Check:
 
     @property
     def met(self) -> bool | None:
-        """Whether it always holds; None where nobody promised it."""
+        """Whether it always held; None if that is not required."""
         return self.count == self.total if self.required else None
 
 
@@ -71,7 +68,7 @@ def _check_cells(row: Check) -> list[str]:
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """The machine that was measured."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return {
         "processor": _processor(),
@@ -88,13 +85,13 @@ def _processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the programs that took part."""
+    """Versions of the programs."""
     names = ("gptcli", "llama-cpp-python", "typer")
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
 
 
 def publish(benchmark: str, rows: Sequence[Row], facts: dict[str, str], *, write: bool) -> None:
-    """Print the table and, as the last line, the JSON; with `write`, replace this benchmark's part of RESULTS.md."""
+    """Print the table and, as the last line, the JSON; with `write`, replace this benchmark's section of RESULTS.md."""
     now = datetime.datetime.now(datetime.timezone.utc)
     facts = {"date": f"{now:%Y-%m-%d %H:%M} UTC"} | facts
     lines = "\n".join(f"- {name}: {value}" for name, value in facts.items())
@@ -123,7 +120,7 @@ def _plain(row: Row) -> dict[str, object]:
 def _replace_section(benchmark: str, body: str) -> None:
     heading = f"## {benchmark}\n"
     intro = (
-        "# Results\n\nEach part is written by `python -m bench.NAME --write`. Read the ratios: medians over pairs.\n"
+        "# Results\n\nEach section is written by `python -m bench.NAME --write`. Read the ratios: medians over pairs.\n"
     )
     text = RESULTS.read_text("utf-8") if RESULTS.exists() else intro
     parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)

@@ -1,7 +1,4 @@
-"""llama-server as a peer: started with so many slots, asked for many completions at once, and stopped.
-
-It knows its flags and its HTTP; which work it is given, and what that is compared with, it does not know.
-"""
+"""llama-server as a peer: starts it, requests many completions at once, and stops it."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ START_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Completions that were asked for at once: seconds from the first request to the last answer."""
+    """Completions requested at once: seconds from the first request to the last answer."""
 
     seconds: float
     texts: list[str]
@@ -30,7 +27,7 @@ class Load:
 
 @contextlib.contextmanager
 def server(binary: Path, model: str, threads: int, slots: int, cells: int) -> Iterator[int]:
-    """The port of a llama-server with `cells` of KV cache for each of its slots, warmed up. Raises SystemExit."""
+    """The port of a warmed-up llama-server with `cells` of KV cache per slot. Raises SystemExit."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -40,7 +37,7 @@ def server(binary: Path, model: str, threads: int, slots: int, cells: int) -> It
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             _wait(process, port)
-            ask(port, ["A first request"], 8)
+            complete(port, ["A first request"], 8)
             yield port
         except ConnectionError as problem:
             log.seek(0)
@@ -60,8 +57,8 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
     raise ConnectionError("llama-server did not start.")
 
 
-def ask(port: int, prompts: list[str], tokens: int) -> Load:
-    """Greedy completions of exactly `tokens` tokens, all asked for at once. Raises ConnectionError."""
+def complete(port: int, prompts: list[str], tokens: int) -> Load:
+    """Greedy completions of exactly `tokens` tokens, all requested at once. Raises ConnectionError."""
     requests = [_request(prompt, tokens) for prompt in prompts]
     started = time.perf_counter()
     answers = asyncio.run(_all(port, requests))
@@ -78,8 +75,7 @@ def _request(prompt: str, tokens: int) -> bytes:
 
 
 async def _all(port: int, requests: list[bytes]) -> list[bytes]:
-    # One connection after the other, each with its request: all 256 stand within some 50 ms, and none has to be
-    # repeated because the queue of connections that wait to be accepted is full.
+    # Connect one after the other: all 256 take some 50 ms, and none is dropped because the accept queue is full.
     streams = []
     for request in requests:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

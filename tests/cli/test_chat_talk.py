@@ -325,6 +325,13 @@ def test_tokens_context_stats_and_template_tell_numbers(talk: Repl) -> None:
     assert "ChatML is used" in shown[6]
 
 
+def test_show_describes_the_model_as_the_list_does(talk: Repl, tiny: Path) -> None:
+    name = call("models", "import", tiny).text.strip()
+    _, quantization, _, architecture, parameters, *_ = call("models", "list").text.split("\t")
+    assert said(talk("/show", model=Path(name)))[0].startswith(f"{name}: {architecture} {parameters} {quantization}\n")
+    assert parameters == "249k"
+
+
 def test_a_further_turn_reads_only_what_is_new(talk: Repl) -> None:
     shown = talk("/set verbose", "one", "two", "/retry").text
     first, second, third = [list(map(int, pair)) for pair in re.findall(r"prompt:  (\d+) tokens, (\d+) reused", shown)]

@@ -149,8 +149,8 @@ def test_a_device_that_is_not_there_is_refused_with_the_command_that_installs_it
 
 
 def test_a_file_that_is_no_adapter_is_refused(tiny: Path) -> None:
-    refused(complete(tiny, "x", "--lora", tiny), ExitCode.LOAD, "is no LoRA adapter for this model")
-    refused(complete(tiny, "x", "--lora", __file__), ExitCode.LOAD, "is no LoRA adapter for this model")
+    refused(complete(tiny, "x", "--lora", tiny), ExitCode.LOAD, "is not a LoRA adapter for this model")
+    refused(complete(tiny, "x", "--lora", __file__), ExitCode.LOAD, "is not a LoRA adapter for this model")
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers_and_the_flag(tiny: Path) -> None:
@@ -164,11 +164,13 @@ def test_a_context_beyond_the_model_is_refused_with_both_numbers(tiny: Path) -> 
     refused(complete(tiny, "x", "--ctx-size", CONTEXT + 1), ExitCode.ENGINE, f"{CONTEXT + 1}", f"{CONTEXT}")
 
 
-def test_a_grammar_that_is_none_is_refused(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    refused(complete(tiny, "x", "--grammar", 'root ::= "'), ExitCode.ENGINE, "not valid GBNF")
+def test_a_bad_grammar_is_refused_with_one_complaint(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = complete(tiny, "x", "--grammar", 'root ::= "')
+    refused(outcome, ExitCode.ENGINE, "not valid GBNF: unexpected end of input (line 1, column 11)")
+    assert outcome.err.count("unexpected end") == 1
     refused(complete(tiny, "x", "--grammar", 'leaf ::= "a"'), ExitCode.ENGINE, "root")
-    refused(complete(tiny, "x", "--grammar", 'root ::= "\udcff"'), ExitCode.ENGINE, "no text in UTF-8")
-    assert capfd.readouterr().out == ""
+    refused(complete(tiny, "x", "--grammar", 'root ::= "\udcff"'), ExitCode.ENGINE, "not valid UTF-8")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_samplers_and_tokens_that_do_not_exist_are_refused(tiny: Path) -> None:

@@ -17,7 +17,7 @@ from huggingface_hub import hf_hub_download
 from gptcli.cli.main import CommandContext
 from gptcli.cli.models import app
 from gptcli.errors import GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
-from gptcli.llama.repack import rearranges_q4_0
+from gptcli.llama.processor import repacks_q4_0
 from gptcli.models.refs import catalog, names
 from gptcli.models.store import store, trust
 from gptcli.terminal import Terminal
@@ -332,7 +332,7 @@ def test_pull_chooses_fetches_and_shares(server: HubServer, tiny: Path, places: 
     _, err = gptcli_models("pull", REPO)
     assert "chose Q4_K_M (1 MB)" in err
     assert "It also has Q4_0 (1 MB)" in err
-    assert (f"{REPO}:Q4_0 reads prompts 1.7 times as fast" in err) is rearranges_q4_0()
+    assert (f"{REPO}:Q4_0 reads prompts 1.7 times as fast" in err) is repacks_q4_0()
     theirs = hf_hub_download(REPO, "tiny-Q4_K_M.gguf", local_files_only=True, cache_dir=places / "hub")
     assert gptcli_models("path", REPO)[0] == f"{theirs}\n"
     assert trust.known(Path(theirs)) == hashlib.sha256(tiny.read_bytes()).hexdigest()

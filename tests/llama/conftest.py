@@ -13,6 +13,7 @@ from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
 from gptcli.llama.library import C
+from gptcli.llama.model import Model
 
 FORMATS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7}
 """Numbers of llama.cpp's llama_ftype (include/llama.h); rows of 64 are whole blocks of each."""
@@ -44,9 +45,10 @@ def open_backend(tiny: Path) -> Iterator[Open]:
             *,
             interrupt: Interrupt | None = None,
             allow: Callable[[int], None] | None = None,
-            many: bool = False,
+            fast_greedy: bool = False,
         ) -> LlamaBackend:
-            backend = LlamaBackend.open(path, Offload((), 0), (1, 1), interrupt or Interrupt(), allow, many=many)
+            model = Model.load(path, Offload((), 0))
+            backend = LlamaBackend(model, (1, 1), interrupt or Interrupt(), allow, fast_greedy=fast_greedy)
             return stack.enter_context(backend)
 
         yield opened

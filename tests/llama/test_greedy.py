@@ -1,4 +1,4 @@
-"""Greedy texts of many rows: the same tokens as llama.cpp's own samplers choose, in every lane."""
+"""Greedy decoding of many rows: the tokens that llama.cpp's own samplers choose, in every replica."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from answers import collect
 
 from gptcli.engine.engine import LocalEngine
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.greedy import GreedySampler
+from gptcli.llama.logits import GreedySampler
 from gptcli.params import Sampling
 from gptcli.types import Delta, Request, TextPrompt
 
@@ -32,22 +32,22 @@ def texts(engine: LocalEngine, sampling: Sampling = GREEDY, *, ignore_eos: bool 
 
 
 @pytest.mark.parametrize("ignore_eos", [True, False])
-def test_the_same_text_as_by_llama_cpps_samplers(open_backend: Open, ignore_eos: bool) -> None:
+def test_the_same_text_as_with_llama_cpps_samplers(open_backend: Open, ignore_eos: bool) -> None:
     by_chain = texts(LocalEngine(open_backend()), ignore_eos=ignore_eos)
-    assert texts(LocalEngine(open_backend(many=True)), ignore_eos=ignore_eos) == by_chain
+    assert texts(LocalEngine(open_backend(fast_greedy=True)), ignore_eos=ignore_eos) == by_chain
     assert len(set(by_chain)) > 3
 
 
-def test_tokens_that_must_not_come_do_not(tmp_path: Path, open_backend: Open, backend: LlamaBackend) -> None:
-    said = texts(LocalEngine(backend))[0].encode("utf-8", "surrogateescape")
-    likely = backend.vocabulary.tokenize(said, add_special=False, parse_special=False)[-3:]
+def test_forbidden_tokens_are_not_chosen(tmp_path: Path, open_backend: Open, backend: LlamaBackend) -> None:
+    answer = texts(LocalEngine(backend))[0].encode("utf-8", "surrogateescape")
+    likely = backend.vocabulary.tokenize(answer, add_special=False, parse_special=False)[-3:]
     path = tiny_gpt2.write_tiny_gpt2(
         tmp_path / "s.gguf", more=lambda writer: writer.add_array("tokenizer.ggml.suppress_tokens", likely)
     )
-    by_chain, by_look = open_backend(path), open_backend(path, many=True)
-    assert texts(LocalEngine(by_look)) == texts(LocalEngine(by_chain)) != texts(LocalEngine(backend))
+    by_chain, by_argmax = open_backend(path), open_backend(path, fast_greedy=True)
+    assert texts(LocalEngine(by_argmax)) == texts(LocalEngine(by_chain)) != texts(LocalEngine(backend))
     request = Request("r", TextPrompt(BEGINNINGS[0].encode()), GREEDY, max_tokens=30, logprobs=0)
-    for event in LocalEngine(by_look).stream([request]):
+    for event in LocalEngine(by_argmax).stream([request]):
         if isinstance(event, Delta):
             assert not set(likely) & {info.token for info in event.tokens}
 
@@ -68,33 +68,33 @@ def test_tokens_that_must_not_come_do_not(tmp_path: Path, open_backend: Open, ba
         {"samplers": ("infill",)},
     ],
 )
-def test_whatever_has_a_say_in_the_choice_is_heard(open_backend: Open, more: dict[str, object]) -> None:
+def test_anything_that_influences_the_choice_gets_a_chain(open_backend: Open, more: dict[str, object]) -> None:
     sampling = replace(GREEDY, seed=3, **more)  # type: ignore[arg-type]
-    backend = open_backend(many=True)
+    backend = open_backend(fast_greedy=True)
     sampler = backend.sampler(sampling, 3, [], ignore_end=False)
     sampler.close()
     assert not isinstance(sampler, GreedySampler)
 
 
-def test_what_changes_nothing_for_the_likeliest_token_does_not_slow_it(open_backend: Open) -> None:
+def test_samplers_that_keep_the_most_likely_token_are_skipped(open_backend: Open) -> None:
     sampling = replace(GREEDY, top_k=5, top_p=0.5, min_p=0.3, repeat_penalty=2.0, repeat_last_n=0, dry_base=0.5)
-    assert isinstance(open_backend(many=True).sampler(sampling, 3, [], ignore_end=True), GreedySampler)
+    assert isinstance(open_backend(fast_greedy=True).sampler(sampling, 3, [], ignore_end=True), GreedySampler)
 
 
-def test_replicas_write_what_one_backend_writes(open_backend: Open) -> None:
+def test_replicas_generate_the_same_text_as_one_backend(open_backend: Open) -> None:
     alone = texts(LocalEngine(open_backend()))
-    backend = open_backend(many=True)
+    backend = open_backend(fast_greedy=True)
     with backend.replica() as second, backend.replica() as third:
-        # One row at a time in each, and nothing reused: else other products of matrices round another way.
+        # One row at a time in each and nothing reused, since matrices of other shapes round differently.
         engine = LocalEngine(backend, replicas=[second, third], parallel=3, reuse=False)
         assert texts(engine) == alone
         assert texts(engine) == alone
         assert second.cells
         assert third.cells
-    assert texts(LocalEngine(backend)) == alone  # the model outlives the replicas
+    assert texts(LocalEngine(backend)) == alone  # the model outlives its replicas
 
 
-def test_without_flash_attention_the_model_thinks_the_same(open_backend: Open) -> None:
+def test_logprobs_are_the_same_without_flash_attention(open_backend: Open) -> None:
     shared = "Once upon a time there was a king who had three daughters; " * 6
 
     def requests() -> list[Request]:

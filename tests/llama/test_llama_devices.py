@@ -1,11 +1,11 @@
-"""What --device and --gpu-layers mean, as a table over devices that need not exist."""
+"""What --device and --gpu-layers mean, as a table over imaginary devices."""
 
 from __future__ import annotations
 
 import pytest
 
 from gptcli.errors import LoadError, UsageError
-from gptcli.llama.devices import Device, DeviceKind, choose, list_devices, unused_gpu
+from gptcli.llama.devices import Device, DeviceKind, choose_offload, list_devices, unused_gpu
 
 
 def device(name: str, kind: DeviceKind) -> Device:
@@ -42,7 +42,7 @@ VULKAN = device("Vulkan0", DeviceKind.IGPU)
 def test_choice(
     wanted: str, layers: int | None, devices: list[Device], chosen: tuple[Device, ...], offloaded: int
 ) -> None:
-    offload = choose(wanted, layers, devices)
+    offload = choose_offload(wanted, layers, devices)
     assert (offload.devices, offload.layers) == (chosen, offloaded)
     if not chosen or offloaded == 0:
         assert offload.description == "CPU"
@@ -62,25 +62,25 @@ def test_choice(
         ("auto", -1, [CPU, BLAS], "-DGGML_"),
     ],
 )
-def test_what_is_not_there_is_refused_with_the_command_that_installs_it(
+def test_a_missing_device_is_refused_with_the_command_that_installs_it(
     wanted: str, layers: int | None, devices: list[Device], flag: str
 ) -> None:
     with pytest.raises(LoadError) as caught:
-        choose(wanted, layers, devices)
+        choose_offload(wanted, layers, devices)
     assert f'CMAKE_ARGS="{flag}' in caught.value.hint
     assert "pip install" in caught.value.hint
 
 
 @pytest.mark.parametrize("wanted", ["", "gpu", "cuda:x", "cuda:-1", "cuda:²", "metal:0", "auto:1", "cpu:0", "tpu"])
-def test_unknown_devices_are_a_mistake_in_usage(wanted: str) -> None:
+def test_unknown_devices_are_a_usage_error(wanted: str) -> None:
     with pytest.raises(UsageError):
-        choose(wanted, None, [CUDA0, CPU])
+        choose_offload(wanted, None, [CUDA0, CPU])
 
 
 @pytest.mark.parametrize("layers", [1, -1, 99])
 def test_layers_on_a_gpu_and_the_cpu_contradict_each_other(layers: int) -> None:
     with pytest.raises(UsageError, match="contradict"):
-        choose("cpu", layers, [CUDA0, CPU])
+        choose_offload("cpu", layers, [CUDA0, CPU])
 
 
 def test_this_build_has_a_cpu() -> None:
@@ -89,5 +89,5 @@ def test_this_build_has_a_cpu() -> None:
     assert all(one.name and one.total >= one.free >= 0 for one in devices)
 
 
-def test_a_gpu_that_can_be_used_is_not_called_unused() -> None:
+def test_a_usable_gpu_is_not_unused() -> None:
     assert unused_gpu([CPU, CUDA0]) is None

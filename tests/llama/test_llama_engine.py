@@ -1,4 +1,4 @@
-"""The engine on llama.cpp: the same text however it is computed, and stopped at once."""
+"""The engine on llama.cpp: the same text however it is computed, and immediate cancellation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.errors import ContextFull, EngineError, LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
+from gptcli.models.gguf.header import read_header
 from gptcli.params import Sampling
 from gptcli.types import Finished, FinishReason, Request, TextPrompt, TokenPrompt
 
@@ -44,10 +45,10 @@ def texts(answers: Answers) -> list[str]:
 
 
 def check_state(answers: Answers, requests: Iterable[Request], judge: LocalEngine) -> None:
-    """What the model thought of a token is what it thinks of it when it reads the whole text before it at once.
+    """The log-probability of a token equals that after a prefill of the whole text before it.
 
-    A position, a cell or a sequence that was mixed up changes it by far more than rounding does (0.004 at most was
-    seen). Texts themselves are no measure: with another shape of the batch another rounding may tip a close choice."""
+    A wrong position, cell or sequence changes it far more than rounding does (0.004 at most was observed). The texts
+    themselves cannot be compared: in a batch of another shape, other rounding may tip a close choice."""
     for request in requests:
         before = judge.tokens(request.prompt)
         for index in range(request.n):
@@ -69,7 +70,7 @@ def test_gpt2_runs_in_every_format(name: str, formats: dict[str, Path], open_bac
     backend = open_backend(formats[name])
     assert backend.memory is MemoryKind.ATTENTION
     assert (backend.trained_context, backend.window) == (512, 0)
-    assert name in backend.model.description or name == "F32"
+    assert read_header(formats[name]).quantization == name
     first = run(LocalEngine(backend), ask(0, STORY, GREEDY))
     assert texts(first) == texts(run(LocalEngine(open_backend(formats[name])), ask(0, STORY, GREEDY)))
     assert len(first.samples["0", 0].tokens) == 40
@@ -83,7 +84,7 @@ def test_the_same_seed_gives_the_same_text_and_another_one_another(open_backend:
     assert texts(run(LocalEngine(open_backend()), ask(0, STORY, other)))[0] not in (texts(first)[0], texts(first)[2])
 
 
-def test_samples_go_on_from_the_one_prompt(backend: LlamaBackend, judge: LocalEngine) -> None:
+def test_samples_continue_the_same_prompt(backend: LlamaBackend, judge: LocalEngine) -> None:
     request = ask(0, STORY, n=6)
     answers = run(LocalEngine(backend), request)
     assert len(set(texts(answers))) == 6
@@ -95,7 +96,7 @@ def test_sequences_side_by_side_do_not_disturb_each_other(backend: LlamaBackend,
     check_state(run(LocalEngine(backend, parallel=4), *requests), requests, judge)
 
 
-def test_a_prefix_that_rests_is_gone_on_from(backend: LlamaBackend, judge: LocalEngine) -> None:
+def test_a_cached_prefix_is_reused(backend: LlamaBackend, judge: LocalEngine) -> None:
     engine = LocalEngine(backend)
     run(engine, ask(0, STORY + "and the second"))
     for prompt in (STORY + "and the third", STORY + "and the third", STORY[:40] + "cat"):
@@ -104,7 +105,7 @@ def test_a_prefix_that_rests_is_gone_on_from(backend: LlamaBackend, judge: Local
         check_state(answers, [ask(0, prompt)], judge)
 
 
-def test_a_prefix_that_rests_does_not_change_a_clear_choice(backend: LlamaBackend, open_backend: Open) -> None:
+def test_a_cached_prefix_does_not_change_a_clear_choice(backend: LlamaBackend, open_backend: Open) -> None:
     engine = LocalEngine(backend)
     first = run(engine, ask(0, STORY, GREEDY, max_tokens=10))
     again = run(engine, ask(0, STORY, GREEDY, max_tokens=10))
@@ -112,7 +113,7 @@ def test_a_prefix_that_rests_does_not_change_a_clear_choice(backend: LlamaBacken
     assert texts(again) == texts(first) == texts(run(LocalEngine(open_backend()), ask(0, STORY, GREEDY, max_tokens=10)))
 
 
-def test_growing_between_requests_carries_the_state_over(backend: LlamaBackend, judge: LocalEngine) -> None:
+def test_growing_between_requests_keeps_the_state(backend: LlamaBackend, judge: LocalEngine) -> None:
     engine = LocalEngine(backend)
     run(engine, ask(0, STORY, max_tokens=5))
     small = backend.cells
@@ -122,8 +123,8 @@ def test_growing_between_requests_carries_the_state_over(backend: LlamaBackend, 
     check_state(answers, [ask(0, STORY)], judge)
 
 
-def test_growing_in_the_middle_of_texts_carries_the_state_over(backend: LlamaBackend, judge: LocalEngine) -> None:
-    # A beginning in common, so that all share one room, which is made for the first three.
+def test_growing_while_decoding_keeps_the_state(backend: LlamaBackend, judge: LocalEngine) -> None:
+    # A shared prefix, so that all use one unified cache, which is created for the first three.
     requests = [ask(n, f"{STORY} {n}", max_tokens=length) for n, length in enumerate([30, 30, 30, 200, 400, 300])]
     sizes = set()
     answers = Answers()
@@ -131,17 +132,17 @@ def test_growing_in_the_middle_of_texts_carries_the_state_over(backend: LlamaBac
         answers.take(event)
         if any(answers.samples.get((str(n), 0)) and not answers.samples[str(n), 0].finished for n in range(6)):
             sizes.add(backend.cells)
-    assert len(sizes) > 1, "it did not grow, so this test shows nothing"
+    assert len(sizes) > 1, "the cache did not grow, so this test shows nothing"
     check_state(answers, requests, judge)
 
 
-def test_growing_keeps_the_beginning_that_samples_share_in_one_place(backend: LlamaBackend, judge: LocalEngine) -> None:
+def test_growing_does_not_duplicate_a_shared_prefix(backend: LlamaBackend, judge: LocalEngine) -> None:
     engine = LocalEngine(backend)
     prompt = (STORY * 5)[:400]
     run(engine, ask(0, prompt, n=8, max_tokens=20))
     cells = backend.cells
     longer = run(engine, ask(0, prompt, n=8, max_tokens=60))
-    # Copied once for each of the eight, what rests would be more than the new context holds.
+    # Copied once for each of the eight, the cached tokens would exceed the new context.
     assert cells < backend.cells < 8 * len(engine.tokens(TextPrompt(prompt.encode())))
     check_state(longer, [ask(0, prompt, n=8)], judge)
 
@@ -164,27 +165,27 @@ def at_most(cells: int) -> Callable[[int], None]:
     return allow
 
 
-def test_a_context_that_memory_does_not_hold_fails_the_request(open_backend: Open) -> None:
+def test_a_context_that_does_not_fit_into_memory_fails_the_request(open_backend: Open) -> None:
     with pytest.raises(LoadError, match="no room for 512 tokens"):
         run(LocalEngine(open_backend(allow=at_most(256)), context=512), ask(0, STORY))
 
 
-def test_where_memory_is_short_rows_wait_for_each_other(open_backend: Open, judge: LocalEngine) -> None:
+def test_rows_wait_for_each_other_when_memory_is_short(open_backend: Open, judge: LocalEngine) -> None:
     requests = [ask(n, f"{n} {STORY}", max_tokens=200) for n in range(4)]
     check_state(run(LocalEngine(open_backend(allow=at_most(512)), parallel=4), *requests), requests, judge)
 
 
-def test_more_than_llama_cpp_computes_at_once(backend: LlamaBackend) -> None:
+def test_as_many_samples_as_llama_cpp_has_sequences(backend: LlamaBackend) -> None:
     assert backend.most_sequences == 256
     assert len(set(texts(run(LocalEngine(backend, parallel=2), ask(0, STORY, n=256, max_tokens=4))))) > 100
 
 
-def test_without_a_prompt_the_model_begins_with_its_own_token(backend: LlamaBackend) -> None:
+def test_an_empty_prompt_starts_with_the_bos_token(backend: LlamaBackend) -> None:
     assert LocalEngine(backend).tokens(TextPrompt(b"")) == [backend.vocabulary.begin]
     assert texts(run(LocalEngine(backend), ask(0, "")))[0]
 
 
-def test_a_request_before_the_computing_aborts_it(open_backend: Open) -> None:
+def test_an_interrupt_before_decode_aborts_it(open_backend: Open) -> None:
     interrupt = Interrupt()
     backend = open_backend(interrupt=interrupt)
     backend.reserve(512, 1)
@@ -197,7 +198,7 @@ def test_a_request_before_the_computing_aborts_it(open_backend: Open) -> None:
 
 
 class Watched:
-    """A backend that tells a thread when it begins to compute; everything else is the real one's."""
+    """The real backend, except that a thread interrupts each decode."""
 
     def __init__(self, inner: LlamaBackend, interrupt: Interrupt) -> None:
         self.inner, self.interrupt, self.armed, self.outcomes = inner, interrupt, True, list[Decoded]()
@@ -208,27 +209,27 @@ class Watched:
     def decode(self) -> Decoded:
         if not self.armed:
             return self.inner.decode()
-        begun = threading.Event()
+        started = threading.Event()
 
         def stop() -> None:
-            begun.wait()
+            started.wait()
             self.interrupt.request()
 
         thread = threading.Thread(target=stop)
         thread.start()
-        begun.set()
+        started.set()
         self.outcomes.append(self.inner.decode())
         thread.join()
         return self.outcomes[-1]
 
 
-def test_a_request_from_another_thread_ends_a_long_prompt(open_backend: Open) -> None:
+def test_an_interrupt_from_another_thread_aborts_a_long_prompt(open_backend: Open) -> None:
     interrupt = Interrupt()
     backend = open_backend(interrupt=interrupt)
     watched = Watched(backend, interrupt)
     engine = LocalEngine(watched, interrupt=interrupt)  # type: ignore[arg-type]
     prompt = TokenPrompt(tuple(n % 250 for n in range(511)))
-    for attempt in range(50):  # the thread may come too late, when the machine is busy
+    for attempt in range(50):  # on a busy machine the thread may be too late
         interrupt.clear()
         events = list(engine.stream([Request(str(attempt), prompt, FREE, max_tokens=3)]))
         assert isinstance(events[-1], Finished)
@@ -243,7 +244,7 @@ def test_a_request_from_another_thread_ends_a_long_prompt(open_backend: Open) ->
     check_state(run(engine, half), [half], LocalEngine(open_backend()))
 
 
-def test_a_batch_that_llama_cpp_refuses_is_an_error_with_its_words(backend: LlamaBackend) -> None:
+def test_a_batch_that_llama_cpp_rejects_is_an_error_with_its_log(backend: LlamaBackend) -> None:
     backend.reserve(256, 1)
     backend.add(10**6, 0, 0, logits=True)
     with pytest.raises(EngineError, match="code -1") as caught:
@@ -255,10 +256,10 @@ def test_a_batch_that_llama_cpp_refuses_is_an_error_with_its_words(backend: Llam
     assert ("good", 0) in answers.samples
 
 
-def test_samples_of_one_prompt_in_a_cache_that_was_made_for_strangers(open_backend: Open, judge: LocalEngine) -> None:
+def test_samples_of_one_prompt_in_a_partitioned_cache(open_backend: Open, judge: LocalEngine) -> None:
     backend = open_backend()
     engine = LocalEngine(backend, parallel=6)
-    strangers = [ask(n, f"{n} kings had {n} daughters", max_tokens=4 * n) for n in range(1, 7)]
-    requests = [*strangers, ask(9, STORY, n=2)]  # strangers end one by one, and others move up
+    unrelated = [ask(n, f"{n} kings had {n} daughters", max_tokens=4 * n) for n in range(1, 7)]
+    requests = [*unrelated, ask(9, STORY, n=2)]  # those before end one by one, and it takes their place
     check_state(run(engine, *requests), requests, judge)
     assert not backend.unified

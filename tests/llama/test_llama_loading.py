@@ -1,9 +1,12 @@
-"""Files that are no models, the library's log, and what importing it costs."""
+"""Loading: files that are not models, the library's log, and the cost of importing it."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,15 +17,16 @@ from gptcli.interrupt import Interrupt
 from gptcli.llama import library
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
+from gptcli.llama.model import Model
 
 
 def load(path: Path) -> LlamaBackend:
-    return LlamaBackend.open(path, Offload((), 0), (1, 1), Interrupt())
+    return LlamaBackend(Model.load(path, Offload((), 0)), (1, 1), Interrupt())
 
 
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
     path = tiny_gpt2.write_tiny_gpt2(tmp_path / "new.gguf", architecture="gpt9")
-    with pytest.raises(LoadError, match=r"new\.gguf is of the architecture gpt9, which this llama\.cpp does not know"):
+    with pytest.raises(LoadError, match=r"new\.gguf has the architecture gpt9, which this version of llama\.cpp does"):
         load(path)
 
 
@@ -35,9 +39,9 @@ def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
         (bytes(4096), "invalid magic characters"),
         (b"GGUF" + bytes(range(256)) * 40, "this GGUF file is version 50462976"),
     ],
-    ids=["empty", "only the mark", "text", "zeros", "damaged"],
+    ids=["empty", "only the magic", "text", "zeros", "damaged"],
 )
-def test_what_is_no_gguf_is_refused_in_a_sentence(data: bytes, reason: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_gguf_is_refused_in_one_sentence(data: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.gguf"
     path.write_bytes(data)
     with pytest.raises(LoadError) as caught:
@@ -49,7 +53,7 @@ def test_what_is_no_gguf_is_refused_in_a_sentence(data: bytes, reason: str, tmp_
 
 
 @pytest.mark.parametrize("keep", [0.02, 0.3, 0.9, 0.999])
-def test_a_file_that_was_cut_off_is_refused(keep: float, tiny: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(keep: float, tiny: Path, tmp_path: Path) -> None:
     whole = tiny.read_bytes()
     path = tmp_path / "cut.gguf"
     path.write_bytes(whole[: int(len(whole) * keep)])
@@ -63,39 +67,57 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "missing.gguf")
 
 
-def test_a_name_that_is_no_utf8(tiny: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_not_utf8_loads(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "na\udcefve.gguf"
     try:
         path.write_bytes(tiny.read_bytes())
     except OSError:
-        pytest.skip("this file system has no such names")
-    load(path).close()
+        pytest.skip("this file system does not allow such names")
+    with load(path) as backend:
+        assert backend.model.metadata("general.name") == "Tiny GPT-2"
+        assert backend.vocabulary.tokenize(b"the", add_special=False, parse_special=False)
 
 
-def test_what_the_file_says_of_itself(backend: LlamaBackend) -> None:
+def test_metadata(backend: LlamaBackend) -> None:
     assert backend.model.metadata("general.name") == "Tiny GPT-2"
     assert backend.model.metadata("general.nothing") is None
-    assert "gpt2" in backend.model.description
+    assert backend.model.metadata("general.architecture") == "gpt2"
 
 
-def test_closing_twice_is_harmless(tiny: Path) -> None:
+def test_closing_frees_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    freed = []
+
+    def free(name: str, function: Callable[[object], None], handle: object) -> None:
+        freed.append(name)
+        function(handle)
+
+    for name in ("llama_free", "llama_model_free"):
+        monkeypatch.setattr(library.C, name, partial(free, name, getattr(library.C, name)))
     backend = load(tiny)
     backend.reserve(256, 1)
+    replica = backend.replica()
+    replica.reserve(256, 1)
+    replica.close()
+    assert freed == ["llama_free"]  # the model still has an owner
     backend.close()
     backend.close()
+    assert freed == ["llama_free", "llama_free", "llama_model_free"]
+    assert backend.model.handle is None
+    with pytest.raises(AssertionError, match="reserve"):
+        backend.decode()
 
 
-def test_the_log_keeps_the_last_lines_and_an_error_only_its_own(tiny: Path, tmp_path: Path) -> None:
+def test_the_log_keeps_the_last_lines_and_an_error_shows_only_its_own(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(LoadError) as first:
         load(tmp_path / "one.gguf")
     with pytest.raises(LoadError) as second:
         load(tmp_path / "two.gguf")
     assert "one.gguf" in first.value.log
     assert "one.gguf" not in second.value.log
-    with library.captured_log():
-        for number in range(1000):
-            library._on_log(2, f"line {number}\n".encode(), None)
-        library._on_log(2, b"....", None)
+    library.clear_log()
+    for number in range(1000):
+        library._on_log(2, f"line {number}\n".encode(), None)
+    library._on_log(2, b"....", None)
     assert library.log_tail(3).splitlines() == ["line 997", "line 998", "line 999"]
     assert len(library.log_tail(10_000).splitlines()) == 399
 
@@ -116,11 +138,11 @@ def test_importing_the_library_loads_neither_numpy_nor_jinja2() -> None:
     assert not {"numpy", "jinja2", "llama_cpp.llama", "huggingface_hub", "rich"} & set(loaded)
 
 
-def test_where_the_package_was_imported_before_that_one_is_used() -> None:
+def test_a_package_that_is_already_imported_is_used() -> None:
     assert python("import sys, llama_cpp, gptcli.llama.library as l; print(l.C is llama_cpp.llama_cpp)") == "True\n"
 
 
-def test_the_log_is_shown_when_it_is_wanted(tiny: Path) -> None:
+def test_the_log_is_shown_on_request(tiny: Path) -> None:
     code = f"""
 from pathlib import Path
 from gptcli.llama import library
@@ -130,3 +152,17 @@ library.show_log()
 Model.load(Path({str(tiny)!r}), Offload((), 0)).close()
 """
     assert "general.architecture" in python(code)
+
+
+def test_what_c_code_prints_is_captured_and_nothing_after_it(capfd: pytest.CaptureFixture[str]) -> None:
+    result, printed = library.captured_stderr(lambda: os.write(2, b"raw\n"))
+    assert (result, printed) == (4, b"raw\n")
+    with pytest.raises(ZeroDivisionError):
+        library.captured_stderr(lambda: os.write(2, b"lost") // 0)
+    os.write(2, b"shown\n")
+    assert capfd.readouterr().err == "shown\n"
+
+
+def test_a_closed_stderr_is_no_obstacle() -> None:
+    code = "import os; os.close(2); from gptcli.llama.library import captured_stderr; print(captured_stderr(lambda: 7))"
+    assert python(code) == "(7, b'')\n"

@@ -45,11 +45,11 @@ def logprobs(backend: LlamaBackend) -> list[float]:
 
 
 def adapted(backend: LlamaBackend, *adapters: tuple[Path, float]) -> list[float]:
-    backend.adapt(adapters)
+    backend.load_adapters(adapters)
     return logprobs(backend)
 
 
-def test_an_adapter_changes_what_the_model_thinks_by_its_strength(tmp_path: Path, open_backend: Open) -> None:
+def test_an_adapter_changes_the_logprobs_by_its_scale(tmp_path: Path, open_backend: Open) -> None:
     adapter = write_adapter(tmp_path / "lora.gguf")
     plain = logprobs(open_backend())
     assert adapted(open_backend(), (adapter, 0.0)) == pytest.approx(plain, abs=1e-5)
@@ -59,7 +59,7 @@ def test_an_adapter_changes_what_the_model_thinks_by_its_strength(tmp_path: Path
     assert np.abs(np.subtract(full, half)).max() > 0.1
 
 
-def test_two_halves_are_one_whole(tmp_path: Path, open_backend: Open) -> None:
+def test_scales_add_up(tmp_path: Path, open_backend: Open) -> None:
     adapter = write_adapter(tmp_path / "lora.gguf")
     twice = adapted(open_backend(), (adapter, 0.5), (write_adapter(tmp_path / "copy.gguf"), 0.5))
     assert twice == pytest.approx(adapted(open_backend(), (adapter, 1.0)), abs=0.05)
@@ -83,15 +83,15 @@ def test_an_adapter_stays_when_the_context_grows(tmp_path: Path, open_backend: O
     ],
     ids=["of another width", "of another architecture", "no GGUF", "missing"],
 )
-def test_what_is_no_adapter_for_this_model_is_refused(
+def test_an_adapter_that_does_not_fit_is_refused(
     make: Callable[[Path], Path], tmp_path: Path, backend: LlamaBackend
 ) -> None:
-    with pytest.raises(LoadError, match="no LoRA adapter for this model") as caught:
-        backend.adapt([(make(tmp_path / "wrong.gguf"), 1.0)])
+    with pytest.raises(LoadError, match="not a LoRA adapter for this model") as caught:
+        backend.load_adapters([(make(tmp_path / "wrong.gguf"), 1.0)])
     assert caught.value.log
 
 
-def test_the_model_itself_is_no_adapter(tiny: Path, backend: LlamaBackend) -> None:
-    with pytest.raises(LoadError, match="no LoRA adapter") as caught:
-        backend.adapt([(tiny, 1.0)])
+def test_the_model_itself_is_not_an_adapter(tiny: Path, backend: LlamaBackend) -> None:
+    with pytest.raises(LoadError, match="not a LoRA adapter") as caught:
+        backend.load_adapters([(tiny, 1.0)])
     assert "general.type" in caught.value.log

@@ -1,8 +1,9 @@
-"""Samplers: what they choose agrees with what the model says, and each does what it is for."""
+"""Samplers: their choices match the model's probabilities, and each one has an effect."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,9 @@ from answers import Answers, collect
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import EngineError, RequestError
 from gptcli.llama.backend import LlamaBackend
-from gptcli.params import Sampling
+from gptcli.llama.library import C
+from gptcli.llama.sampler import _CHAIN
+from gptcli.params import SAMPLER_NAMES, SAMPLING_PARAMS, Sampling
 from gptcli.types import FinishReason, Request, TextPrompt, TokenInfo
 
 Open = Callable[..., LlamaBackend]
@@ -101,7 +104,7 @@ def test_frequencies_agree_with_the_probabilities_that_the_model_reports(
     assert surprise(drawn, probabilities(reported, **expected)) < LIMIT  # type: ignore[arg-type]
 
 
-def test_the_statistic_notices_a_temperature_that_is_slightly_wrong(backend: LlamaBackend, row: int) -> None:
+def test_the_statistic_detects_a_slightly_wrong_temperature(backend: LlamaBackend, row: int) -> None:
     reported = probabilities(backend.describe(row, 0, backend.vocabulary.size))
     for temperature in (0.9, 1.1):
         drawn = draws(backend, replace(PLAIN, temperature=temperature), row, 20_000)
@@ -119,7 +122,7 @@ def test_first_tokens_of_many_samples_agree_with_the_probabilities(backend: Llam
     assert surprise(drawn, probabilities(info)) < LIMIT
 
 
-def test_logprobs_are_of_all_tokens_together_one(backend: LlamaBackend) -> None:
+def test_the_probabilities_of_all_tokens_add_up_to_one(backend: LlamaBackend) -> None:
     size = backend.vocabulary.size
     for info in run(backend, PLAIN, logprobs=size).samples["r", 0].tokens:
         assert sum(math.exp(other.logprob) for other in info.top) == pytest.approx(1)
@@ -128,7 +131,7 @@ def test_logprobs_are_of_all_tokens_together_one(backend: LlamaBackend) -> None:
         assert info.logprob in [other.logprob for other in info.top if other.token == info.token]
 
 
-def test_logprobs_belong_to_the_tokens_that_came(backend: LlamaBackend) -> None:
+def test_logprobs_belong_to_the_generated_tokens(backend: LlamaBackend) -> None:
     answer = run(backend, PLAIN, logprobs=3, max_tokens=30).samples["r", 0]
     assert len(answer.tokens) == 30
     assert all(len(info.top) == 3 for info in answer.tokens)
@@ -138,7 +141,7 @@ def test_logprobs_belong_to_the_tokens_that_came(backend: LlamaBackend) -> None:
     assert [info.text for info in answer.tokens] == [backend.vocabulary.name(info.token) for info in answer.tokens]
 
 
-def test_greedy_takes_the_likeliest_token_and_logprobs_of_none_have_none(backend: LlamaBackend) -> None:
+def test_greedy_picks_the_most_likely_token(backend: LlamaBackend) -> None:
     answer = run(backend, Sampling(temperature=0), logprobs=1).samples["r", 0]
     assert all(info.token == info.top[0].token for info in answer.tokens)
     assert all(info.top == [] for info in run(backend, PLAIN, logprobs=0).samples["r", 0].tokens)
@@ -176,9 +179,7 @@ def test_logprobs_do_not_change_the_text(open_backend: Open) -> None:
     ],
     ids=lambda changed: ",".join(f"{name}={value}" for name, value in changed.items())[:50],
 )
-def test_every_sampler_runs_repeats_itself_and_changes_something(
-    changed: dict[str, object], open_backend: Open
-) -> None:
+def test_every_sampler_is_reproducible_and_has_an_effect(changed: dict[str, object], open_backend: Open) -> None:
     sampling = replace(PLAIN, **changed)  # type: ignore[arg-type]
     with_it = text(open_backend(), sampling, max_tokens=60)
     assert text(open_backend(), sampling, max_tokens=60) == with_it
@@ -222,7 +223,7 @@ def test_a_bias_by_id_and_by_text(backend: LlamaBackend) -> None:
 
 
 @pytest.mark.parametrize("token", [-1, 513, 10**9])
-def test_a_bias_for_a_token_that_is_not_there(backend: LlamaBackend, token: int) -> None:
+def test_a_bias_for_an_unknown_token_is_refused(backend: LlamaBackend, token: int) -> None:
     size = backend.vocabulary.size
     with pytest.raises(RequestError, match=f"no token {max(token, size) if token >= 0 else token}") as caught:
         text(backend, replace(PLAIN, logit_bias=((max(token, size) if token >= 0 else token, 1.0),)))
@@ -259,22 +260,52 @@ def test_a_grammar_works_with_greedy_sampling_and_with_mirostat(backend: LlamaBa
         assert set(text(backend, with_grammar, ignore_eos=False)) <= {"a", "b"}
 
 
-def test_a_grammar_that_the_text_follows_anyway_does_not_change_it(open_backend: Open) -> None:
+def test_a_grammar_that_the_text_follows_anyway_does_not_change_the_text(open_backend: Open) -> None:
     """No token is refused, so the chain is run once for each and its random numbers are the same."""
     anything = replace(PLAIN, grammar="root ::= [\\x00-\\U0010FFFF]*")
     free = replace(PLAIN, top_k=3)
     assert text(open_backend(), replace(anything, top_k=3)) == text(open_backend(), free)
 
 
-def test_a_bad_grammar_is_refused_with_the_words_of_llama_cpp(
-    backend: LlamaBackend, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("grammar", "complaint"),
+    [
+        ('root ::= "a" | nothing', "Undefined rule identifier 'nothing' (line 1, column 16)"),
+        ('root ::= none-such\nnone ::= "a" | such\n', "Undefined rule identifier 'none-such' (line 1, column 10)"),
+        ('root ::= "ä" | word\nword = "at"\n', "expecting ::= (line 2, column 6)"),
+        ('root ::= "ä" ("b"', "expecting ')' (line 1, column 18)"),
+        ('root ::= "a"\n\nb ::= [x', "unexpected end of input (line 3, column 9)"),
+        ('root ::= "a" @ at', "expecting newline or end (line 1, column 14)"),
+        ('start ::= "a"', "grammar does not contain a 'root' symbol"),
+        ('root ::= root "a"', "unsupported grammar, left recursion detected for nonterminal at index 0"),
+    ],
+)
+def test_a_bad_grammar_is_refused_with_the_complaint_and_its_position(
+    backend: LlamaBackend, capfd: pytest.CaptureFixture[str], grammar: str, complaint: str
 ) -> None:
-    with pytest.raises(RequestError, match="grammar") as caught:
-        text(backend, replace(PLAIN, grammar='root ::= "a" | nothing'))
-    assert "parse grammar" in caught.value.log
-    assert "Undefined rule identifier 'nothing'" in capfd.readouterr().err
-    with pytest.raises(RequestError, match="root"):
-        text(backend, replace(PLAIN, grammar='start ::= "a"'))
+    with pytest.raises(RequestError) as caught:
+        text(backend, replace(PLAIN, grammar=grammar))
+    assert caught.value.message == f"the grammar is not valid GBNF: {complaint}."
+    assert "root" in caught.value.hint
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_others_print_while_a_grammar_is_parsed_is_shown(
+    backend: LlamaBackend, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse = C.llama_sampler_init_grammar
+
+    def noisy(*arguments: object) -> object:
+        os.write(2, b"before|")
+        grammar = parse(*arguments)
+        os.write(2, b"after\n")
+        return grammar
+
+    monkeypatch.setattr(C, "llama_sampler_init_grammar", noisy)
+    assert set(text(backend, replace(PLAIN, grammar="root ::= [ab]+"))) <= {"a", "b"}
+    with pytest.raises(RequestError, match="unexpected end of input"):
+        text(backend, replace(PLAIN, grammar='root ::= "'))
+    assert capfd.readouterr().err == "before|after\n" * 2
 
 
 def test_a_grammar_with_nothing_left_is_an_error_and_not_the_end_of_the_process(backend: LlamaBackend) -> None:
@@ -288,7 +319,7 @@ def test_a_grammar_with_nothing_left_is_an_error_and_not_the_end_of_the_process(
 # The file's own defaults
 
 
-def test_the_files_defaults_replace_what_nobody_chose(tmp_path: Path, open_backend: Open) -> None:
+def test_the_files_defaults_replace_what_the_user_did_not_choose(tmp_path: Path, open_backend: Open) -> None:
     def add(writer: gguf.GGUFWriter) -> None:
         writer.add_sampling_top_k(7)
         writer.add_sampling_temp(0.25)
@@ -296,12 +327,46 @@ def test_the_files_defaults_replace_what_nobody_chose(tmp_path: Path, open_backe
         writer.add_int32("general.sampling.mirostat_tau", 3)
         writer.add_sampling_sequence("top-k;Temp;wonder;typ;nucleus")
 
-    backend = open_backend(tiny_gpt2.write_tiny_gpt2(tmp_path / "own.gguf", more=add))
+    backend = open_backend(tiny_gpt2.write_tiny_gpt2(tmp_path / "defaults.gguf", more=add))
     found = backend.default_sampling(Sampling(top_k=9, chosen=frozenset({"top_k"})))
     assert (found.top_k, found.temperature, found.mirostat_tau) == (9, 0.25, 3.0)
     assert found.repeat_last_n == Sampling().repeat_last_n
     assert found.samplers == ("top_k", "temperature", "typ_p", "top_p")
     assert text(backend, found)
+
+
+def test_defaults_in_the_file_that_are_out_of_range_are_ignored(tmp_path: Path, open_backend: Open) -> None:
+    values = {"top_k": "40.9", "top_p": 1.5, "min_p": "nan", "temp": -1.0, "xtc_threshold": 9.0, "mirostat": 7}
+    values |= {"penalty_repeat": 0.0, "penalty_last_n": "inf", "xtc_probability": 0.25}
+
+    def add(writer: gguf.GGUFWriter) -> None:
+        for name, value in values.items():
+            if isinstance(value, str):
+                writer.add_string(f"general.sampling.{name}", value)
+            elif isinstance(value, int):
+                writer.add_int32(f"general.sampling.{name}", value)
+            else:
+                writer.add_float32(f"general.sampling.{name}", value)
+
+    backend = open_backend(tiny_gpt2.write_tiny_gpt2(tmp_path / "defaults.gguf", more=add))
+    assert backend.default_sampling(Sampling()) == replace(Sampling(), top_k=40, xtc_probability=0.25)
+
+
+def test_every_parameter_with_a_key_is_read_from_the_file(tmp_path: Path, open_backend: Open) -> None:
+    keys = {name: param.gguf for name, param in SAMPLING_PARAMS.items() if param.gguf}
+
+    def add(writer: gguf.GGUFWriter) -> None:
+        for name, key in keys.items():
+            writer.add_string(key, "top_k;temp" if name == "samplers" else "1")
+
+    backend = open_backend(tiny_gpt2.write_tiny_gpt2(tmp_path / "defaults.gguf", more=add))
+    found = backend.default_sampling(Sampling())
+    assert found == replace(Sampling(), **dict.fromkeys(keys, 1) | {"samplers": ("top_k", "temperature")})  # type: ignore[arg-type]
+    assert backend.default_sampling(replace(PLAIN, chosen=frozenset(keys))) == replace(PLAIN, chosen=frozenset(keys))
+
+
+def test_the_chain_has_every_sampler_of_the_table() -> None:
+    assert {*_CHAIN, "adaptive_p"} == set(SAMPLER_NAMES)
 
 
 def test_without_defaults_in_the_file_nothing_changes(backend: LlamaBackend) -> None:

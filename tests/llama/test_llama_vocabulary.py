@@ -36,18 +36,18 @@ def joined(vocabulary: LlamaVocabulary, tokens: list[int]) -> bytes:
 @example(data=b"\xff\xfe")
 @example(data=b"the \xe2\x82 king \xc3(\x00) \xf0\x9f\x99\x82!")
 @example(data=b"\xed\xa0\x80")
-def test_any_bytes_come_back(vocabulary: LlamaVocabulary, data: bytes) -> None:
+def test_any_bytes_survive_a_round_trip(vocabulary: LlamaVocabulary, data: bytes) -> None:
     assert joined(vocabulary, vocabulary.tokenize(data, add_special=False, parse_special=False)) == data
 
 
-def test_bytes_that_are_no_utf8_become_the_tokens_of_these_bytes(vocabulary: LlamaVocabulary) -> None:
+def test_invalid_utf8_becomes_byte_tokens(vocabulary: LlamaVocabulary) -> None:
     plain = vocabulary.tokenize(b"the king", add_special=False, parse_special=False)
     tokens = vocabulary.tokenize(b"the king\xff\x80the king", add_special=False, parse_special=False)
     assert [vocabulary.piece(token) for token in tokens[len(plain) : -len(plain)]] == [b"\xff", b"\x80"]
     assert tokens[: len(plain)] == tokens[-len(plain) :] == plain
 
 
-def test_special_tokens_only_where_they_are_wanted(vocabulary: LlamaVocabulary) -> None:
+def test_special_tokens_only_on_request(vocabulary: LlamaVocabulary) -> None:
     wanted = vocabulary.tokenize(b"a" + END, add_special=False, parse_special=True)
     assert wanted[-1] == vocabulary.begin
     assert len(wanted) == 2
@@ -56,14 +56,14 @@ def test_special_tokens_only_where_they_are_wanted(vocabulary: LlamaVocabulary) 
     assert joined(vocabulary, typed) == b"a" + END
 
 
-def test_the_end_prints_as_nothing_and_is_named(vocabulary: LlamaVocabulary) -> None:
+def test_the_end_token_prints_as_nothing_and_has_a_name(vocabulary: LlamaVocabulary) -> None:
     (end,) = vocabulary.ends
     assert vocabulary.is_end(end)
     assert (vocabulary.piece(end), vocabulary.name(end)) == (b"", END.decode())
     assert not any(vocabulary.is_end(token) for token in range(end))
 
 
-def test_a_long_text_needs_more_tokens_than_bytes_never(vocabulary: LlamaVocabulary) -> None:
+def test_a_long_text_needs_fewer_tokens_than_bytes(vocabulary: LlamaVocabulary) -> None:
     data = tiny_gpt2.TEXT.encode() * 20
     tokens = vocabulary.tokenize(data, add_special=True, parse_special=True)
     assert len(tokens) < len(data) / 2
@@ -83,12 +83,12 @@ def test_fill_in_the_middle(tmp_path: Path, open_backend: Open) -> None:
     assert tokens[-len(plain) - len(other) - 3 :] == [10, *plain, 11, *other, 12]
 
 
-def test_fill_in_the_middle_is_refused_where_the_model_cannot(backend: LlamaBackend) -> None:
+def test_fill_in_the_middle_is_refused_without_its_tokens(backend: LlamaBackend) -> None:
     with pytest.raises(RequestError, match="fill in the middle"):
         LocalEngine(backend).tokens(TextPrompt(b"the", suffix=b"king"))
 
 
-def test_suppressed_tokens_are_those_of_the_file(tmp_path: Path, open_backend: Open, backend: LlamaBackend) -> None:
+def test_suppressed_tokens_are_never_generated(tmp_path: Path, open_backend: Open, backend: LlamaBackend) -> None:
     (token,) = backend.vocabulary.tokenize(b" king", add_special=False, parse_special=False)
 
     def add(writer: gguf.GGUFWriter) -> None:

@@ -26,7 +26,7 @@ def gptcli_models(*arguments: str) -> tuple[str, str]:
     return terminal.stdout.getvalue().decode(), terminal.stderr.getvalue()  # type: ignore[attr-defined]
 
 
-def test_the_table_of_tensor_types_is_ggmls() -> None:
+def test_the_table_of_tensor_types_agrees_with_ggml() -> None:
     block = symbol("ggml_blck_size", ctypes.c_int64, ctypes.c_int)
     size = symbol("ggml_type_size", ctypes.c_size_t, ctypes.c_int)
     name = symbol("ggml_type_name", ctypes.c_char_p, ctypes.c_int)
@@ -35,7 +35,7 @@ def test_the_table_of_tensor_types_is_ggmls() -> None:
         assert (kind.name, kind.block, kind.bytes) == theirs
 
 
-def test_a_smaller_model_gets_a_name_and_runs(home: Path, tiny: Path) -> None:
+def test_a_quantized_model_gets_a_name(home: Path, tiny: Path) -> None:
     out, err = gptcli_models("quantize", str(tiny), "q8_0")
     assert out == "tiny-Q8_0\n"
     assert err.count("tiny-Q8_0: ") > 5  # a line for every tenth
@@ -49,14 +49,14 @@ def test_a_smaller_model_gets_a_name_and_runs(home: Path, tiny: Path) -> None:
     assert {tensor.type.name for tensor in header.tensors} == {"F32", "Q8_0"}
 
 
-def test_losing_quality_twice_must_be_meant(home: Path, tiny: Path) -> None:
+def test_losing_quality_twice_needs_a_flag(home: Path, tiny: Path) -> None:
     gptcli_models("quantize", str(tiny), "Q8_0", "-q")
     with pytest.raises(UsageError, match="loses quality twice"):
         gptcli_models("quantize", "tiny-Q8_0", "Q4_0")
     assert gptcli_models("quantize", "tiny-Q8_0", "Q4_0", "--requantize")[0] == "tiny-Q4_0\n"
 
 
-def test_what_cannot_be_made_leaves_nothing(home: Path, tiny: Path) -> None:
+def test_a_failed_quantization_leaves_nothing(home: Path, tiny: Path) -> None:
     with pytest.raises(UsageError, match="no quantization"):
         gptcli_models("quantize", str(tiny), "Q9_9")
     with pytest.raises(LoadError, match="could not quantize") as refused:

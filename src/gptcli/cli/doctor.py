@@ -15,9 +15,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def doctor(ctx: typer.Context) -> None:
     """Check the installation and devices, and show where files are stored and how to use a GPU."""
-    from gptcli.llama.devices import build_advice, choose, list_devices, unused_gpu
+    from gptcli.llama.devices import build_hint, choose_offload, list_devices, unused_gpu
     from gptcli.llama.library import system_info
-    from gptcli.llama.threads import choose_threads, usable_processors
+    from gptcli.llama.processor import choose_threads, usable_processors
     from gptcli.models.refs import catalog
     from gptcli.render.progress import bytes_text
     from gptcli.runtime import memory
@@ -34,7 +34,7 @@ def doctor(ctx: typer.Context) -> None:
         ("processors", f"{usable_processors()} usable; {decode} threads for decoding, {prompt} for prompts"),
         ("memory free", bytes_text(free) if free is not None else "unknown"),
         *[(f"device {device.name}", device.description) for device in devices],
-        ("--device auto", f"runs on {choose('auto', None, devices).description}"),
+        ("--device auto", f"runs on {choose_offload('auto', None, devices).description}"),
         ("default model", catalog.default_alias()),
         ("model cache", str(settings.hub_cache_dir())),
         ("cache", str(settings.cache_dir())),
@@ -47,5 +47,5 @@ def doctor(ctx: typer.Context) -> None:
         found = unused_gpu(devices)
         why = f"This build cannot use {found}" if found else "This build has no GPU backend"
         context.terminal.write(
-            f"{'for a GPU:':<18} {why}. {build_advice('metal' if sys.platform == 'darwin' else 'cuda')}\n"
+            f"{'for a GPU:':<18} {why}. {build_hint('metal' if sys.platform == 'darwin' else 'cuda')}\n"
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gptcli.llama.loading import Loading
+    from gptcli.llama.model import ModelLoader
 
 _COMMANDS = {"complete", "chat"}
 _SHORT = {"-m", "-n", "-t", "-f"}
@@ -42,7 +42,7 @@ def guess(arguments: Sequence[str]) -> tuple[bool, str | None]:
     return True, model
 
 
-def begin(arguments: Sequence[str]) -> Loading | None:
+def begin(arguments: Sequence[str]) -> ModelLoader | None:
     """Start to load the guessed model, if it is stored and was verified."""
     likely, reference = guess(arguments)
     if not likely:
@@ -57,6 +57,6 @@ def begin(arguments: Sequence[str]) -> Loading | None:
         return None
     if not found.trusted:
         return None
-    from gptcli.llama.loading import Loading
+    from gptcli.llama.model import ModelLoader
 
-    return Loading(found.path)
+    return ModelLoader(found.path)

@@ -15,7 +15,7 @@ from gptcli.errors import Cancelled, ExitCode, GptcliError
 from gptcli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from gptcli.llama.loading import Loading as LoadingModel
+    from gptcli.llama.model import ModelLoader
     from gptcli.runtime.loader import EngineLoader
     from gptcli.runtime.options import EngineOptions
 
@@ -73,7 +73,7 @@ class CommandContext:
 
     `process_ends`: the process ends with the command, so nothing need be freed (a model and its context take 15 ms)."""
 
-    def __init__(self, terminal: Terminal, early: LoadingModel | None = None, *, process_ends: bool = False) -> None:
+    def __init__(self, terminal: Terminal, early: ModelLoader | None = None, *, process_ends: bool = False) -> None:
         self.terminal = terminal
         self.early = early
         self.process_ends = process_ends
@@ -113,7 +113,7 @@ def _root(
 
 
 def main(
-    arguments: Sequence[str], terminal: Terminal, early: LoadingModel | None = None, *, process_ends: bool = False
+    arguments: Sequence[str], terminal: Terminal, early: ModelLoader | None = None, *, process_ends: bool = False
 ) -> int:
     """Run one command line and return its exit code. A `GptcliError` becomes two lines on stderr; a bug keeps its
     traceback."""

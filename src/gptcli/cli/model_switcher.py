@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from pathlib import Path
 
 from gptcli.chat.model import LoadedModel
 from gptcli.cli.main import CommandContext
@@ -46,9 +47,12 @@ class ModelSwitcher:
     def voice(self) -> LoadedModel:
         """The model as a chat knows it."""
         opened = self.opened
-        model = opened.backend.model
         return LoadedModel(
-            opened.engine, opened.model.name, reference(opened.model), model.description, model.chat_template
+            opened.engine,
+            opened.model.name,
+            reference(opened.model),
+            description(opened.model.path),
+            opened.backend.model.chat_template,
         )
 
     def keep(self) -> None:
@@ -75,6 +79,17 @@ class ModelSwitcher:
                 f"{self.opened.model.name} brings no chat template, so ChatML is used. If it is a base model, which"
                 " only continues texts, `gptcli complete` gets more out of it."
             )
+
+
+def description(path: Path) -> str:
+    """Architecture, parameters and quantization, as `models list` shows them.
+
+    llama.cpp's own description (llama_model_desc) guesses the size by the number of layers: 256M for 135M."""
+    from gptcli.cli.models_tables import count_text
+    from gptcli.models.gguf.summary import summarize
+
+    summary = summarize([path])[path]
+    return f"{summary.architecture} {count_text(summary.parameters)} {summary.quantization}"
 
 
 def reference(model: ModelFile) -> str:

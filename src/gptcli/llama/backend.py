@@ -1,7 +1,4 @@
-"""llama.cpp as the engine's backend: a model, its context, its samplers.
-
-It joins the parts of this folder behind `engine.backend.Backend`, and adds no policy.
-"""
+"""llama.cpp as the engine's backend: a model, its context, its samplers."""
 
 from __future__ import annotations
 
@@ -16,41 +13,25 @@ from typing import Any
 from gptcli.engine.backend import Decoded, MemoryKind, Sampler, share_of
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
-from gptcli.llama import probabilities
 from gptcli.llama.context import STEP_TOKENS, Context
-from gptcli.llama.devices import Offload
-from gptcli.llama.library import C, build_key, captured_log, log_tail
+from gptcli.llama.library import C, build_key, clear_log, log_tail
+from gptcli.llama.logits import token_info
 from gptcli.llama.model import Model
-from gptcli.llama.sampler import known_samplers, make_sampler
+from gptcli.llama.sampler import make_sampler
 from gptcli.llama.vocabulary import LlamaVocabulary
-from gptcli.params import Sampling
+from gptcli.params import SAMPLING_PARAMS, Kind, Param, Sampling, sampler_name
 from gptcli.types import TokenInfo
-
-_FROM_FILE: dict[str, tuple[str, type]] = {
-    # field of Sampling: key in the GGUF (llama.cpp, LLAMA_MODEL_META_KEY_SAMPLING_*) and its type
-    "samplers": ("general.sampling.sequence", str),
-    "top_k": ("general.sampling.top_k", int),
-    "top_p": ("general.sampling.top_p", float),
-    "min_p": ("general.sampling.min_p", float),
-    "xtc_probability": ("general.sampling.xtc_probability", float),
-    "xtc_threshold": ("general.sampling.xtc_threshold", float),
-    "temperature": ("general.sampling.temp", float),
-    "repeat_last_n": ("general.sampling.penalty_last_n", int),
-    "repeat_penalty": ("general.sampling.penalty_repeat", float),
-    "mirostat": ("general.sampling.mirostat", int),
-    "mirostat_tau": ("general.sampling.mirostat_tau", float),
-    "mirostat_eta": ("general.sampling.mirostat_eta", float),
-}
 
 _TRIAL_TOKENS = 256
 _TRIAL_STEPS = 2
 
 
 class LlamaBackend:
-    """Owns a model and its context, until `close`; a context manager. A replica owns its context only.
+    """Owns a model and its context, until `close`; a context manager. A replica owns only its context.
 
-    `threads`: for decoding and for prompts. `many`: so many texts are written that the quickest sampler pays. `allow`
-    is asked before each context, with its size in tokens, and raises LoadError where that would not fit into memory.
+    `threads`: for decoding and for prompts. `fast_greedy`: choose greedy tokens with numpy, which pays for its import
+    with many texts. `allow` is called before each context is created, with its size in tokens, and raises LoadError if
+    it would not fit into memory.
     """
 
     def __init__(
@@ -60,91 +41,65 @@ class LlamaBackend:
         interrupt: Interrupt,
         allow: Callable[[int], None] | None = None,
         *,
-        many: bool = False,
+        fast_greedy: bool = False,
     ) -> None:
-        self._model = model
+        self.model = model
         self._threads = self._own_threads = threads
         self._interrupt = interrupt
         self._allow = allow
         self._context: Context | None = None
         self._adapters: list[tuple[Any, float]] = []
-        self._many = many
+        self._fast_greedy = fast_greedy
         self._is_replica = False
-        self.vocabulary = LlamaVocabulary(model.vocabulary_handle)
+        self.vocabulary = LlamaVocabulary(C.llama_model_get_vocab(model.handle))
+        self.window: int = C.llama_model_n_swa(model.handle)
+        self.memory = MemoryKind.WINDOW if self.window else MemoryKind.ATTENTION
+        if C.llama_model_is_recurrent(model.handle) or C.llama_model_is_hybrid(model.handle):
+            self.memory = MemoryKind.RECURRENT
+        self.trained_context: int = C.llama_model_n_ctx_train(model.handle)
         self.cells = 0
         self.sequences = 0
         self.unified = self.flash = True
         self.step_tokens = STEP_TOKENS
         self.most_sequences: int = C.llama_max_parallel_sequences()
 
-    @classmethod
-    def open(
-        cls,
-        path: Path,
-        offload: Offload,
-        threads: tuple[int, int],
-        interrupt: Interrupt,
-        allow: Callable[[int], None] | None = None,
-        *,
-        many: bool = False,
-    ) -> LlamaBackend:
-        """Load the model. Raises LoadError."""
-        return cls(Model.load(path, offload), threads, interrupt, allow, many=many)
-
     def replica(self) -> LlamaBackend:
-        """A further backend on the same model with a KV cache of its own, to compute at the same time as this one; to
-        be closed before it."""
-        made = LlamaBackend(self._model, self._threads, self._interrupt, self._allow, many=True)
-        made._adapters = self._adapters
-        made._is_replica = True
-        return made
-
-    @property
-    def model(self) -> Model:
-        return self._model
-
-    @property
-    def memory(self) -> MemoryKind:
-        return self._model.memory
-
-    @property
-    def window(self) -> int:
-        return self._model.window
-
-    @property
-    def trained_context(self) -> int:
-        return self._model.trained_context
+        """Another backend on the same model, with its own KV cache, to decode in parallel. Close it before this one."""
+        replica = LlamaBackend(self.model, self._threads, self._interrupt, self._allow, fast_greedy=True)
+        replica._adapters = self._adapters
+        replica._is_replica = True
+        return replica
 
     @property
     def dense_pays(self) -> bool:
         """Measured on a processor: with one thread 1.3 times as fast, with two that share the work 0.8 times."""
-        return self._model.offload.is_cpu and self._own_threads[0] == 1
+        return self.model.offload.is_cpu and self._own_threads[0] == 1
 
     @property
     def key(self) -> str:
-        """What states depend on besides the files: the build, and where which layers are computed."""
-        offload = self._model.offload
+        """What a saved state depends on besides the files: the build, the devices and the offloaded layers."""
+        offload = self.model.offload
         return repr((build_key(), offload.description, offload.layers))
 
-    def adapt(self, adapters: Sequence[tuple[Path, float]]) -> None:
-        """Put LoRA adapters on the model, each with a strength. Raises LoadError for one that does not fit it."""
+    def load_adapters(self, adapters: Sequence[tuple[Path, float]]) -> None:
+        """Load LoRA adapters, each with a scale. Raises LoadError for one that does not fit the model."""
         for path, scale in adapters:
-            with captured_log():
-                handle = C.llama_adapter_lora_init(self._model.handle, os.fsencode(path))
+            clear_log()
+            handle = C.llama_adapter_lora_init(self.model.handle, os.fsencode(path))
             if not handle:  # a null pointer of a pointer type, not None
                 raise LoadError(
-                    f"{path} is no LoRA adapter for this model.",
-                    "It must be a GGUF made for it.",
+                    f"{path} is not a LoRA adapter for this model.",
+                    "Use a GGUF adapter that was made for it.",
                     log=log_tail(),
                 )
             self._adapters.append((handle, scale))
 
     def default_sampling(self, sampling: Sampling) -> Sampling:
         found: dict[str, Any] = {}
-        for field, (key, kind) in _FROM_FILE.items():
-            if field not in sampling.chosen and (text := self._model.metadata(key)) is not None:
-                with contextlib.suppress(ValueError, OverflowError):  # what is no number is left out, as llama.cpp does
-                    found[field] = known_samplers(text) if kind is str else kind(float(text))
+        for name, param in SAMPLING_PARAMS.items():
+            if param.gguf and name not in sampling.chosen and (text := self.model.metadata(param.gguf)) is not None:
+                with contextlib.suppress(ValueError, OverflowError):  # a bad value is ignored, as in llama.cpp
+                    found[name] = _file_value(param, text)
         return dataclasses.replace(sampling, **found) if found else sampling
 
     def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
@@ -152,7 +107,7 @@ class LlamaBackend:
             self._allow(cells)
         context = self._make_context(cells, sequences, unified=unified, flash=flash)
         if self._adapters:
-            context.adapt(self._adapters)
+            context.set_adapters(self._adapters)
         if self._context is not None:
             if (unified, flash) == (self.unified, self.flash):
                 context.take_over(self._context)
@@ -209,18 +164,16 @@ class LlamaBackend:
             seed,
             history,
             self.vocabulary,
-            self._model.vocabulary_handle,
             lambda: self._live.handle,
             ignore_end=ignore_end,
-            many=self._many,
+            fast_greedy=self._fast_greedy,
         )
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
-        logits = C.llama_get_logits_ith(self._live.handle, row)
-        return probabilities.describe(logits, self.vocabulary, token, alternatives)
+        return token_info(self._live.handle, row, self.vocabulary, token, alternatives)
 
     def _make_context(self, cells: int, sequences: int, *, unified: bool, flash: bool) -> Context:
-        return Context(self._model, cells, sequences, self._own_threads, self._interrupt, unified=unified, flash=flash)
+        return Context(self.model, cells, sequences, self._own_threads, self._interrupt, unified=unified, flash=flash)
 
     @property
     def _live(self) -> Context:
@@ -232,10 +185,19 @@ class LlamaBackend:
             self._context.close()
             self._context = None
         if not self._is_replica:
-            self._model.close()
+            self.model.close()
 
     def __enter__(self) -> LlamaBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _file_value(param: Param, text: str) -> Any:
+    """A sampling default from a model file. Raises ValueError, OverflowError; unknown sampler names are skipped, as
+    in llama.cpp (common/sampling.cpp, common_sampler_types_from_names)."""
+    if param.kind is Kind.SAMPLERS:
+        return tuple(filter(None, map(sampler_name, text.split(";"))))
+    number = float(text)
+    return param.validate(int(number) if param.kind is Kind.INT else number)

@@ -1,7 +1,4 @@
-"""A KV cache and the means to compute into it; the owner of a `llama_context` and of the batch it is fed with.
-
-It knows positions, sequence ids and return codes, and nothing of texts or requests.
-"""
+"""A KV cache and the batch that is decoded into it: the owner of a `llama_context`."""
 
 from __future__ import annotations
 
@@ -11,19 +8,19 @@ from typing import Any
 from gptcli.engine.backend import Decoded
 from gptcli.errors import EngineError, LoadError
 from gptcli.interrupt import Interrupt
-from gptcli.llama.library import C, captured_log, libc, log_tail
+from gptcli.llama.library import C, clear_log, libc, log_tail
 from gptcli.llama.model import Model
 
 STEP_TOKENS = 512
-"""Tokens of one step, and llama.cpp's default n_ubatch: a larger batch is computed in parts of this size anyway."""
+"""Tokens in one step, llama.cpp's default n_ubatch; it splits a larger batch into parts of this size anyway."""
 
 _DENSE_TOKENS = 128
-"""The same without flash attention, where the scores of all heads are kept: those of so many tokens stay in a core's
-cache (1,300 cells: 589 prompt tokens a second, with 512 at once 537)."""
+"""The same without flash attention, which keeps the scores of all heads: those of 128 tokens fit into a core's cache
+(1,300 cells: 589 prompt tokens a second, against 537 with 512)."""
 
 
 class Context:
-    """One `llama_context` on a model, until `close`. Raises LoadError where the memory cannot be had."""
+    """One `llama_context` on a model, until `close`. Raises LoadError if memory cannot be allocated."""
 
     def __init__(
         self,
@@ -41,7 +38,7 @@ class Context:
         parameters.n_batch = min(STEP_TOKENS, cells)
         parameters.n_ubatch = min(STEP_TOKENS if flash else _DENSE_TOKENS, cells)
         parameters.n_seq_max = sequences
-        parameters.n_outputs_max = sequences  # logits of one token each, not of every prompt token
+        parameters.n_outputs_max = sequences  # logits of one token per sequence, not of every prompt token
         parameters.n_threads, parameters.n_threads_batch = threads
         parameters.kv_unified = unified
         if not flash:
@@ -49,15 +46,15 @@ class Context:
         parameters.swa_full = False
         self._interrupt = interrupt
         self._unified = unified
-        # The callback is asked between graph nodes. strlen of the interrupt's byte is 0 or 1: no Python, no GIL.
+        # Called between graph nodes. strlen of the interrupt's byte is 0 or 1: no Python, no GIL.
         self._abort = ctypes.cast(libc.strlen, C.ggml_abort_callback)
         parameters.abort_callback = self._abort
         parameters.abort_callback_data = interrupt.address
-        with captured_log():
-            self.handle = C.llama_init_from_model(model.handle, parameters)
+        clear_log()
+        self.handle = C.llama_init_from_model(model.handle, parameters)
         if self.handle is None:
             raise LoadError(
-                f"llama.cpp could not make a context of {cells:,} tokens.",
+                f"llama.cpp could not create a context of {cells:,} tokens.",
                 "Try a smaller --ctx-size.",
                 log=log_tail(),
             )
@@ -66,11 +63,11 @@ class Context:
         self._count = 0
 
     def use_threads(self, threads: tuple[int, int]) -> None:
-        """Compute with so many threads from now on: for one token a sequence, and for prompts."""
+        """Set the number of threads for decoding and for prompts."""
         C.llama_set_n_threads(self.handle, *threads)
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:
-        """Put a token into the next batch; returns its place there."""
+        """Add a token to the next batch; returns its row."""
         row, batch = self._count, self._batch
         batch.token[row] = token
         batch.pos[row] = position
@@ -81,7 +78,7 @@ class Context:
         return row
 
     def decode(self) -> Decoded:
-        """Compute the batch. Raises EngineError with llama.cpp's own words where it fails."""
+        """Compute the batch. Raises EngineError, with llama.cpp's log, if it fails."""
         self._batch.n_tokens, self._count = self._count, 0
         code = C.llama_decode(self.handle, self._batch)
         if code == 0:
@@ -90,45 +87,45 @@ class Context:
             return Decoded.NO_ROOM
         if code == 2 or self._interrupt.requested:
             return Decoded.ABORTED
-        raise EngineError(f"llama.cpp could not compute a batch (code {code}).", "See its log.", log=log_tail())
+        raise EngineError(f"llama.cpp could not decode a batch (code {code}).", "See its log.", log=log_tail())
 
     def remove(self, sequence: int, start: int) -> bool:
         return bool(C.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
     def copy(self, source: int, target: int, end: int) -> None:
-        # Partitions are copied as a whole, and llama.cpp ends the process where less is asked for.
+        # Partitions are copied whole; llama.cpp aborts the process if less is requested.
         C.llama_memory_seq_cp(self._memory, source, target, *((0, end) if self._unified else (-1, -1)))
 
     def first_position(self, sequence: int) -> int:
         return int(C.llama_memory_seq_pos_min(self._memory, sequence))
 
     def take_over(self, old: Context) -> None:
-        """Hold what `old` holds, a smaller context of the same model. Raises EngineError where it does not fit.
+        """Copy the whole state of `old`, a smaller context of the same model. Raises EngineError if it does not fit.
 
-        All of it at once: sequence by sequence, the cells of a prefix that they share would be multiplied."""
+        Sequence by sequence, the cells of a shared prefix would be duplicated."""
         size = C.llama_state_get_size(old.handle)
         buffer = (ctypes.c_uint8 * size)()
         written = C.llama_state_get_data(old.handle, buffer, size)
-        with captured_log():
-            read = C.llama_state_set_data(self.handle, buffer, written)
+        clear_log()
+        read = C.llama_state_set_data(self.handle, buffer, written)
         if read == 0:
-            raise EngineError("what was computed did not fit into the new context.", "This is a bug.", log=log_tail())
+            raise EngineError("the state did not fit into the new context.", "This is a bug.", log=log_tail())
 
     def state(self, sequence: int) -> memoryview:
-        """All that is held of a sequence: positions, keys and values."""
+        """Everything stored for a sequence: positions, keys and values."""
         size = C.llama_state_seq_get_size(self.handle, sequence)
         buffer = (ctypes.c_uint8 * size)()
         written = C.llama_state_seq_get_data(self.handle, buffer, size, sequence)
         return memoryview(buffer).cast("B")[:written]
 
     def restore(self, sequence: int, state: memoryview) -> bool:
-        """Let an empty sequence hold it; False where llama.cpp finds that it does not fit, or not belong here."""
+        """Put a state into an empty sequence; False if llama.cpp rejects it, for its size or its kind."""
         buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
-        with captured_log():
-            return bool(C.llama_state_seq_set_data(self.handle, buffer, len(state), sequence))
+        clear_log()
+        return bool(C.llama_state_seq_set_data(self.handle, buffer, len(state), sequence))
 
-    def adapt(self, adapters: list[tuple[Any, float]]) -> None:
-        """Have LoRA adapters in force, each with its strength."""
+    def set_adapters(self, adapters: list[tuple[Any, float]]) -> None:
+        """Apply LoRA adapters, each with its scale."""
         handles = (C.llama_adapter_lora_p_ctypes * len(adapters))(*[handle for handle, _ in adapters])
         scales = (ctypes.c_float * len(adapters))(*[scale for _, scale in adapters])
         C.llama_set_adapters_lora(self.handle, handles, len(adapters), scales)

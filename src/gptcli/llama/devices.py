@@ -1,7 +1,4 @@
-"""What llama.cpp can compute on here, and what a user's `--device` means for a model.
-
-It knows ggml's device list and the builds of llama-cpp-python; it loads nothing.
-"""
+"""The devices that llama.cpp can use here, and what `--device` and `--gpu-layers` mean with them."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ class DeviceKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device of this build; memory in bytes."""
+    """A device that this build can use; memory in bytes."""
 
     handle: int
     name: str
@@ -44,14 +41,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Offload:
-    """Where a model is to run: devices to offload to, and how many layers (-1: all)."""
+    """Where a model runs: the devices to offload to, and how many layers (-1: all)."""
 
     devices: tuple[Device, ...]
     layers: int
 
     @property
     def is_cpu(self) -> bool:
-        """Whether the processor computes all of it."""
+        """Whether everything runs on the CPU."""
         return not self.devices or self.layers == 0
 
     @property
@@ -62,7 +59,7 @@ class Offload:
 
 
 def list_devices() -> list[Device]:
-    """Every device that this build of llama.cpp can use now."""
+    """Every device that this build of llama.cpp can use."""
     count = symbol("ggml_backend_dev_count", ctypes.c_size_t)
     get = symbol("ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
     return [_device(get(index)) for index in range(count())]
@@ -87,46 +84,46 @@ def _device(handle: int) -> Device:
     )
 
 
-def choose(wanted: str, layers: int | None, devices: list[Device]) -> Offload:
-    """What `--device wanted --gpu-layers layers` means with these devices.
+def choose_offload(device: str, layers: int | None, devices: list[Device]) -> Offload:
+    """What `--device DEVICE --gpu-layers LAYERS` means with these devices.
 
-    `auto` takes the GPUs there are, else the CPU. Raises LoadError, with the command that installs the right build,
-    where this build cannot do what was asked, and UsageError for a contradiction or an unknown name.
+    `auto` uses all GPUs, otherwise the CPU. Raises UsageError for a contradiction or an unknown name, and LoadError,
+    with the command that installs the right build, for a device that this build cannot use.
     """
-    backend, _, index = wanted.lower().partition(":")
+    backend, _, index = device.lower().partition(":")
     if backend not in ("auto", "cpu", "metal", "cuda") or (index and (backend != "cuda" or not index.isdecimal())):
-        raise UsageError(f"--device {wanted} is not known.", "Use auto, cpu, metal, cuda or cuda:0.")
+        raise UsageError(f"unknown --device {device}.", "Use auto, cpu, metal, cuda or cuda:0.")
     if backend == "cpu":
         if layers:
-            raise UsageError(f"--device cpu and --gpu-layers {layers} contradict each other.", "Leave one away.")
+            raise UsageError(f"--device cpu and --gpu-layers {layers} contradict each other.", "Drop one.")
         return Offload((), 0)
-    gpus = [device for device in devices if device.is_gpu]
+    gpus = [gpu for gpu in devices if gpu.is_gpu]
     if backend == "auto":
         if not gpus and layers:
-            raise LoadError(f"--gpu-layers {layers} needs a GPU, and this build of llama.cpp has none.", build_advice())
+            raise LoadError(f"--gpu-layers {layers} needs a GPU; this build of llama.cpp has none.", build_hint())
         return Offload(tuple(gpus), (-1 if layers is None else layers) if gpus else 0)
     prefix = "mtl" if backend == "metal" else "cuda"
-    matching = [device for device in gpus if device.name.lower().startswith((prefix, backend))]
+    matching = [gpu for gpu in gpus if gpu.name.lower().startswith((prefix, backend))]
     if index:
-        matching = [device for device in matching if device.name.lower() == f"cuda{int(index)}"]
+        matching = [gpu for gpu in matching if gpu.name.lower() == f"cuda{int(index)}"]
     if not matching:
-        have = ", ".join(device.name for device in devices) or "none"
-        raise LoadError(f"--device {wanted} is not there: this build of llama.cpp has {have}.", build_advice(backend))
+        found = ", ".join(one.name for one in devices) or "none"
+        raise LoadError(f"--device {device} was not found: this build of llama.cpp has {found}.", build_hint(backend))
     return Offload(tuple(matching), -1 if layers is None else layers)
 
 
-def build_advice(backend: str = "") -> str:
-    """The sentence with the command that installs a build of llama-cpp-python for a GPU."""
+def build_hint(backend: str = "") -> str:
+    """How to install a build of llama-cpp-python for a GPU."""
     if not backend:
         backend = "metal" if sys.platform == "darwin" else "cuda"
     flag = {"metal": "-DGGML_METAL=on", "cuda": "-DGGML_CUDA=on"}[backend]
     command = "pip install --force-reinstall --no-cache-dir --no-deps --no-binary llama-cpp-python llama-cpp-python"
     needs = " (it needs the CUDA toolkit)" if backend == "cuda" else ""
-    return f'Install one that has it{needs}: CMAKE_ARGS="{flag}" {command}'
+    return f'Install a build with GPU support{needs}: CMAKE_ARGS="{flag}" {command}'
 
 
 def unused_gpu(devices: list[Device]) -> str | None:
-    """A GPU that the machine has and this build cannot use, in words; None where there is none."""
+    """A GPU in this machine that this build cannot use, in words; None if there is none."""
     if any(device.is_gpu for device in devices):
         return None
     with contextlib.suppress(OSError):

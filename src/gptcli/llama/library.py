@@ -1,6 +1,6 @@
-"""The way to llama.cpp: its C functions as `C`, its log in a ring, its last words before an abort.
+"""The binding to llama.cpp: its C functions as `C`, its log, its last message before an abort.
 
-It knows how the library is found and started, and nothing of models.
+The functions behind `C` are not typed: llama-cpp-python's bindings are untyped ctypes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import ctypes
 import importlib.util
 import os
 import sys
+import threading
 import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def _load() -> Any:
     """The module `llama_cpp.llama_cpp` without its package's `__init__`, which imports numpy, jinja2 and the
-    high-level class: 20 against 115 ms and 21 MiB less. Where that trick fails, the package as it is."""
+    high-level class: 20 instead of 115 ms, and 21 MiB less. Where that fails, the package as it is."""
     if "llama_cpp" not in sys.modules:
         spec = importlib.util.find_spec("llama_cpp")
         if spec is not None and spec.submodule_search_locations is not None:
@@ -37,33 +40,32 @@ libc = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
 
 _ring: collections.deque[str] = collections.deque(maxlen=400)
 _echo = False
+_stderr_lock = threading.Lock()
 
 
 def show_log() -> None:
-    """Let llama.cpp's log through to stderr as it comes (`-v`)."""
+    """Print llama.cpp's log to stderr as it is written (`-v`)."""
     global _echo
     _echo = True
 
 
 def log_tail(lines: int = 12) -> str:
-    """llama.cpp's last words, without its progress dots."""
+    """The last lines of llama.cpp's log, without its progress dots."""
     kept = [line for line in "".join(_ring).splitlines() if line.strip(". ")]
     return "\n".join(kept[-lines:])
 
 
-@contextlib.contextmanager
-def captured_log() -> Iterator[None]:
-    """A fresh ring for what is done now, so that an error shows its own lines and no older ones."""
+def clear_log() -> None:
+    """Forget the log so far, so that an error shows only the lines of the call that failed."""
     _ring.clear()
-    yield
 
 
 @contextlib.contextmanager
-def unheard_log() -> Iterator[None]:
-    """Nobody listens to the log, unless it is shown.
+def muted_log() -> Iterator[None]:
+    """Drop the log, unless it is shown.
 
-    Loading a small model writes 1,100 lines, each of which would have to wait for the GIL while another thread imports
-    modules; the sink is C's own `abs`, which takes the level and ignores the rest. Who fails runs again, heard."""
+    Loading a small model writes 1,100 lines, and each would wait for the GIL while another thread imports modules. The
+    sink is C's own `abs`, which takes the level and ignores the rest. A call that fails is repeated with the log on."""
     if not _echo:
         C.llama_log_set(ctypes.cast(libc.abs, C.llama_log_callback), None)
     try:
@@ -72,26 +74,49 @@ def unheard_log() -> Iterator[None]:
         C.llama_log_set(_on_log, None)
 
 
+def captured_stderr(call: Callable[[], T]) -> tuple[T, bytes]:
+    """The result of `call`, and all that was written to file descriptor 2 meanwhile.
+
+    For the few complaints that llama.cpp prints and does not log. The descriptor belongs to every thread: keep `call`
+    short, and write what is not its own to stderr again."""
+    import tempfile
+
+    with _stderr_lock, contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(tempfile.TemporaryFile())
+            stderr = os.dup(2)
+        except OSError:  # no space for the file, or stderr is closed
+            return call(), b""
+        try:
+            os.dup2(file.fileno(), 2)
+            result = call()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        file.seek(0)
+        return result, file.read()
+
+
 def system_info() -> str:
-    """CPU features and backends that this llama.cpp was built with, in its own words."""
+    """CPU features and backends of this llama.cpp, in its own words."""
     return str(C.llama_print_system_info().decode()).strip(" |")
 
 
 def build_key() -> str:
-    """What tells this build of llama.cpp from every other: its file, and the CPU features it found."""
+    """Tells this build of llama.cpp from any other: its file, and the CPU features that it found."""
     status = os.stat(C._lib._name)
     return repr((status.st_size, status.st_mtime_ns, system_info()))
 
 
 def symbol(name: str, result: Any, *arguments: Any) -> Any:
-    """A C function that llama_cpp does not bind, from libllama or the ggml libraries it stands on."""
+    """A C function that llama_cpp does not bind, from libllama or the ggml libraries that it links."""
     function = getattr(_library_with(name), name)
     function.restype, function.argtypes = result, list(arguments)
     return function
 
 
 def _library_with(name: str) -> Any:
-    if hasattr(C._lib, name):  # ELF and Mach-O look into the libraries that libllama was linked with
+    if hasattr(C._lib, name):  # ELF and Mach-O also search the libraries that libllama was linked with
         return C._lib
     from llama_cpp._ctypes_extensions import load_shared_library
 
@@ -118,10 +143,10 @@ _AbortCallback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 def _on_abort(message: bytes) -> None:
     """A GGML_ASSERT failed: llama.cpp would now abort the process with a core dump and a stack of addresses."""
     sys.stdout.flush()
-    # "/where/it/was/built/ops.cpp:135: what": the folder helps nobody
-    place, colon, what = message.decode("utf-8", "replace").strip().rstrip(".").partition(": ")
-    words = os.path.basename(place) + colon + what
-    os.write(2, f"gptcli: error: llama.cpp gave up: {words}.\nThe model file is probably damaged.\n".encode())
+    # "/path/of/the/build/ops.cpp:135: message": the folder is of no use here
+    place, colon, text = message.decode("utf-8", "replace").strip().rstrip(".").partition(": ")
+    reason = os.path.basename(place) + colon + text
+    os.write(2, f"gptcli: error: llama.cpp aborted: {reason}.\nThe model file is probably damaged.\n".encode())
     os._exit(4)
 
 

@@ -1,71 +1,45 @@
-"""A loaded model: its weights, its metadata and its limits; the owner of a `llama_model`.
-
-It knows nothing of contexts, requests or text.
-"""
+"""A model file loaded by llama.cpp: `Model` owns its `llama_model`, `ModelLoader` loads it in a background thread."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gptcli.errors import LoadError
-from gptcli.llama.devices import Offload
-from gptcli.llama.library import C, captured_log, log_tail, unheard_log
-
-if TYPE_CHECKING:
-    from gptcli.engine.backend import MemoryKind
+from gptcli.errors import GptcliError, LoadError
+from gptcli.llama.devices import Device, Offload, choose_offload, list_devices
+from gptcli.llama.library import C, clear_log, log_tail, muted_log
 
 
 class Model:
     """Weights in memory, until `close`."""
 
-    def __init__(self, handle: Any, path: Path, offload: Offload) -> None:
+    def __init__(self, handle: Any, offload: Offload) -> None:
         self.handle = handle
-        self.path = path
         self.offload = offload
-        self.vocabulary_handle = C.llama_model_get_vocab(handle)
-        self.trained_context: int = C.llama_model_n_ctx_train(handle)
 
     @classmethod
     def load(cls, path: Path, offload: Offload) -> Model:
-        """Read the weights (mapped into memory where the system can). Raises LoadError."""
+        """Read the weights, memory-mapped where the system supports it. Raises LoadError."""
         parameters = C.llama_model_default_params()
         handles = (ctypes.c_void_p * (len(offload.devices) + 1))(*[device.handle for device in offload.devices], None)
         parameters.devices = ctypes.cast(handles, ctypes.c_void_p)
         parameters.n_gpu_layers = offload.layers
 
-        with unheard_log():
+        with muted_log():
             handle = C.llama_model_load_from_file(os.fsencode(path), parameters)
         if handle is None:
-            with captured_log():
-                handle = C.llama_model_load_from_file(os.fsencode(path), parameters)
+            clear_log()
+            handle = C.llama_model_load_from_file(os.fsencode(path), parameters)
         if handle is None:
             raise _load_error(path)
-        return cls(handle, path, offload)
-
-    @property
-    def memory(self) -> MemoryKind:
-        from gptcli.engine.backend import MemoryKind  # late: loading should begin before the engine is imported
-
-        if C.llama_model_is_recurrent(self.handle) or C.llama_model_is_hybrid(self.handle):
-            return MemoryKind.RECURRENT
-        return MemoryKind.WINDOW if self.window else MemoryKind.ATTENTION
-
-    @property
-    def window(self) -> int:
-        """Tokens of the sliding attention window; 0 for none."""
-        return int(C.llama_model_n_swa(self.handle))
-
-    @property
-    def description(self) -> str:
-        buffer = ctypes.create_string_buffer(256)
-        C.llama_model_desc(self.handle, buffer, len(buffer))
-        return buffer.value.decode(errors="replace")
+        return cls(handle, offload)
 
     def metadata(self, key: str) -> str | None:
-        """A value of the file's metadata as text; None where it has none."""
+        """A value from the file's metadata, as text; None if the key is missing."""
         size = C.llama_model_meta_val_str(self.handle, key.encode(), None, 0)
         if size < 0:
             return None
@@ -75,15 +49,15 @@ class Model:
 
     @property
     def is_long_rope(self) -> bool:
-        """Whether the context's size chooses how positions are turned (llama.cpp, `llama_model::get_rope_factors`), so
-        that what was computed in a small context is wrong in a large one: Phi-3 with 128k, MiniCPM3."""
+        """Whether the context size selects the RoPE factors (llama.cpp, `llama_model::get_rope_factors`), as in Phi-3
+        128k and MiniCPM3. A state computed in a small context is then wrong in a large one."""
         scaling = f"{self.metadata('general.architecture')}.rope.scaling"
         has_original = self.metadata(f"{scaling}.original_context_length") is not None
         return has_original and self.metadata(f"{scaling}.type") not in ("yarn", "linear")
 
     @property
     def chat_template(self) -> str | None:
-        """The jinja2 source that the file brings, if it brings one."""
+        """The file's own jinja2 chat template, if it has one."""
         return self.metadata("tokenizer.chat_template")
 
     def close(self) -> None:
@@ -92,27 +66,49 @@ class Model:
             self.handle = None
 
 
+class ModelLoader:
+    """Starts loading at once; `result` waits. ctypes releases the GIL, so the load does not slow down the caller."""
+
+    def __init__(self, path: Path, device: str = "auto", gpu_layers: int | None = None) -> None:
+        self.choice = (path, device, gpu_layers)
+        self.devices: list[Device] = []
+        self.seconds = 0.0
+        self._model: Model | None = None
+        self._error: GptcliError | None = None
+        self._done = threading.Event()
+        threading.Thread(target=self._load, daemon=True).start()
+
+    def result(self) -> Model:
+        """Wait for the model; Ctrl-C ends the wait, not the thread. Raises LoadError, UsageError."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._model is not None, "the loading thread died"
+        return self._model
+
+    def _load(self) -> None:
+        path, device, layers = self.choice
+        started = time.perf_counter()
+        try:
+            self.devices = list_devices()
+            self._model = Model.load(path, choose_offload(device, layers, self.devices))
+        except GptcliError as error:
+            self._error = error
+        finally:
+            self.seconds = time.perf_counter() - started
+            self._done.set()
+
+
 def _load_error(path: Path) -> LoadError:
     log = log_tail()
-    for line in log.splitlines():
-        if "unknown model architecture" in line:
-            name = line.rpartition("architecture:")[2].strip(" '")
-            return LoadError(
-                f"{path.name} is of the architecture {name}, which this llama.cpp does not know.",
-                "Update llama-cpp-python, or choose another model.",
-                log=log,
-            )
-    return LoadError(
-        f"llama.cpp could not load {path.name}: {_reason(log)}.",
-        "Check it with `gptcli models verify`, or fetch it again.",
-        log=log,
-    )
 
+    def reported(prefix: str) -> str:
+        return next((line.rpartition(prefix)[2].strip() for line in log.splitlines() if prefix in line), "")
 
-def _reason(log: str) -> str:
-    """What the reader of the file said, if anything; else what the loader said of it."""
-    for mark in ("gguf_init_from_reader: ", "gguf_init_from_file: ", "error loading model: "):
-        for line in log.splitlines():
-            if mark in line:
-                return line.rpartition(mark)[2].strip()
-    return "it gave no reason"
+    if name := reported("unknown model architecture:").strip("'"):
+        message = f"{path.name} has the architecture {name}, which this version of llama.cpp does not support."
+        return LoadError(message, "Upgrade llama-cpp-python, or use another model.", log=log)
+    readers = ("gguf_init_from_reader: ", "gguf_init_from_file: ", "error loading model: ")
+    reason = next(filter(None, map(reported, readers)), "no reason given")
+    hint = "Check it with `gptcli models verify`, or download it again."
+    return LoadError(f"llama.cpp could not load {path.name}: {reason}.", hint, log=log)

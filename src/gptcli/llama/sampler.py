@@ -1,32 +1,33 @@
-"""Chains of llama.cpp's samplers, made from a `Sampling`; the owner of a `llama_sampler`.
+"""Chains of llama.cpp's samplers, made from a `Sampling`; `LlamaSampler` owns one.
 
-It knows which samplers there are, their order and their native arguments; what is sampled for, it does not know.
+To add a sampler or one of its parameters: its entry in `gptcli/params.py`, and its link in `_CHAIN` here.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from gptcli.errors import EngineError, RequestError
-from gptcli.llama.greedy import GreedySampler
-from gptcli.llama.library import C, captured_log, log_tail
+from gptcli.llama.library import C, captured_stderr, clear_log, log_tail
+from gptcli.llama.logits import GreedySampler
 from gptcli.llama.vocabulary import LlamaVocabulary
-from gptcli.params import Sampling
+from gptcli.params import SAMPLER_NAMES, Sampling
 
-_NO_BIAS = float("-inf")
-_DEAD_END = "Leave --ignore-eos away, and logit biases that forbid what the grammar wants."
+_FORBIDDEN = float("-inf")
 _MIROSTAT_WINDOW = 100
-"""Tokens that mirostat 1 estimates its exponent from; common/sampling.cpp has the same number."""
+"""Tokens that Mirostat 1 estimates its exponent from, as in common/sampling.cpp."""
 
 
 class LlamaSampler:
-    """Implements `engine.backend.Sampler`; `context` says which `llama_context` the logits are in now.
+    """Implements `engine.backend.Sampler`; `context` returns the `llama_context` that holds the logits now.
 
-    A grammar is applied after the chain: the chain's choice is tested alone, and only if it is refused the grammar is
-    run over the vocabulary and the chain again (common/sampling.cpp, common_sampler_sample). Tested first it would
-    cost a pass over the vocabulary at every token.
+    A grammar is applied after the chain: only the chosen token is tested, and only if the grammar rejects it, the
+    grammar filters the whole vocabulary and the chain runs again (common/sampling.cpp, common_sampler_sample). Applied
+    first, it would cost a pass over the vocabulary for every token.
     """
 
     def __init__(self, chain: Any, grammar: Any, vocabulary_size: int, context: Callable[[], Any]) -> None:
@@ -42,8 +43,11 @@ class LlamaSampler:
         token, _ = self._choose(row, grammar_first=False)
         if not self._allowed(token):
             token, logit = self._choose(row, grammar_first=True)
-            if logit == _NO_BIAS:  # told to accept it, llama.cpp might end the process
-                raise EngineError("the grammar allows none of the tokens that are left to choose from.", _DEAD_END)
+            if logit == _FORBIDDEN:  # accepting it could abort the process
+                raise EngineError(
+                    "the grammar allows none of the remaining tokens.",
+                    "Remove --ignore-eos, and logit biases that forbid what the grammar requires.",
+                )
         C.llama_sampler_accept(self._grammar, token)
         C.llama_sampler_accept(self._chain, token)
         return token
@@ -66,7 +70,7 @@ class LlamaSampler:
         one = (C.llama_token_data * 1)(C.llama_token_data(token, 1.0, 0.0))
         alone = C.llama_token_data_array(one, 1, -1, False)
         C.llama_sampler_apply(self._grammar, ctypes.byref(alone))
-        return bool(one[0].logit != _NO_BIAS)
+        return bool(one[0].logit != _FORBIDDEN)
 
     def _fill(self, row: int) -> Any:
         import numpy as np
@@ -86,26 +90,25 @@ def make_sampler(
     seed: int,
     history: list[int],
     vocabulary: LlamaVocabulary,
-    vocabulary_handle: Any,
     context: Callable[[], Any],
     *,
     ignore_end: bool,
-    many: bool,
+    fast_greedy: bool,
 ) -> LlamaSampler | GreedySampler:
-    """A chain that has seen the end of `history`; where `many` texts are written, something quicker for greedy ones.
+    """A chain that has accepted the end of `history`; with `fast_greedy`, plain greedy sampling gets a GreedySampler.
 
     Raises RequestError for a bad grammar, bias or sampler name."""
-    if many and _is_plain(sampling):
+    if fast_greedy and _is_plain_greedy(sampling):
         banned = {*vocabulary.suppressed, *(vocabulary.ends if ignore_end else ())}
         return GreedySampler(vocabulary.size, frozenset(banned), context)
-    grammar = _grammar(sampling.grammar, vocabulary_handle) if sampling.grammar else None
+    grammar = _grammar(sampling.grammar, vocabulary) if sampling.grammar else None
     parameters = C.llama_sampler_chain_default_params()
     parameters.no_perf = True
     chain = C.llama_sampler_chain_init(parameters)
     sampler = LlamaSampler(chain, grammar, vocabulary.size, context)
     try:
-        for part in _parts(sampling, seed, vocabulary, vocabulary_handle, ignore_end):
-            C.llama_sampler_chain_add(chain, part)
+        for link in [*_bias(sampling, vocabulary, ignore_end), *_links(sampling, seed, vocabulary)]:
+            C.llama_sampler_chain_add(chain, link)
     except RequestError:
         sampler.close()
         raise
@@ -114,97 +117,108 @@ def make_sampler(
     return sampler
 
 
-def _parts(sampling: Sampling, seed: int, vocabulary: LlamaVocabulary, handle: Any, ignore_end: bool) -> list[Any]:
-    """The chain's samplers in order; one that would change nothing is left out, for each costs time at every token."""
-    parts = [_bias(sampling, vocabulary, ignore_end)]
-    s = sampling
+def _links(s: Sampling, seed: int, vocabulary: LlamaVocabulary) -> list[Any]:
+    """The chain's samplers in order, without those that change nothing: each costs time for every token."""
     if s.mirostat:
-        parts.append(C.llama_sampler_init_temp(s.temperature))
-        if s.mirostat == 1:
-            parts.append(
-                C.llama_sampler_init_mirostat(vocabulary.size, seed, s.mirostat_tau, s.mirostat_eta, _MIROSTAT_WINDOW)
-            )
-        else:
-            parts.append(C.llama_sampler_init_mirostat_v2(seed, s.mirostat_tau, s.mirostat_eta))
-        return [part for part in parts if part is not None]
-    greedy = s.temperature <= 0 and s.dynatemp_range <= 0
-    adaptive = "adaptive_p" in s.samplers
+        mirostat = (
+            C.llama_sampler_init_mirostat(vocabulary.size, seed, s.mirostat_tau, s.mirostat_eta, _MIROSTAT_WINDOW)
+            if s.mirostat == 1
+            else C.llama_sampler_init_mirostat_v2(seed, s.mirostat_tau, s.mirostat_eta)
+        )
+        return [C.llama_sampler_init_temp(s.temperature), mirostat]
     for name in s.samplers:
-        if name not in _MAKERS and name != "adaptive_p":
-            names = ", ".join([*_MAKERS, "adaptive_p"])
-            raise RequestError(f"there is no sampler named {name}.", f"Those of llama.cpp are: {names}.")
-        # The likeliest token stays the likeliest through every sampler that only cuts the tail or divides.
-        if name in _MAKERS and not (greedy and name in _KEEP_THE_FIRST):
-            parts.append(_MAKERS[name](s, seed, vocabulary, handle))
-    if adaptive:
-        parts.append(C.llama_sampler_init_adaptive_p(s.adaptive_target, s.adaptive_decay, seed))
-    elif greedy:
-        parts.append(C.llama_sampler_init_greedy())
-    else:
-        parts.append(C.llama_sampler_init_dist(seed))
-    return [part for part in parts if part is not None]
+        if name not in SAMPLER_NAMES:
+            raise RequestError(f"there is no sampler named {name}.", f"Samplers: {', '.join(SAMPLER_NAMES)}.")
+    links = [_CHAIN[name].make(s, seed, vocabulary) for name in s.samplers if name in _CHAIN and _matters(name, s)]
+    if "adaptive_p" in s.samplers:  # it chooses the token, so it comes last wherever it is named
+        return [*links, C.llama_sampler_init_adaptive_p(s.adaptive_target, s.adaptive_decay, seed)]
+    return [*links, C.llama_sampler_init_greedy() if _is_greedy(s) else C.llama_sampler_init_dist(seed)]
 
 
-def _bias(sampling: Sampling, vocabulary: LlamaVocabulary, ignore_end: bool) -> Any:
-    biases = dict.fromkeys(vocabulary.suppressed, _NO_BIAS)
+def _is_greedy(s: Sampling) -> bool:
+    return s.temperature <= 0 and s.dynatemp_range <= 0 and not s.mirostat
+
+
+def _matters(name: str, s: Sampling) -> bool:
+    """Whether the sampler can change which token is chosen."""
+    link = _CHAIN.get(name)
+    return link is None or (link.is_active(s) and not (link.keeps_best and _is_greedy(s)))
+
+
+def _is_plain_greedy(s: Sampling) -> bool:
+    """Whether the most likely token is chosen, and nothing else influences the choice."""
+    return _is_greedy(s) and not s.grammar and not s.logit_bias and not any(_matters(name, s) for name in s.samplers)
+
+
+def _bias(sampling: Sampling, vocabulary: LlamaVocabulary, ignore_end: bool) -> list[Any]:
+    biases = dict.fromkeys(vocabulary.suppressed, _FORBIDDEN)
     if ignore_end:
-        biases |= dict.fromkeys(vocabulary.ends, _NO_BIAS)
-    for what, bias in sampling.logit_bias:
+        biases |= dict.fromkeys(vocabulary.ends, _FORBIDDEN)
+    for target, bias in sampling.logit_bias:
         tokens = (
-            [what]
-            if isinstance(what, int)
-            else vocabulary.tokenize(what.encode("utf-8", "surrogateescape"), add_special=False, parse_special=True)
+            [target]
+            if isinstance(target, int)
+            else vocabulary.tokenize(target.encode("utf-8", "surrogateescape"), add_special=False, parse_special=True)
         )
         for token in tokens:
             if not 0 <= token < vocabulary.size:
-                raise RequestError(
-                    f"there is no token {token} to bias.", f"This model's go from 0 to {vocabulary.size - 1}."
-                )
+                hint = f"This model's token ids range from 0 to {vocabulary.size - 1}."
+                raise RequestError(f"logit_bias: there is no token {token}.", hint)
             biases[token] = bias
     if not biases:
-        return None
+        return []
     array = (C.llama_logit_bias * len(biases))(*[C.llama_logit_bias(*pair) for pair in biases.items()])
-    return C.llama_sampler_init_logit_bias(vocabulary.size, len(biases), array)
+    return [C.llama_sampler_init_logit_bias(vocabulary.size, len(biases), array)]
 
 
-def _grammar(source: str, handle: Any) -> Any:
+def _grammar(source: str, vocabulary: LlamaVocabulary) -> Any:
     try:
         data = source.encode()
     except UnicodeEncodeError:
-        raise RequestError("the grammar is no text in UTF-8.", "Give GBNF, with bytes as \\x escapes.") from None
-    with captured_log():
-        grammar = C.llama_sampler_init_grammar(handle, data, b"root")
+        raise RequestError("the grammar is not valid UTF-8.", "Write such bytes as \\x escapes.") from None
+    clear_log()
+    grammar, printed = captured_stderr(lambda: C.llama_sampler_init_grammar(vocabulary.handle, data, b"root"))
+    complaint, others = _parse_error(printed, data)
+    if others:
+        os.write(2, others)  # written by another thread meanwhile
     if not grammar:  # a null pointer of a pointer type, not None
         raise RequestError(
-            "the grammar is not valid GBNF with a rule named root.",
-            "llama.cpp has just printed what it does not like.",  # straight to stderr (llama-grammar.cpp, parse)
-            log=log_tail(),
+            f"the grammar is not valid GBNF: {complaint or log_tail(1)}.",
+            'A grammar is a list of rules such as `root ::= "yes" | "no"`; one of them must be named root.',
         )
     return grammar
+
+
+def _parse_error(printed: bytes, source: bytes) -> tuple[str, bytes]:
+    """llama.cpp's complaint with its position, and whatever else was printed.
+
+    It prints `parse: error parsing grammar: MESSAGE at REST` and the source, where REST is all of the source from the
+    error on (src/llama-grammar.cpp, llama_grammar_parser::parse)."""
+    found = re.search(rb"\w+: error parsing grammar: (.*?)\n\n" + re.escape(source) + rb"\n", printed, re.DOTALL)
+    if found is None:
+        return "", printed
+    others = printed[: found.start()] + printed[found.end() :]
+    message, at, rest = found[1].partition(b" at ")
+    complaint = message.decode(errors="replace")
+    position = len(source) - len(rest)
+    if undefined := re.fullmatch(rb"Undefined rule identifier '(.*)'", message):
+        use = re.search(rb"(?<![\w-])" + re.escape(undefined[1]) + rb"(?![\w-])", source)
+        position = use.start() if use else 0
+    elif not at and message != b"unexpected end of input":
+        return complaint, others
+    before = source[:position].decode(errors="replace")
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return f"{complaint} (line {line}, column {column})", others
 
 
 def _penalizes(s: Sampling) -> bool:
     return s.repeat_last_n != 0 and (s.repeat_penalty, s.frequency_penalty, s.presence_penalty) != (1.0, 0.0, 0.0)
 
 
-def _dries(s: Sampling) -> bool:
-    return s.dry_multiplier != 0 and s.dry_base >= 1 and s.dry_penalty_last_n != 0
-
-
-def _penalties(s: Sampling, seed: int, vocabulary: LlamaVocabulary, handle: Any) -> Any:
-    if not _penalizes(s):
-        return None
-    return C.llama_sampler_init_penalties(
-        vocabulary.size, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty
-    )
-
-
-def _dry(s: Sampling, seed: int, vocabulary: LlamaVocabulary, handle: Any) -> Any:
-    if not _dries(s):
-        return None
+def _dry(s: Sampling, seed: int, vocabulary: LlamaVocabulary) -> Any:
     breakers = [breaker.encode("utf-8", "surrogateescape") for breaker in s.dry_sequence_breakers]
     return C.llama_sampler_init_dry(
-        handle,
+        vocabulary.handle,
         s.dry_multiplier,
         s.dry_base,
         s.dry_allowed_length,
@@ -214,47 +228,39 @@ def _dry(s: Sampling, seed: int, vocabulary: LlamaVocabulary, handle: Any) -> An
     )
 
 
-_Maker = Callable[[Sampling, int, LlamaVocabulary, Any], Any]
-_MAKERS: dict[str, _Maker] = {
-    "penalties": _penalties,
-    "dry": _dry,
-    "top_n_sigma": lambda s, seed, v, h: C.llama_sampler_init_top_n_sigma(s.top_n_sigma) if s.top_n_sigma > 0 else None,
-    "top_k": lambda s, seed, v, h: C.llama_sampler_init_top_k(s.top_k) if s.top_k > 0 else None,
-    "typ_p": lambda s, seed, v, h: C.llama_sampler_init_typical(s.typical_p, s.min_keep) if s.typical_p < 1 else None,
-    "top_p": lambda s, seed, v, h: C.llama_sampler_init_top_p(s.top_p, s.min_keep) if s.top_p < 1 else None,
-    "min_p": lambda s, seed, v, h: C.llama_sampler_init_min_p(s.min_p, s.min_keep) if s.min_p > 0 else None,
-    "xtc": lambda s, seed, v, h: (
-        C.llama_sampler_init_xtc(s.xtc_probability, s.xtc_threshold, s.min_keep, seed)
-        if s.xtc_probability > 0
-        else None
+class _Link(NamedTuple):
+    """A sampler of the chain."""
+
+    is_active: Callable[[Sampling], bool]
+    """False where its parameters switch it off."""
+    make: Callable[[Sampling, int, LlamaVocabulary], Any]
+    keeps_best: bool = False
+    """It only cuts the tail or divides, so the most likely token stays the most likely."""
+
+
+_CHAIN: dict[str, _Link] = {
+    "penalties": _Link(
+        _penalizes,
+        lambda s, seed, v: C.llama_sampler_init_penalties(
+            v.size, s.repeat_last_n, s.repeat_penalty, s.frequency_penalty, s.presence_penalty
+        ),
     ),
-    "temperature": lambda s, seed, v, h: C.llama_sampler_init_temp_ext(
-        s.temperature, s.dynatemp_range, s.dynatemp_exponent
+    "dry": _Link(lambda s: s.dry_multiplier != 0 and s.dry_base >= 1 and s.dry_penalty_last_n != 0, _dry),
+    "top_n_sigma": _Link(
+        lambda s: s.top_n_sigma > 0, lambda s, seed, v: C.llama_sampler_init_top_n_sigma(s.top_n_sigma), True
     ),
-    "infill": lambda s, seed, v, h: C.llama_sampler_init_infill(h),
+    "top_k": _Link(lambda s: s.top_k > 0, lambda s, seed, v: C.llama_sampler_init_top_k(s.top_k), True),
+    "typ_p": _Link(lambda s: s.typical_p < 1, lambda s, seed, v: C.llama_sampler_init_typical(s.typical_p, s.min_keep)),
+    "top_p": _Link(lambda s: s.top_p < 1, lambda s, seed, v: C.llama_sampler_init_top_p(s.top_p, s.min_keep), True),
+    "min_p": _Link(lambda s: s.min_p > 0, lambda s, seed, v: C.llama_sampler_init_min_p(s.min_p, s.min_keep), True),
+    "xtc": _Link(
+        lambda s: s.xtc_probability > 0,
+        lambda s, seed, v: C.llama_sampler_init_xtc(s.xtc_probability, s.xtc_threshold, s.min_keep, seed),
+    ),
+    "temperature": _Link(
+        lambda s: True,
+        lambda s, seed, v: C.llama_sampler_init_temp_ext(s.temperature, s.dynatemp_range, s.dynatemp_exponent),
+        True,
+    ),
+    "infill": _Link(lambda s: True, lambda s, seed, v: C.llama_sampler_init_infill(v.handle)),
 }
-_KEEP_THE_FIRST = {"top_n_sigma", "top_k", "top_p", "min_p", "temperature"}
-_LEAVE_ALL: dict[str, Callable[[Sampling], bool]] = {
-    "penalties": lambda s: not _penalizes(s),
-    "dry": lambda s: not _dries(s),
-    "typ_p": lambda s: s.typical_p >= 1,
-    "xtc": lambda s: s.xtc_probability <= 0,
-} | dict.fromkeys(_KEEP_THE_FIRST, lambda s: True)
-
-
-def _is_plain(s: Sampling) -> bool:
-    """Whether the token that the model finds likeliest is taken, and nothing has a say in it."""
-    greedy = s.temperature <= 0 and s.dynatemp_range <= 0 and not s.mirostat
-    quiet = all(name in _LEAVE_ALL and _LEAVE_ALL[name](s) for name in s.samplers)
-    return greedy and quiet and not s.grammar and not s.logit_bias
-
-
-_SHORT = {"temp": "temperature", "typ": "typ_p", "nucleus": "top_p"}
-
-
-def known_samplers(text: str) -> tuple[str, ...]:
-    """The samplers that a model's file names, in its order; spellings are llama.cpp's, as is passing over a name that
-    nobody knows (common/sampling.cpp, common_sampler_types_from_names)."""
-    spelt = {name.replace("_", ""): name for name in (*_MAKERS, "adaptive_p")} | _SHORT
-    names = (word.strip().lower().replace("-", "").replace("_", "") for word in text.split(";"))
-    return tuple(spelt[name] for name in names if name in spelt)

@@ -1,7 +1,4 @@
-"""Tokens of a model and the bytes they stand for.
-
-It knows a vocabulary, and neither weights nor contexts.
-"""
+"""A model's tokens and the bytes they stand for."""
 
 from __future__ import annotations
 
@@ -14,24 +11,23 @@ from typing import Any
 from gptcli.llama.library import C
 
 _NULL = -1
-_READ_WHOLE = 1 << 3 | 1 << 4
+_SPECIAL = 1 << 3 | 1 << 4
 """LLAMA_TOKEN_ATTR_CONTROL and LLAMA_TOKEN_ATTR_USER_DEFINED (include/llama.h)."""
-_NOT_UTF8 = re.compile("[\udc80-\udcff]+")
+_INVALID = re.compile("[\udc80-\udcff]+")
 
 
 class LlamaVocabulary:
-    """Implements `engine.backend.Vocabulary` on a `llama_vocab`, which the model owns."""
+    """Implements `Vocabulary` on a `llama_vocab`, which the model owns."""
 
     def __init__(self, handle: Any) -> None:
-        self._handle = handle
+        self.handle = handle
         self.size: int = C.llama_vocab_n_tokens(handle)
         self._buffer = ctypes.create_string_buffer(256)
-        self._bytes: dict[int, int] | None = None
 
     @property
     def begin(self) -> int | None:
-        """BOS, else the end-of-text token, which GPT-2 and its kin begin with as well."""
-        for token in (C.llama_vocab_bos(self._handle), C.llama_vocab_eos(self._handle)):
+        """BOS, otherwise the end-of-text token, which starts a text in GPT-2 and its relatives."""
+        for token in (C.llama_vocab_bos(self.handle), C.llama_vocab_eos(self.handle)):
             if token != _NULL:
                 return int(token)
         return None
@@ -39,47 +35,47 @@ class LlamaVocabulary:
     @cached_property
     def ends(self) -> list[int]:
         """All tokens that end a generation."""
-        return [token for token in range(self.size) if C.llama_vocab_is_eog(self._handle, token)]
+        return [token for token in range(self.size) if C.llama_vocab_is_eog(self.handle, token)]
 
     @property
     def suppressed(self) -> list[int]:
-        """Tokens that the model's file forbids to generate."""
+        """Tokens that the model file forbids to generate."""
         count = ctypes.c_int32()
-        tokens = C.llama_vocab_get_suppress_tokens(self._handle, ctypes.byref(count))
+        tokens = C.llama_vocab_get_suppress_tokens(self.handle, ctypes.byref(count))
         return list(tokens[: count.value]) if count.value else []
 
     @property
     def bos_text(self) -> str:
-        """The text of the token that begins a text; empty where there is none."""
-        return self._text_of(C.llama_vocab_bos(self._handle))
+        """The text of the BOS token; empty if there is none."""
+        return self._text_of(C.llama_vocab_bos(self.handle))
 
     @property
     def eos_text(self) -> str:
-        """The text of the token that ends one."""
-        return self._text_of(C.llama_vocab_eos(self._handle))
+        """The text of the EOS token; empty if there is none."""
+        return self._text_of(C.llama_vocab_eos(self.handle))
 
     def control_texts(self) -> Iterator[str]:
-        """The texts that the tokenizer reads as control tokens, where it may."""
+        """The texts that the tokenizer reads as control tokens, where it parses those."""
         for token in range(self.size):
-            if C.llama_vocab_get_attr(self._handle, token) & _READ_WHOLE:
+            if C.llama_vocab_get_attr(self.handle, token) & _SPECIAL:
                 yield self.name(token)
 
     def _text_of(self, token: int) -> str:
         return "" if token == _NULL else self.name(int(token))
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids. Bytes that are no UTF-8 become those bytes' tokens; llama.cpp alone would make them U+FFFD."""
+        """Token ids. Invalid UTF-8 becomes byte tokens; llama.cpp itself would replace it with U+FFFD."""
         decoded = text.decode("utf-8", "surrogateescape")
-        if not _NOT_UTF8.search(decoded):
+        if not _INVALID.search(decoded):
             return self._tokenize(text, add_special, parse_special)
         tokens: list[int] = []
         end = 0
-        for bad in _NOT_UTF8.finditer(decoded):
-            part = decoded[end : bad.start()].encode()
+        for invalid in _INVALID.finditer(decoded):
+            part = decoded[end : invalid.start()].encode()
             if part or end == 0:
                 tokens += self._tokenize(part, add_special and end == 0, parse_special)
-            tokens += self._byte_tokens(bad.group().encode("utf-8", "surrogateescape"))
-            end = bad.end()
+            tokens += self._byte_tokens(invalid.group().encode("utf-8", "surrogateescape"))
+            end = invalid.end()
         if end < len(decoded):
             tokens += self._tokenize(decoded[end:].encode(), False, parse_special)
         return tokens
@@ -91,16 +87,16 @@ class LlamaVocabulary:
         return self._piece(token, special=True).decode("utf-8", "surrogateescape")
 
     def is_end(self, token: int) -> bool:
-        return bool(C.llama_vocab_is_eog(self._handle, token))
+        return bool(C.llama_vocab_is_eog(self.handle, token))
 
     def infill(self, prefix: bytes, suffix: bytes) -> list[int] | None:
-        """Prefix, suffix, middle, the order that llama.cpp's server uses by default (tools/server, format_infill)."""
+        """Prefix, suffix, middle: the default order of llama.cpp's server (tools/server, format_infill)."""
         before, after, middle = (
-            function(self._handle) for function in (C.llama_vocab_fim_pre, C.llama_vocab_fim_suf, C.llama_vocab_fim_mid)
+            function(self.handle) for function in (C.llama_vocab_fim_pre, C.llama_vocab_fim_suf, C.llama_vocab_fim_mid)
         )
         if _NULL in (before, after, middle):
             return None
-        bos = [C.llama_vocab_bos(self._handle)] if C.llama_vocab_get_add_bos(self._handle) else []
+        bos = [C.llama_vocab_bos(self.handle)] if C.llama_vocab_get_add_bos(self.handle) else []
         first = self.tokenize(prefix, add_special=False, parse_special=False)
         second = self.tokenize(suffix, add_special=False, parse_special=False)
         return [*bos, before, *first, after, *second, middle]
@@ -108,29 +104,27 @@ class LlamaVocabulary:
     def _tokenize(self, text: bytes, add_special: bool, parse_special: bool) -> list[int]:
         capacity = len(text) + 8
         tokens = (C.llama_token * capacity)()
-        count = C.llama_tokenize(self._handle, text, len(text), tokens, capacity, add_special, parse_special)
+        count = C.llama_tokenize(self.handle, text, len(text), tokens, capacity, add_special, parse_special)
         if count < 0:
             tokens = (C.llama_token * -count)()
-            count = C.llama_tokenize(self._handle, text, len(text), tokens, -count, add_special, parse_special)
+            count = C.llama_tokenize(self.handle, text, len(text), tokens, -count, add_special, parse_special)
         return list(tokens[:count])
 
     def _piece(self, token: int, *, special: bool) -> bytes:
-        size = C.llama_token_to_piece(self._handle, token, self._buffer, len(self._buffer), 0, special)
+        size = C.llama_token_to_piece(self.handle, token, self._buffer, len(self._buffer), 0, special)
         if size < 0:
             self._buffer = ctypes.create_string_buffer(-size)
-            size = C.llama_token_to_piece(self._handle, token, self._buffer, -size, 0, special)
+            size = C.llama_token_to_piece(self.handle, token, self._buffer, -size, 0, special)
         return ctypes.string_at(self._buffer, size)
 
     def _byte_tokens(self, data: bytes) -> list[int]:
-        if self._bytes is None:
-            self._bytes = self._find_byte_tokens()
-        known = self._bytes
-        if not all(byte in known for byte in data):
+        if not all(byte in self._token_of_byte for byte in data):
             return self._tokenize(data, False, False)
-        return [known[byte] for byte in data]
+        return [self._token_of_byte[byte] for byte in data]
 
-    def _find_byte_tokens(self) -> dict[int, int]:
-        """The token of each single byte: what prints as exactly that byte, whatever kind of vocabulary it is."""
+    @cached_property
+    def _token_of_byte(self) -> dict[int, int]:
+        """The token of each byte: the one whose piece is exactly that byte, in any kind of vocabulary."""
         found: dict[int, int] = {}
         for token in range(self.size):
             piece = self.piece(token)

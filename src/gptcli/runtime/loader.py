@@ -10,10 +10,10 @@ from gptcli.engine.autotune import best_width, lanes_for
 from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.devices import build_advice, unused_gpu
+from gptcli.llama.devices import build_hint, unused_gpu
 from gptcli.llama.library import show_log
-from gptcli.llama.loading import Loading
-from gptcli.llama.threads import choose_threads
+from gptcli.llama.model import ModelLoader
+from gptcli.llama.processor import choose_threads
 from gptcli.models.refs.resolve import ModelFile, resolve
 from gptcli.models.report import Report
 from gptcli.prompt.template import ChatTemplate
@@ -59,7 +59,7 @@ class EngineLoader:
         report: Report,
         notify: Callable[[str], None],
         *,
-        early: Loading | None = None,
+        early: ModelLoader | None = None,
         process_ends: bool = False,
     ) -> None:
         """`report` shows a download, `notify` prints a notice. `early`: a load that was started on a guess, used if the guess
@@ -80,7 +80,7 @@ class EngineLoader:
         if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
             self._memory.check(options.ctx_size)
         choice = (self.model.path, options.device, options.gpu_layers)
-        self._loading = early if early is not None and early.choice == choice else Loading(*choice)
+        self._loading = early if early is not None and early.choice == choice else ModelLoader(*choice)
 
     @contextlib.contextmanager
     def open(
@@ -99,10 +99,10 @@ class EngineLoader:
         lanes = lanes_for(parallel, min(threads)) if model.offload.is_cpu else 1
         allow = self._memory.for_devices(model.offload, lanes) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
-            backend = LlamaBackend(model, threads, interrupt, allow, many=many)
+            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many)
             if not self._process_ends:
                 stack.enter_context(backend)
-            backend.adapt(options.adapters)
+            backend.load_adapters(options.adapters)
             self._report_unused_gpu()
             replicas = [backend.replica() for _ in range(1, lanes)]
             for replica in replicas if not self._process_ends else ():
@@ -138,4 +138,4 @@ class EngineLoader:
 
     def _report_unused_gpu(self) -> None:
         if self._loading.choice[1] == "auto" and (unused := unused_gpu(self._loading.devices)):
-            self._notify(f"This build of llama.cpp cannot use {unused}. {build_advice()}")
+            self._notify(f"This build of llama.cpp cannot use {unused}. {build_hint()}")

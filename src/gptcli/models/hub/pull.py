@@ -102,9 +102,9 @@ def _chosen(target: HubReference, files: dict[str, RemoteFile], report: Report) 
 
 def _recommend(name: str, report: Report) -> None:
     """Say what Q4_0 is good for, where that is so. Measured by bench/quant_formats.py on SmolLM2 135M, AVX-512."""
-    from gptcli.llama.repack import rearranges_q4_0
+    from gptcli.llama.processor import repacks_q4_0
 
-    if rearranges_q4_0():
+    if repacks_q4_0():
         report.note(
             f"On a CPU, {name} reads prompts 1.7 times as fast as Q4_K_M (measured with a 135M model), "
             "for llama.cpp rearranges it as it loads; its answers are somewhat worse."
