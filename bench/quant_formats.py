@@ -24,8 +24,8 @@ from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
 from gptcli.llama.threads import choose_threads
 from gptcli.models.gguf.header import read_header
+from gptcli.models.progress import Silent
 from gptcli.models.refs.resolve import resolve
-from gptcli.models.report import Silent
 from gptcli.params import Sampling
 from gptcli.types import Finished, Request, TextPrompt, TokenPrompt
 

@@ -28,7 +28,7 @@ def bytes_text(count: float) -> str:
 
 
 class DownloadBar:
-    """A `gptcli.models.report.Report` on a terminal's stderr."""
+    """A `gptcli.models.progress.Report` on a terminal's stderr."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal

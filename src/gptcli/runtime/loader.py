@@ -24,7 +24,7 @@ from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.models.refs.resolve import ModelFile, resolve
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import prefixes
-from gptcli.runtime.memory_check import MemoryCheck
+from gptcli.runtime.memory import MemoryCheck
 from gptcli.terminal import Terminal
 
 _MANY = 16
@@ -56,7 +56,7 @@ class EngineLoader:
             show_log()
         self.model = resolve(flags.model, offline=flags.offline, report=DownloadBar(session.terminal))
         if not self.model.trusted:
-            from gptcli.models.gguf.structure import check
+            from gptcli.models.store.integrity import check
 
             check(self.model.path)
         self._fitting = None if flags.force else MemoryCheck(self.model.path)

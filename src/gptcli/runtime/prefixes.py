@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from gptcli import settings
 from gptcli.engine.engine import LocalEngine
 from gptcli.llama.backend import LlamaBackend
-from gptcli.models.gguf import split
+from gptcli.models.gguf.quantization import split_parts
 from gptcli.models.refs.resolve import ModelFile
-from gptcli.models.store import trust
+from gptcli.models.store import integrity
 from gptcli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def shelf_opener(
     """Opens the shelf that belongs to these files on this backend; None where there can be none."""
     if backend.model.is_long_rope:
         return None
-    parts = [model.path.with_name(name) for name in split.parts(model.path.name)]
+    parts = [model.path.with_name(name) for name in split_parts(model.path.name)]
     try:
         files = [_identity(path) for path in parts], [(_identity(path), scale) for path, scale in adapters]
     except OSError:  # a file was removed while it was being opened: what comes in its place is another
@@ -56,5 +56,5 @@ def keep(engine: LocalEngine, terminal: Terminal) -> None:
 
 def _identity(path: Path) -> str:
     """The SHA-256 of a file that was verified, else its real path, size and time of change."""
-    known = trust.known(path)
-    return repr(trust.state(path)) if known in (None, trust.CHECKED) else str(known)
+    known = integrity.recorded(path)
+    return repr(integrity.file_state(path)) if known in (None, integrity.CHECKED) else str(known)
