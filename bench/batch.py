@@ -23,9 +23,8 @@ from bench.server import complete, server
 from gptcli import settings
 from gptcli.llama.quantize import quantize
 from gptcli.models.gguf import quantization
-from gptcli.models.gguf import tensor_types as ggml
+from gptcli.models.progress import Silent
 from gptcli.models.refs.resolve import resolve
-from gptcli.models.report import Silent
 
 HERE = Path(__file__).parent
 SLOTS = (8, 16, 32, 64)
@@ -206,7 +205,7 @@ def requantized(model: Path, kind: str) -> Path:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_suffix(".part")
-        file_type = ggml.file_type(kind)
+        file_type = quantization.file_type(kind)
         assert file_type is not None
         quantize(model, part, file_type, requantize=True)
         part.rename(target)

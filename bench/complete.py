@@ -19,8 +19,8 @@ from bench.pairs import Comparison, Run, alternate, run
 from bench.programs import native_version, program
 from bench.prompts import PROMPTS
 from bench.results import Check, Row, machine, publish, versions
+from gptcli.models.progress import Silent
 from gptcli.models.refs.resolve import resolve
-from gptcli.models.report import Silent
 
 HERE = Path(__file__).parent
 TOKENS = 64

@@ -2,8 +2,8 @@
 
     python -m bench.models_list [--pairs 30] [--model FILE.gguf] [--write]
 
-FILE (default: the stored starter model) gets 20 names, as links, in a cache of its own. One listing uses the header
-summaries of the one before, the other reads all 20 headers.
+FILE (the stored starter model) gets 20 names in its own cache, as links. Measured are a usual listing, and the first
+one, which reads all 20 headers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 from bench import results
 from bench.pairs import Comparison, run
 from gptcli.models.gguf import header as gguf
+from gptcli.models.progress import Silent
 from gptcli.models.refs.resolve import resolve
-from gptcli.models.report import Silent
 
 GPTCLI = [shutil.which("gptcli", path=os.path.dirname(sys.executable)) or "gptcli"]
 LIST, VERSION = [*GPTCLI, "models", "list"], [*GPTCLI, "--version"]
@@ -46,7 +46,7 @@ def main() -> None:
             raise SystemExit(f"{len(lines)} models are listed instead of {COUNT}")
         rows = [
             compare("models list", options.pairs, lambda: None),
-            compare("models list, without its cache", options.pairs // 3 or 1, lambda: shutil.rmtree(home / "cache")),
+            compare("models list, first time", options.pairs // 3 or 1, lambda: shutil.rmtree(home / "cache")),
         ]
         headers = sorted((home / "hub").glob("*/snapshots/*/*.gguf"))
         taken = statistics.median(read(headers) for _ in range(5))
@@ -75,7 +75,7 @@ def link(model: Path, place: Path) -> None:
 
 
 def compare(name: str, pairs: int, before: Callable[[], object]) -> Comparison:
-    """Both commands in turn; `before` is called ahead of every listing and not measured."""
+    """Run both by turns; `before` is called ahead of every listing, unmeasured."""
     ours, theirs = [], []
     for _ in range(pairs):
         before()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer
 
-from gptcli.models.report import Silent
+from gptcli.models.progress import Silent
 
 
-class Told(Silent):
+class Recorder(Silent):
     """A report that remembers."""
 
     def __init__(self) -> None:

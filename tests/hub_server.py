@@ -58,13 +58,22 @@ class Repo:
 class HubServer:
     """A context manager; `endpoint` is what HF_ENDPOINT should be."""
 
-    def __init__(self, *, redirect: bool = True, ranges: bool = True, rate: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        redirect: bool = True,
+        ranges: bool = True,
+        rate: float | None = None,
+        connection_rate: float | None = None,
+    ) -> None:
         self.repos: dict[str, Repo] = {}
         self.token = "hf_the_right_token"
         self.redirect = redirect
         self.ranges = ranges
         self.rate = rate
         """Bytes a second, over all connections together."""
+        self.connection_rate = connection_rate
+        """Bytes a second over each connection."""
         self.faults: deque[Fault] = deque()
         self.seen: list[Seen] = []
         self.stable_etags = True
@@ -139,9 +148,13 @@ class HubServer:
 
     def send(self, connection: socket.socket, data: memoryview) -> None:
         """Send at the limited rate, and count what the kernel took."""
+        started, total = time.monotonic(), len(data)
         while data:
-            piece = data[: CHUNK if self.rate and self.rate < 64e6 else 4 * CHUNK]
+            piece = data[: CHUNK if self.slow else 4 * CHUNK]
             self._keep_to_rate(len(piece))
+            if self.connection_rate:
+                due = started + (total - len(data)) / self.connection_rate
+                self._closing.wait(max(0.0, due - time.monotonic()))
             self._count(len(piece))  # before, for a client may be done with it before `send` returns
             sent = 0
             try:
@@ -149,6 +162,10 @@ class HubServer:
             finally:
                 self._count(sent - len(piece))
             data = data[sent:]
+
+    @property
+    def slow(self) -> bool:
+        return self.rate is not None and self.rate < 64e6
 
     def _count(self, count: int) -> None:
         with self._lock:
@@ -202,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def setup(self) -> None:
-        if self.hub.rate and self.hub.rate < 64e6:  # what was counted has nearly all arrived
+        if self.hub.slow:  # what was counted has nearly all arrived
             self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
         super().setup()
 

@@ -23,8 +23,6 @@ def run() -> None:
             from gptcli.cli.shell_completion import answer
 
             code = answer(tab)
-        elif sys.argv[1:3] == ["models", "list"] and _listed():
-            code = 0
         else:
             from gptcli.cli.early import begin
 
@@ -40,17 +38,6 @@ def run() -> None:
             stream.flush()
     # Freeing a model and the interpreter takes 30 ms, and a daemon thread may still be loading one.
     os._exit(code)
-
-
-def _listed() -> bool:
-    from gptcli.cli.listed import answered
-
-    try:
-        return answered(sys.argv[1:])
-    except BrokenPipeError:
-        return True  # `| head -1` has what it wanted
-    except OSError:
-        return False  # the usual way says what is wrong
 
 
 if __name__ == "__main__":

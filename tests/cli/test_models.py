@@ -1,4 +1,4 @@
-"""`gptcli models`: what each command says and does, on files of its own and a hub of its own."""
+"""`gptcli models`: every command, on its own files and its own hub."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from gptcli.cli.main import CommandContext
 from gptcli.cli.models import app
 from gptcli.errors import GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
 from gptcli.llama.processor import repacks_q4_0
-from gptcli.models.refs import catalog, names
-from gptcli.models.store import store, trust
+from gptcli.models.refs import aliases, catalog
+from gptcli.models.store import integrity, store
 from gptcli.terminal import Terminal
 
 COMMIT = "c" * 40
@@ -64,7 +64,7 @@ def keep(content: bytes, filename: str = "tiny-F32.gguf", repo: str = REPO, comm
 # ---- list
 
 
-def test_list_says_what_there_is(tiny: Path) -> None:
+def test_list(tiny: Path) -> None:
     path = keep(tiny.read_bytes())
     out, _ = gptcli_models("list")
     name, quantization, size, architecture, parameters, context, used = out.rstrip("\n").split("\t")
@@ -78,7 +78,7 @@ def test_list_says_what_there_is(tiny: Path) -> None:
     assert record["damage"] is None
 
 
-def test_list_names_files_so_that_each_name_means_one(tiny: Path) -> None:
+def test_list_gives_unambiguous_names(tiny: Path) -> None:
     keep(tiny.read_bytes(), "a-F32.gguf")
     keep(tiny.read_bytes() + b"b", "b-F32.gguf")
     listed = [line.split("\t")[0] for line in gptcli_models("list")[0].splitlines()]
@@ -87,15 +87,15 @@ def test_list_names_files_so_that_each_name_means_one(tiny: Path) -> None:
         assert gptcli_models("path", name)[0].endswith(f"{name.rpartition(':')[2]}\n")
 
 
-def test_list_shows_a_damaged_file_and_not_an_incomplete_model(tiny: Path) -> None:
+def test_list_shows_damaged_files_and_omits_incomplete_models(tiny: Path) -> None:
     keep(b"GGUF\3\0\0\0", "broken.gguf")
     keep(tiny.read_bytes(), "part-00001-of-00002.gguf")
     [record] = json.loads(gptcli_models("list", "--json")[0])
     assert record["file"] == "broken.gguf"
-    assert "cut off" in record["damage"]
+    assert "truncated" in record["damage"]
 
 
-def test_an_empty_list_says_how_to_begin() -> None:
+def test_an_empty_list_has_a_hint() -> None:
     assert gptcli_models("list") == ("", "")
     assert "models pull smollm2" in gptcli_models("list", tty=True)[1]
 
@@ -111,7 +111,7 @@ def test_a_second_listing_reads_no_header(tiny: Path, monkeypatch: pytest.Monkey
     assert "damaged" in gptcli_models("list")[0]
 
 
-def test_other_programs_models_are_found_and_run_in_place(places: Path, tiny: Path) -> None:
+def test_models_in_external_stores_are_used_in_place(places: Path, tiny: Path) -> None:
     lm = places / ".lmstudio/models/user/repo/x-Q8_0.gguf"
     lm.parent.mkdir(parents=True)
     lm.write_bytes(tiny.read_bytes())
@@ -132,7 +132,7 @@ def test_other_programs_models_are_found_and_run_in_place(places: Path, tiny: Pa
     assert blob.exists()
 
 
-def test_the_catalog_says_what_fits_and_what_is_here() -> None:
+def test_the_catalog_shows_what_fits_and_what_is_stored() -> None:
     records = {record["name"]: record for record in json.loads(gptcli_models("list", "--catalog", "--json")[0])}
     assert {"smollm2", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "gpt-oss-20b", "gpt-oss-120b"} <= set(records)
     assert records["smollm2"]["fits"] is True
@@ -144,7 +144,7 @@ def test_the_catalog_says_what_fits_and_what_is_here() -> None:
 # ---- show, path
 
 
-def test_show_has_what_a_user_chooses_by(tiny: Path) -> None:
+def test_show(tiny: Path) -> None:
     out, _ = gptcli_models("show", str(tiny), "--ctx-size", "256")
     lines = dict(line.split("  ", 1) for line in out.splitlines())
     assert lines["architecture"].strip() == "gpt2"
@@ -165,14 +165,14 @@ def test_show_template(tiny: Path, tmp_path: Path) -> None:
         gptcli_models("show", "--template", str(tiny))
 
 
-def test_show_cannot_command_the_terminal(tmp_path: Path) -> None:
+def test_show_escapes_control_characters(tmp_path: Path) -> None:
     from tiny_gpt2 import write_tiny_gpt2
 
     evil = write_tiny_gpt2(tmp_path / "evil.gguf", more=lambda writer: writer.add_string("general.license", "\x1b[2J"))
     assert "\x1b" not in gptcli_models("show", str(evil), tty=True)[0]
 
 
-def test_path_is_one_line_and_asks_no_network(tiny: Path) -> None:
+def test_path_is_one_line_without_the_network(tiny: Path) -> None:
     path = keep(tiny.read_bytes())
     assert gptcli_models("path", f"{REPO}:F32") == (f"{path}\n", "")
     with pytest.raises(ModelNotFound, match="not stored") as refused:
@@ -183,22 +183,22 @@ def test_path_is_one_line_and_asks_no_network(tiny: Path) -> None:
 # ---- verify
 
 
-def test_verify_hashes_everything(tiny: Path) -> None:
+def test_verify_hashes_every_file(tiny: Path) -> None:
     keep(tiny.read_bytes())
     wrong = keep(tiny.read_bytes() + b"x", "other-F32.gguf")
-    assert gptcli_models("verify", "-q")[0].count(": right\n") == 2
+    assert gptcli_models("verify", "-q")[0].count(": intact\n") == 2
     content = bytearray(wrong.read_bytes())
     content[-100] ^= 1  # in the weights, where no structure can tell
     wrong.resolve().write_bytes(content)
     with pytest.raises(LoadError, match="1 of 2 models are damaged"):
         gptcli_models("verify", "-q")
-    assert trust.known(wrong) == trust.CHECKED
+    assert integrity.recorded(wrong) == integrity.CHECKED
 
 
 # ---- rm
 
 
-def test_rm_leaves_what_others_need(tiny: Path) -> None:
+def test_rm_keeps_shared_content(tiny: Path) -> None:
     mine = keep(tiny.read_bytes(), "a-F32.gguf")
     same = keep(tiny.read_bytes(), "copy/a-F32.gguf")  # the same blob
     other = keep(tiny.read_bytes() + b"o", "b-Q8_0.gguf")
@@ -213,7 +213,7 @@ def test_rm_leaves_what_others_need(tiny: Path) -> None:
     assert elsewhere.exists()
 
 
-def test_rm_keeps_another_repositorys_share_of_a_shared_blob(places: Path, tiny: Path) -> None:
+def test_rm_keeps_a_blob_shared_between_repositories(places: Path, tiny: Path) -> None:
     """As huggingface_hub shares content between repositories: each repository's blob is a link to one file."""
     from huggingface_hub.utils import _shared_blobs as shared
 
@@ -233,9 +233,9 @@ def test_rm_keeps_another_repositorys_share_of_a_shared_blob(places: Path, tiny:
     assert second.read_bytes() == tiny.read_bytes()
 
 
-def test_rm_asks_on_a_terminal_and_refuses_without(tiny: Path) -> None:
+def test_rm_confirms_on_a_terminal_and_refuses_without_one(tiny: Path) -> None:
     path = keep(tiny.read_bytes())
-    with pytest.raises(UsageError, match="needs a yes"):
+    with pytest.raises(UsageError, match="needs a confirmation"):
         gptcli_models("rm", f"{REPO}:F32")
     _, err = gptcli_models("rm", f"{REPO}:F32", typed="n\n", tty=True)
     assert "Delete this model?" in err
@@ -253,7 +253,7 @@ def test_alias_and_default(tiny: Path) -> None:
     assert gptcli_models("alias")[0] == f"mine\t{REPO}\n"
     assert gptcli_models("path", "mine")[0] == f"{path}\n"
     gptcli_models("alias", "again", "mine")
-    assert names.load().aliases["again"] == REPO
+    assert aliases.load().aliases["again"] == REPO
     assert gptcli_models("default")[0] == "smollm2\n"
     gptcli_models("default", "mine")
     assert gptcli_models("default")[0] == "mine\n"
@@ -263,18 +263,18 @@ def test_alias_and_default(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["smollm2", "a/b", "x.gguf", "../x", "a b", "-x"])
-def test_names_that_cannot_be_given(name: str) -> None:
+def test_invalid_aliases(name: str) -> None:
     with pytest.raises(UsageError):
         gptcli_models("alias", "--", name, REPO)
 
 
-def test_a_name_must_stand_for_something(tmp_path: Path) -> None:
+def test_an_alias_needs_an_existing_model(tmp_path: Path) -> None:
     for ref in ("nothing", str(tmp_path / "none.gguf")):
         with pytest.raises(ModelNotFound):
             gptcli_models("alias", "mine", ref)
         with pytest.raises(ModelNotFound):
             gptcli_models("default", ref)
-    assert names.load() == names.Names()
+    assert aliases.load() == aliases.Names()
 
 
 # ---- import
@@ -294,7 +294,7 @@ def test_import_makes_no_copy_and_rm_keeps_the_original(tiny: Path, tmp_path: Pa
         gptcli_models("path", "My-Model")
 
 
-def test_import_of_a_folder_takes_whole_models(tiny: Path, tmp_path: Path) -> None:
+def test_import_of_a_folder_imports_complete_models(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("a.gguf", "b-00001-of-00002.gguf", "mmproj-x.gguf", "readme.txt"):
@@ -312,21 +312,21 @@ def test_import_of_a_wheel(tiny: Path, tmp_path: Path) -> None:
     assert Path(gptcli_models("path", "packed")[0].strip()).read_bytes() == tiny.read_bytes()
 
 
-def test_import_of_what_is_no_model_keeps_nothing(places: Path, tmp_path: Path) -> None:
+def test_import_of_an_invalid_file_keeps_nothing(places: Path, tmp_path: Path) -> None:
     source = tmp_path / "x.gguf"
     source.write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(LoadError):
         gptcli_models("import", str(source))
     with pytest.raises(ModelNotFound):
         gptcli_models("import", str(tmp_path / "none"))
-    assert names.load().aliases == {}
+    assert aliases.load().aliases == {}
     assert not (places / "data" / "models").exists()
 
 
 # ---- with a hub
 
 
-def test_pull_chooses_fetches_and_shares(server: HubServer, tiny: Path, places: Path) -> None:
+def test_pull_chooses_and_shares_a_file(server: HubServer, tiny: Path, places: Path) -> None:
     server.put(REPO, "tiny-Q4_K_M.gguf", tiny.read_bytes())
     server.put(REPO, "tiny-Q4_0.gguf", tiny.read_bytes() + b"8")
     _, err = gptcli_models("pull", REPO)
@@ -335,10 +335,10 @@ def test_pull_chooses_fetches_and_shares(server: HubServer, tiny: Path, places: 
     assert (f"{REPO}:Q4_0 reads prompts 1.7 times as fast" in err) is repacks_q4_0()
     theirs = hf_hub_download(REPO, "tiny-Q4_K_M.gguf", local_files_only=True, cache_dir=places / "hub")
     assert gptcli_models("path", REPO)[0] == f"{theirs}\n"
-    assert trust.known(Path(theirs)) == hashlib.sha256(tiny.read_bytes()).hexdigest()
+    assert integrity.recorded(Path(theirs)) == hashlib.sha256(tiny.read_bytes()).hexdigest()
 
 
-def test_pull_fetches_all_parts(server: HubServer, tiny: Path) -> None:
+def test_pull_downloads_all_parts(server: HubServer, tiny: Path) -> None:
     for number in (1, 2, 3):
         server.put(REPO, f"x-Q8_0-0000{number}-of-00003.gguf", tiny.read_bytes() + bytes(number))
     gptcli_models("pull", f"{REPO}:Q8_0", "-q")
@@ -347,7 +347,7 @@ def test_pull_fetches_all_parts(server: HubServer, tiny: Path) -> None:
     assert len(list(path.parent.iterdir())) == 3
 
 
-def test_pull_of_what_is_not_there(server: HubServer, tiny: Path) -> None:
+def test_pull_of_missing_files(server: HubServer, tiny: Path) -> None:
     server.put(REPO, "tiny-Q8_0.gguf", tiny.read_bytes())
     with pytest.raises(ModelNotFound, match="no Q4_K_M") as refused:
         gptcli_models("pull", f"{REPO}:Q4_K_M")
@@ -357,7 +357,7 @@ def test_pull_of_what_is_not_there(server: HubServer, tiny: Path) -> None:
     assert "tiny-Q8_0.gguf" in refused.value.hint
 
 
-def test_outdated_names_what_changed(server: HubServer, tiny: Path) -> None:
+def test_outdated(server: HubServer, tiny: Path) -> None:
     server.put(REPO, "tiny-Q8_0.gguf", tiny.read_bytes())
     gptcli_models("pull", REPO, "-q")
     assert gptcli_models("outdated") == ("", "")
@@ -369,7 +369,7 @@ def test_outdated_names_what_changed(server: HubServer, tiny: Path) -> None:
     assert gptcli_models("outdated") == ("", "")
 
 
-def test_search_has_sizes_and_quantizations(server: HubServer, tiny: Path) -> None:
+def test_search(server: HubServer, tiny: Path) -> None:
     server.put(REPO, "tiny-Q8_0.gguf", tiny.read_bytes())
     server.put(REPO, "mmproj-F16.gguf", b"x")
     server.put("user/text", "README.md", b"x")
@@ -382,7 +382,7 @@ def test_search_has_sizes_and_quantizations(server: HubServer, tiny: Path) -> No
 # ---- offline
 
 
-def test_pull_without_the_hub_is_content_with_what_is_here(
+def test_pull_without_the_hub_keeps_the_stored_model(
     server: HubServer, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.put(REPO, "tiny-Q4_K_M.gguf", tiny.read_bytes())
@@ -400,7 +400,7 @@ def test_pull_without_the_hub_is_content_with_what_is_here(
 
 
 @pytest.mark.parametrize("words", [["pull", "user/absent-GGUF"], ["search", "gpt2"], ["outdated"]], ids=" ".join)
-def test_offline_what_only_the_hub_knows_is_refused(server: HubServer, words: list[str]) -> None:
+def test_offline_refuses_commands_that_need_the_hub(server: HubServer, words: list[str]) -> None:
     with pytest.raises(OfflineError, match="network is switched off"):
         gptcli_models(*words, "--offline")
     assert server.requests("GET") == []
@@ -409,7 +409,7 @@ def test_offline_what_only_the_hub_knows_is_refused(server: HubServer, words: li
 # ---- names of imports
 
 
-def test_an_import_takes_no_name_from_another_model(tiny: Path, places: Path) -> None:
+def test_an_import_does_not_reuse_a_name(tiny: Path, places: Path) -> None:
     assert gptcli_models("import", str(tiny))[0] == "tiny\n"
     assert gptcli_models("import", str(tiny))[0] == "tiny\n"  # the same file again
     other = places / "other" / "tiny.gguf"
@@ -420,7 +420,9 @@ def test_an_import_takes_no_name_from_another_model(tiny: Path, places: Path) ->
     assert gptcli_models("import", str(other), "--name", "second")[0] == "second\n"
 
 
-def test_an_import_of_a_catalog_model_is_that_model(tiny: Path, places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_of_a_catalog_model_is_stored_as_that_model(
+    tiny: Path, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = tiny.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     entry = catalog.Entry(
@@ -433,7 +435,7 @@ def test_an_import_of_a_catalog_model_is_that_model(tiny: Path, places: Path, mo
     assert gptcli_models("import", str(tiny), "--name", "mine")[0] == "mine\n"
 
 
-def test_the_only_name_of_an_import_is_not_taken_from_it(tiny: Path, places: Path) -> None:
+def test_the_only_name_of_an_import_cannot_be_removed(tiny: Path, places: Path) -> None:
     gptcli_models("import", str(tiny), "--name", "mine")
     with pytest.raises(UsageError, match="only name"):
         gptcli_models("alias", "--remove", "mine")

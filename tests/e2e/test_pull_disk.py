@@ -1,4 +1,4 @@
-"""A full disk: refused before the first byte where that is seen in advance, and survived in the middle."""
+"""A full disk: refused before the first byte if that is known, and survived in the middle of a download."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_fixtures import Told, hub_of_its_own
+from hub_fixtures import Recorder, hub_of_its_own
 from hub_server import HubServer
 
 from gptcli.errors import GptcliError
-from gptcli.models.hub import repository as hub
-from gptcli.models.hub.download import RESERVE
+from gptcli.models.hub.download import RESERVE, download, download_all
 from gptcli.models.hub.part_file import BLOCK
+from gptcli.models.hub.repository import RemoteFile
 
 SIZE = 40 << 20
 
@@ -38,34 +38,34 @@ def test_a_file_that_does_not_fit_is_refused_with_the_numbers(disk: Path, monkey
     with hub_of_its_own(disk / "hub", monkeypatch, HubServer()) as server:
         server.put("user/repo", "m.gguf", bytes(SIZE - RESERVE + BLOCK))
         with pytest.raises(GptcliError) as caught:
-            hub.fetch("user/repo", "m.gguf", None, report=Told())
+            download("user/repo", "m.gguf", None, report=Recorder())
         assert caught.value.message.startswith("m.gguf needs 9.4 MB more in ")
         assert caught.value.message.endswith("where 41.9 MB are free.")
         assert "HF_HUB_CACHE" in caught.value.hint
-        files = [hub.RemoteFile(f"{part}.gguf", SIZE // 8, None) for part in "ab"]
-        with pytest.raises(GptcliError, match="the model's parts needs"):
-            hub.fetch_all("user/repo", files, None, report=Told())
+        files = [RemoteFile(f"{part}.gguf", SIZE // 8, None) for part in "ab"]
+        with pytest.raises(GptcliError, match="The model's parts need"):
+            download_all("user/repo", files, None, report=Recorder())
         assert server.served == 0
 
 
-def test_a_disk_that_fills_up_keeps_the_part_and_goes_on_later(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_keeps_the_part_for_later(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = random.Random(4).randbytes(6 * BLOCK)
     with hub_of_its_own(disk / "hub", monkeypatch, HubServer()) as server:
         server.put("user/repo", "m.gguf", data)
         others = disk / "others"
 
-        class Filling(Told):
+        class Filling(Recorder):
             def start(self, label: str, total: int | None) -> None:
                 """Somebody else takes all but two and a half blocks, right after the check."""
                 others.write_bytes(bytes(SIZE - 2 * BLOCK - BLOCK // 2))
 
         with pytest.raises(GptcliError, match="is full") as caught:
-            hub.fetch("user/repo", "m.gguf", None, report=Filling())
+            download("user/repo", "m.gguf", None, report=Filling())
         assert "kept" in caught.value.hint
         others.unlink()
         (part,) = disk.rglob("*.gptcli-part")
         record = part.with_name(part.name + ".blocks").read_bytes().splitlines()[-1]
         assert record.count(b"#") in {1, 2}
-        assert hub.fetch("user/repo", "m.gguf", None, report=Told()).read_bytes() == data
+        assert download("user/repo", "m.gguf", None, report=Recorder()).read_bytes() == data
         ranges = [seen.headers["range"] for seen in server.requests("GET")]
         assert ranges[-1] == f"bytes={record.count(b'#') * BLOCK}-{len(data) - 1}"

@@ -1,4 +1,4 @@
-"""Pulls from a hub that is slow, broken, changed, gated or hostile, and the cache shared with huggingface_hub."""
+"""Downloads from a hub that is slow, broken, changed, gated or hostile, and the cache shared with huggingface_hub."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_fixtures import Told, hub_of_its_own
+from hub_fixtures import Recorder, hub_of_its_own
 from hub_server import Fault, HubServer, etag_of
 
 from gptcli.errors import ExitCode, GatedError, GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
+from gptcli.models.hub import connections
 from gptcli.models.hub import repository as hub
-from gptcli.models.hub.connection_scaling import Patience
-from gptcli.models.hub.file import HubFile
+from gptcli.models.hub.download import download, download_all
 from gptcli.models.hub.part_file import BLOCK, PartFile
-from gptcli.models.hub.session import HubSession
-from gptcli.models.hub.transfer import transfer
-from gptcli.models.store.lock import held
+from gptcli.models.hub.repository import HubFile
+from gptcli.models.hub.session import Backoff, HubSession
+from gptcli.models.store.store import lock
 
 DATA = random.Random(1).randbytes(2 * BLOCK + 1000)
 OTHER = random.Random(2).randbytes(2 * BLOCK + 500)
@@ -34,47 +34,47 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
 
 
 @pytest.fixture
-def report() -> Told:
-    return Told()
+def report() -> Recorder:
+    return Recorder()
 
 
-def pull(report: Told, name: str = "m.gguf", revision: str | None = None, **expected: object) -> Path:
-    return hub.fetch("user/repo", name, revision, report=report, **expected)
+def pull(report: Recorder, name: str = "m.gguf", revision: str | None = None, **expected: object) -> Path:
+    return download("user/repo", name, revision, report=report, **expected)
 
 
 def blobs(server_cache: Path) -> set[str]:
     return {path.name for path in (server_cache / "hub" / "models--user--repo" / "blobs").iterdir()}
 
 
-# --- what it does when all is well
+# --- without failures
 
 
-def test_one_question_one_answer_and_the_file_is_there(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_a_download_takes_two_requests(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     path = pull(report)
     assert path.read_bytes() == DATA
     assert path.is_symlink()
     assert [(seen.host, seen.method) for seen in server.seen] == [("hub", "HEAD"), ("cdn", "GET")]
     assert report.done == server.served == len(DATA)
-    assert report.notes == [f"Fetching m.gguf (2.1 MB) from {server.endpoint[7:]}."]
+    assert report.notes == [f"Downloading m.gguf (2.1 MB) from {server.endpoint[7:]}."]
     assert blobs(tmp_path) == {etag_of(DATA)}
     assert pull(report) == path
     assert server.served == len(DATA)
 
 
-def test_without_a_content_network_the_hub_itself_serves(server: HubServer, report: Told) -> None:
+def test_a_hub_without_a_cdn(server: HubServer, report: Recorder) -> None:
     server.redirect = False
     assert pull(report).read_bytes() == DATA
     assert {seen.host for seen in server.seen} == {"hub"}
 
 
 @pytest.mark.parametrize("redirect", [True, False])
-def test_a_server_without_ranges_is_read_once(server: HubServer, report: Told, redirect: bool) -> None:
+def test_a_server_without_ranges_sends_the_file_once(server: HubServer, report: Recorder, redirect: bool) -> None:
     server.ranges, server.redirect = False, redirect
     assert pull(report).read_bytes() == DATA
     assert server.served == len(DATA)
 
 
-def test_a_file_in_a_folder_of_a_branch(server: HubServer, report: Told) -> None:
+def test_a_file_in_a_folder_of_a_branch(server: HubServer, report: Recorder) -> None:
     commit = server.put("user/repo", "q4/ä 1.gguf", OTHER)
     path = pull(report, "q4/ä 1.gguf", commit)
     assert path.read_bytes() == OTHER
@@ -82,7 +82,7 @@ def test_a_file_in_a_folder_of_a_branch(server: HubServer, report: Told) -> None
     assert report.labels == ["ä 1.gguf"]
 
 
-def test_the_listing_the_search_and_the_commit(server: HubServer) -> None:
+def test_list_files_search_and_latest_commit(server: HubServer) -> None:
     commit = server.put("user/repo", "README.md", b"hello")
     assert hub.latest_commit("user/repo") == commit
     assert hub.list_files("user/repo") == [
@@ -95,22 +95,22 @@ def test_the_listing_the_search_and_the_commit(server: HubServer) -> None:
     assert "filter=gguf" in query
 
 
-def test_all_parts_of_a_split_model_are_of_one_commit(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_all_parts_of_a_split_model_are_of_one_commit(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     names = [f"s-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
     for number, name in enumerate(names):
         commit = server.put("user/repo", name, DATA[number:])
     files = [file for file in hub.list_files("user/repo") if file.name in names]
-    paths = hub.fetch_all("user/repo", files, None, report=report)
+    paths = download_all("user/repo", files, None, report=report)
     assert [path.name for path in paths] == names
     assert {path.parent.name for path in paths} == {commit}
     assert [path.read_bytes() for path in paths] == [DATA, DATA[1:], DATA[2:]]
     assert (tmp_path / "hub/models--user--repo/refs/main").read_text() == commit
 
 
-# --- one cache for all
+# --- the shared cache
 
 
-def test_huggingface_hub_finds_what_was_pulled(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_huggingface_hub_finds_our_downloads(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     from huggingface_hub import hf_hub_download, scan_cache_dir
 
     path = pull(report)
@@ -121,7 +121,7 @@ def test_huggingface_hub_finds_what_was_pulled(server: HubServer, report: Told, 
     assert (repo.repo_id, repo.size_on_disk) == ("user/repo", len(DATA))
 
 
-def test_what_huggingface_hub_pulled_is_found(server: HubServer, report: Told) -> None:
+def test_downloads_of_huggingface_hub_are_found(server: HubServer, report: Recorder) -> None:
     from huggingface_hub import hf_hub_download
 
     path = hf_hub_download("user/repo", "m.gguf")
@@ -130,7 +130,7 @@ def test_what_huggingface_hub_pulled_is_found(server: HubServer, report: Told) -
     assert report.notes == []
 
 
-def test_content_that_is_there_under_another_commit_is_linked(server: HubServer, report: Told) -> None:
+def test_stored_content_of_another_commit_is_linked(server: HubServer, report: Recorder) -> None:
     first = pull(report)
     server.put("user/repo", "README.md", b"new")
     second = pull(report)
@@ -139,7 +139,9 @@ def test_content_that_is_there_under_another_commit_is_linked(server: HubServer,
     assert server.served == len(DATA)
 
 
-def test_main_moves_with_the_hub_and_a_commit_moves_nothing(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_a_download_of_main_updates_the_ref_and_one_of_a_commit_does_not(
+    server: HubServer, report: Recorder, tmp_path: Path
+) -> None:
     reference = tmp_path / "hub/models--user--repo/refs/main"
     pull(report)
     old = reference.read_text()
@@ -150,10 +152,10 @@ def test_main_moves_with_the_hub_and_a_commit_moves_nothing(server: HubServer, r
     assert reference.read_text() == new
 
 
-# --- a network that breaks
+# --- interruptions
 
 
-def interrupted(server: HubServer, report: Told, after: int = BLOCK + 5) -> None:
+def interrupted(server: HubServer, report: Recorder, after: int = BLOCK + 5) -> None:
     """A pull that ends after so many bytes, as if the network had gone for good."""
     server.faults.append(Fault("cut", after=after))
     server.faults.append(Fault("status", status=429, headers={"Retry-After": "9999"}))
@@ -161,7 +163,7 @@ def interrupted(server: HubServer, report: Told, after: int = BLOCK + 5) -> None
         pull(report)
 
 
-def test_a_second_run_fetches_only_the_rest(server: HubServer, report: Told) -> None:
+def test_a_second_run_downloads_only_the_rest(server: HubServer, report: Recorder) -> None:
     interrupted(server, report)
     before = server.served
     assert pull(report).read_bytes() == DATA
@@ -181,7 +183,7 @@ def test_a_second_run_fetches_only_the_rest(server: HubServer, report: Told) -> 
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{fault.after}",
 )
-def test_what_goes_by_is_waited_for(
+def test_temporary_failures_are_retried(
     server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, redirect: bool
 ) -> None:
     import hashlib
@@ -193,18 +195,18 @@ def test_what_goes_by_is_waited_for(
     server.faults.extend([fault, fault])
     remote, digest = HubFile(HubSession(), "user/repo", "m.gguf", "main"), hashlib.sha256()
     with PartFile(tmp_path / "x", remote.size, "x") as part:
-        transfer(remote, part, digest, Told(), "x", Patience(tries=5, first=0.001))
+        connections.download(remote, part, digest, Recorder(), Backoff(tries=5, first=0.001))
     assert digest.hexdigest() == etag_of(DATA)
     assert server.served == len(DATA)
     ranges = [seen.headers["range"] for seen in server.requests("GET")]
     assert ranges[-1] == f"bytes={2 * fault.after}-{len(DATA) - 1}"
 
 
-def test_the_question_is_asked_again_only_if_the_hub_is_there(server: HubServer, report: Told) -> None:
+def test_queries_are_retried_only_if_the_hub_responds(server: HubServer, report: Recorder) -> None:
     server.faults.append(Fault("status", method="HEAD", status=503, headers=NOW))
     assert pull(report).read_bytes() == DATA
     server.faults.extend(Fault("status", "HEAD", 503, NOW) for _ in range(9))
-    with pytest.raises(OfflineError, match="answers 503"):
+    with pytest.raises(OfflineError, match="status 503"):
         pull(report)
 
 
@@ -214,31 +216,31 @@ def test_an_expired_link_is_renewed(server: HubServer, tmp_path: Path) -> None:
     remote = HubFile(HubSession(), "user/repo", "m.gguf", "main")
     server.oldest_link = 2
     with PartFile(tmp_path / "x", remote.size, "x") as part:
-        transfer(remote, part, hashlib.sha256(), Told(), "x", Patience(first=0.001))
+        connections.download(remote, part, hashlib.sha256(), Recorder(), Backoff(first=0.001))
     assert (tmp_path / "x").read_bytes() == DATA
     assert len(server.requests("HEAD")) == 2
 
 
-def test_a_content_network_without_stable_etags_is_borne(server: HubServer, report: Told) -> None:
+def test_a_cdn_without_stable_etags(server: HubServer, report: Recorder) -> None:
     server.stable_etags = False
     server.faults.append(Fault("cut", after=BLOCK + 9))
     assert pull(report).read_bytes() == DATA
 
 
-def test_a_renamed_repository_is_followed_on_the_same_host(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_a_renamed_repository_is_followed_on_the_same_host(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     server.redirect = False
     there = {"Location": "/user/repo/resolve/main/m.gguf", "X-Linked-Etag": '"of-the-redirect"'}
     server.faults.append(Fault("status", "HEAD", 307, there))
-    assert hub.fetch("user/old", "m.gguf", None, report=report).read_bytes() == DATA
+    assert download("user/old", "m.gguf", None, report=report).read_bytes() == DATA
     assert (tmp_path / "hub/models--user--old/refs/main").read_text() == server.repos["user/repo"].head
 
 
-# --- wrong bytes
+# --- damaged and changed files
 
 
-def test_a_damaged_body_is_found_and_not_kept(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_a_damaged_download_is_deleted(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     server.faults.append(Fault("corrupt", after=1000))
-    with pytest.raises(LoadError, match="arrived damaged") as caught:
+    with pytest.raises(LoadError, match="was damaged during the download") as caught:
         pull(report)
     assert caught.value.exit_code == ExitCode.LOAD
     assert blobs(tmp_path) == set()
@@ -246,16 +248,18 @@ def test_a_damaged_body_is_found_and_not_kept(server: HubServer, report: Told, t
     assert pull(report).read_bytes() == DATA
 
 
-def test_damage_from_an_earlier_run_is_fetched_anew(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_a_damaged_part_is_downloaded_again(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     interrupted(server, report)
     (part,) = tmp_path.rglob("*.gptcli-part")
     with part.open("r+b") as file:
         file.write(b"rotten")
     assert pull(report).read_bytes() == DATA
-    assert "What an earlier run left of m.gguf was damaged; starting over." in report.notes
+    assert "The earlier part of m.gguf was damaged; starting over." in report.notes
 
 
-def test_a_changed_file_starts_over_and_the_old_part_goes(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_a_changed_file_starts_over_and_its_old_part_is_deleted(
+    server: HubServer, report: Recorder, tmp_path: Path
+) -> None:
     interrupted(server, report)
     server.put("user/repo", "m.gguf", OTHER)
     before = server.served
@@ -264,12 +268,12 @@ def test_a_changed_file_starts_over_and_the_old_part_goes(server: HubServer, rep
     assert blobs(tmp_path) == {etag_of(OTHER)}
 
 
-def test_an_older_version_that_somebody_is_fetching_is_left_alone(
-    server: HubServer, report: Told, tmp_path: Path
+def test_an_older_version_that_another_process_downloads_is_left_alone(
+    server: HubServer, report: Recorder, tmp_path: Path
 ) -> None:
     interrupted(server, report)
     server.put("user/repo", "m.gguf", OTHER)
-    with held("user/repo", etag_of(DATA), report):
+    with lock("user/repo", etag_of(DATA), report):
         pull(report)
     assert f"{etag_of(DATA)}.gptcli-part" in blobs(tmp_path)
 
@@ -277,7 +281,7 @@ def test_an_older_version_that_somebody_is_fetching_is_left_alone(
 @pytest.mark.parametrize("redirect", [True, False])
 @pytest.mark.parametrize("new", [OTHER, OTHER + bytes(500)], ids=["shorter", "as long"])
 def test_a_file_that_changes_between_two_requests_starts_over(
-    server: HubServer, report: Told, tmp_path: Path, redirect: bool, new: bytes
+    server: HubServer, report: Recorder, tmp_path: Path, redirect: bool, new: bytes
 ) -> None:
     """The second request carries If-Range, so that no byte of the new file is taken for one of the old."""
     server.redirect = redirect
@@ -298,7 +302,7 @@ def test_a_file_that_changes_between_two_requests_starts_over(
     assert [seen for seen in server.requests("GET") if "if-range" in seen.headers]
 
 
-def test_another_file_than_the_one_expected_is_not_fetched(server: HubServer, report: Told) -> None:
+def test_an_unexpected_file_is_not_downloaded(server: HubServer, report: Recorder) -> None:
     for expected in ({"expected_sha256": etag_of(OTHER)}, {"expected_size": 5}):
         with pytest.raises(ModelNotFound, match="has another file"):
             pull(report, **expected)
@@ -306,7 +310,7 @@ def test_another_file_than_the_one_expected_is_not_fetched(server: HubServer, re
     assert pull(report, expected_sha256=etag_of(DATA), expected_size=len(DATA)).read_bytes() == DATA
 
 
-def test_a_cache_that_cannot_be_written_is_said(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_reported(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("a file where a folder should be")
     with pytest.raises(GptcliError, match="cannot be written") as caught:
         pull(report)
@@ -316,9 +320,7 @@ def test_a_cache_that_cannot_be_written_is_said(server: HubServer, report: Told,
 # --- no network
 
 
-def test_offline_is_said_at_once_and_nobody_is_asked(
-    server: HubServer, report: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_sends_no_request(server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HF_HUB_OFFLINE", "GPTCLI_OFFLINE"):
         with monkeypatch.context() as patch:
             patch.setenv(variable, "1")
@@ -331,10 +333,10 @@ def test_offline_is_said_at_once_and_nobody_is_asked(
 
 @pytest.mark.parametrize(
     ("endpoint", "reason"),
-    [("http://gptcli.invalid", "its name is not found"), ("http://127.0.0.1:9", "the connection is refused")],
+    [("http://gptcli.invalid", "its name does not resolve"), ("http://127.0.0.1:9", "the connection is refused")],
 )
 def test_no_network_fails_within_a_second(
-    server: HubServer, report: Told, monkeypatch: pytest.MonkeyPatch, endpoint: str, reason: str
+    server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch, endpoint: str, reason: str
 ) -> None:
     """`.invalid` never resolves (RFC 6761); how long the system's resolver takes to say so is not counted."""
     import socket
@@ -352,7 +354,7 @@ def test_no_network_fails_within_a_second(
     assert caught.value.exit_code == ExitCode.MODEL_NOT_FOUND
 
 
-def test_a_proxy_is_asked(server: HubServer, report: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used(server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy gets whole URLs, also of hosts that nobody here can resolve; the test's hub answers in its place."""
     from huggingface_hub.utils import close_session
 
@@ -366,18 +368,18 @@ def test_a_proxy_is_asked(server: HubServer, report: Told, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://[::1", "ftp://example.invalid", "http://"])
-def test_an_endpoint_that_is_no_url_is_an_error_of_ours(
-    server: HubServer, report: Told, monkeypatch: pytest.MonkeyPatch, endpoint: str
+def test_an_invalid_endpoint_is_a_usage_error(
+    server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     with pytest.raises(UsageError, match="HF_ENDPOINT"):
         pull(report)
 
 
-# --- who may have it, and the token
+# --- access and the token
 
 
-def test_a_gated_repository_says_where_to_accept_and_what_to_set(server: HubServer, report: Told) -> None:
+def test_a_gated_repository_names_the_page_and_the_token(server: HubServer, report: Recorder) -> None:
     server.repos["user/repo"].gated = True
     with pytest.raises(GatedError) as caught:
         pull(report)
@@ -387,9 +389,9 @@ def test_a_gated_repository_says_where_to_accept_and_what_to_set(server: HubServ
     assert hub.list_files("user/repo")
 
 
-def test_a_token_opens_it_and_goes_nowhere_else(
+def test_a_token_gives_access_and_goes_to_the_hub_only(
     server: HubServer,
-    report: Told,
+    report: Recorder,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -407,8 +409,8 @@ def test_a_token_opens_it_and_goes_nowhere_else(
     assert server.token not in printed
 
 
-def test_a_mirror_that_redirects_to_another_hub_does_not_take_the_token_along(
-    server: HubServer, report: Told, monkeypatch: pytest.MonkeyPatch
+def test_a_redirect_to_another_hub_does_not_get_the_token(
+    server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even to one that huggingface_hub would trust: only the endpoint the user configured gets it."""
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
@@ -422,7 +424,9 @@ def test_a_mirror_that_redirects_to_another_hub_does_not_take_the_token_along(
     assert not any("authorization" in seen.headers for seen in server.seen)
 
 
-def test_a_token_without_access_is_told_so(server: HubServer, report: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_without_access_is_reported(
+    server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.repos["user/repo"].gated = True
     monkeypatch.setenv("HF_TOKEN", "hf_a_wrong_one")
     with pytest.raises(GatedError, match="an account without access") as caught:
@@ -430,19 +434,19 @@ def test_a_token_without_access_is_told_so(server: HubServer, report: Told, monk
     assert "hf_a_wrong_one" not in caught.value.message + caught.value.hint
 
 
-def test_what_is_not_there(server: HubServer, report: Told) -> None:
-    with pytest.raises(ModelNotFound, match="shows no repository user/other"):
-        hub.fetch("user/other", "m.gguf", None, report=report)
+def test_missing_repositories_files_and_branches(server: HubServer, report: Recorder) -> None:
+    with pytest.raises(ModelNotFound, match="has no repository user/other"):
+        download("user/other", "m.gguf", None, report=report)
     with pytest.raises(ModelNotFound, match="has no such file"):
         pull(report, "n.gguf")
     with pytest.raises(ModelNotFound, match="no such branch"):
         pull(report, revision="no-branch")
     server.repos["user/repo"].private = True
-    with pytest.raises(ModelNotFound, match="shows no repository"):
+    with pytest.raises(ModelNotFound, match="has no repository"):
         hub.list_files("user/repo")
 
 
-# --- names that want out
+# --- hostile names
 
 
 @pytest.mark.parametrize(
@@ -464,16 +468,16 @@ def test_what_is_not_there(server: HubServer, report: Told) -> None:
         ("user/re\x1bpo", "m.gguf", None),
     ],
 )
-def test_hostile_names_are_refused_before_anybody_is_asked(
-    server: HubServer, report: Told, repo: str, name: str, revision: str | None
+def test_hostile_names_are_refused_without_a_request(
+    server: HubServer, report: Recorder, repo: str, name: str, revision: str | None
 ) -> None:
     with pytest.raises(ModelNotFound) as caught:
-        hub.fetch(repo, name, revision, report=report)
+        download(repo, name, revision, report=report)
     assert caught.value.message.isprintable()
     assert server.seen == []
 
 
-def test_listings_leave_hostile_names_out(server: HubServer) -> None:
+def test_listings_omit_hostile_names(server: HubServer) -> None:
     for name in ("../up.gguf", "/abs.gguf", "\x1b[31mred.gguf", "nul\0.gguf", "a\nb.gguf", 7, None):
         server.extra_files.append({"rfilename": name, "size": 5})
     assert [file.name for file in hub.list_files("user/repo")] == ["m.gguf"]
@@ -502,7 +506,7 @@ def test_listings_leave_hostile_names_out(server: HubServer) -> None:
     ],
     ids=str,
 )
-def test_nonsense_from_the_hub_is_no_crash_and_no_name(server: HubServer, document: object) -> None:
+def test_invalid_responses_are_no_crash(server: HubServer, document: object) -> None:
     def answer() -> None:
         server.faults.append(Fault("status", status=200, document=document, where="api"))
 
@@ -516,13 +520,13 @@ def test_nonsense_from_the_hub_is_no_crash_and_no_name(server: HubServer, docume
         assert hub.search("x") in ([], [hub.Found("a/b", 0, False, (), None, None)])
 
 
-def test_a_hash_that_is_a_path_is_no_hash(server: HubServer) -> None:
+def test_an_invalid_hash_is_ignored(server: HubServer) -> None:
     file = {"rfilename": "m.gguf", "size": 5, "lfs": {"sha256": "../../../x"}}
     server.faults.append(Fault("status", status=200, document={"siblings": [file]}, where="api"))
     assert hub.list_files("user/repo") == [hub.RemoteFile("m.gguf", 5, None)]
 
 
-def test_a_link_in_the_cache_leads_nowhere_else(server: HubServer, report: Told, tmp_path: Path) -> None:
+def test_a_link_out_of_the_cache_is_refused(server: HubServer, report: Recorder, tmp_path: Path) -> None:
     commit = server.put("user/repo", "folder/m.gguf", DATA)
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -549,7 +553,7 @@ def test_a_link_in_the_cache_leads_nowhere_else(server: HubServer, report: Told,
     ],
     ids=str,
 )
-def test_hostile_headers_are_refused(server: HubServer, report: Told, headers: dict[str, str]) -> None:
+def test_hostile_headers_are_refused(server: HubServer, report: Recorder, headers: dict[str, str]) -> None:
     sound = {
         "X-Repo-Commit": server.repos["user/repo"].head,
         "X-Linked-Etag": f'"{etag_of(DATA)}"',

@@ -1,4 +1,4 @@
-"""A pull in processes of its own: killed at random moments, and two at once."""
+"""Downloads in their own processes: killed at random moments, and two at once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gptcli.models.hub.part_file import BLOCK
 SOURCES = str(Path(__file__).parents[2] / "src")
 PULL = """
 import sys
-from gptcli.models.hub import repository as hub
-from gptcli.models.report import Silent
-print(hub.fetch("user/repo", "m.gguf", None, report=Silent()))
+from gptcli.models.hub.download import download
+from gptcli.models.progress import Silent
+print(download("user/repo", "m.gguf", None, report=Silent()))
 """
 
 
@@ -35,7 +35,7 @@ def finish(process: subprocess.Popen[str]) -> Path:
     return Path(out.strip())
 
 
-def test_thirty_kills_cost_at_most_a_block_each_and_end_in_the_right_file(tmp_path: Path) -> None:
+def test_thirty_kills_cost_at_most_a_block_each(tmp_path: Path) -> None:
     """Every kill comes after a random number of bytes, up to two blocks, so that all of them hit the transfer."""
     seed = random.randrange(2**32)
     rng = random.Random(seed)
@@ -56,7 +56,7 @@ def test_thirty_kills_cost_at_most_a_block_each_and_end_in_the_right_file(tmp_pa
         assert not list(tmp_path.rglob("*gptcli-part*"))
 
 
-def test_two_pulls_at_once_fetch_it_once(tmp_path: Path) -> None:
+def test_two_downloads_at_once_download_it_once(tmp_path: Path) -> None:
     data = random.Random(7).randbytes(8 << 20)
     with HubServer(rate=16e6) as server:
         server.put("user/repo", "m.gguf", data)

@@ -14,7 +14,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.engine.prefix_cache import PrefixCache, kept_in
 from gptcli.llama.backend import LlamaBackend
 from gptcli.models.refs.resolve import ModelFile
-from gptcli.models.store import trust
+from gptcli.models.store import integrity
 from gptcli.params import Sampling
 from gptcli.runtime.prefixes import folder, shelf_opener
 from gptcli.types import Request, TextPrompt
@@ -131,7 +131,7 @@ def test_a_file_that_is_known_by_its_hash_matches_wherever_it_lies(
 ) -> None:
     paths = [Path(shutil.copy(tiny, tmp_path / name)) for name in ("one.gguf", "two.gguf")]
     for path in paths:
-        trust.remember(path, "a" * 64)
+        integrity.record(path, "a" * 64)
     assert reused(opened(open_backend(paths[0]), paths[0]), keep=True) == 0
     assert reused(opened(open_backend(paths[1]), paths[1])) > 64
 

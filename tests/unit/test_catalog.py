@@ -1,4 +1,4 @@
-"""The catalog's data: every entry can be used as it is written."""
+"""The catalog: every entry is complete and valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gptcli.models.store import store
 
 
 @pytest.mark.parametrize("entry", catalog.entries().values(), ids=lambda entry: entry.alias)
-def test_an_entry_is_whole(entry: catalog.Entry) -> None:
+def test_an_entry_is_complete(entry: catalog.Entry) -> None:
     assert parse(entry.alias) == AliasReference(entry.alias)
     assert is_repo(entry.repo)
     assert entry.licence
@@ -35,7 +35,7 @@ def test_an_entry_is_whole(entry: catalog.Entry) -> None:
             assert entry.sha256
 
 
-def test_the_default_is_in_it_and_has_a_mirror() -> None:
+def test_the_default_model_has_a_mirror() -> None:
     starter = catalog.entries()[catalog.default_alias()]
     assert starter.size == 98_362_432
     assert [type(source) for source in starter.sources] == [catalog.Hub, catalog.Wheel]

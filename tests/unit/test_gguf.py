@@ -1,4 +1,4 @@
-"""Reading GGUF headers: what a good one says, and that no damaged one does anything but raise one good sentence."""
+"""GGUF headers: a valid one is read, and a damaged one raises LoadError and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiny_gpt2 import write_tiny_gpt2
 from gptcli.errors import LoadError
 from gptcli.models.gguf import header as gguf
 from gptcli.models.gguf import structure
-from gptcli.models.store import trust
+from gptcli.models.store import integrity
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def _write(path: Path, **numbers: object) -> Path:
     return path
 
 
-def test_it_says_what_the_file_says(tiny: Path) -> None:
+def test_read_a_header(tiny: Path) -> None:
     header = gguf.read_header(tiny)
     assert header.architecture == "gpt2"
     assert header.text("general.name") == "Tiny GPT-2"
@@ -64,7 +64,7 @@ def test_it_says_what_the_file_says(tiny: Path) -> None:
     assert "tokenizer.ggml.tokens" not in header.metadata
 
 
-def test_it_agrees_with_the_gguf_package(tmp_path: Path) -> None:
+def test_the_header_agrees_with_the_gguf_package(tmp_path: Path) -> None:
     path = _write(tmp_path / "x.gguf", count=7, scale=0.5, layers=[1, 2, 3])
     header = gguf.read_header(path)
     theirs = writer.GGUFReader(path)
@@ -72,10 +72,10 @@ def test_it_agrees_with_the_gguf_package(tmp_path: Path) -> None:
     assert [tensor.size for tensor in header.tensors] == [int(tensor.n_bytes) for tensor in theirs.tensors]
     assert header.metadata["test.layers"] == (1, 2, 3)
     assert header.metadata["test.scale"] == 0.5
-    assert header.quantization == "F32"  # it says none, and most bytes are
+    assert header.quantization == "F32"  # the file has no file type; most of its bytes are F32
 
 
-def test_a_listing_may_stop_before_the_vocabulary(tiny: Path) -> None:
+def test_read_up_to_the_vocabulary(tiny: Path) -> None:
     header = gguf.read_header(tiny, upto_tokenizer=True)
     assert header.own("block_count") == 3
     assert header.arrays["tokenizer.ggml.tokens"].count == 513
@@ -86,16 +86,16 @@ def test_a_listing_may_stop_before_the_vocabulary(tiny: Path) -> None:
     ("content", "message"),
     [
         (b"", "it is empty"),
-        (b"hello world", "is no GGUF file"),
+        (b"hello world", "is not a GGUF file"),
         (b"PK\x03\x04" + bytes(50), "zip or PyTorch"),
         (b"version https://git-lfs", "Git LFS pointer"),
         (b"GGUF" + struct.pack("<I", 1) + bytes(16), "GGUF version 1"),
         (b"GGUF" + struct.pack(">I", 3) + bytes(16), "big-endian"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**40, 0), "claims"),
-        (b"GGUF" + struct.pack("<I", 3), "cut off"),
+        (b"GGUF" + struct.pack("<I", 3), "truncated"),
     ],
 )
-def test_what_is_no_gguf_is_said(tmp_path: Path, content: bytes, message: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(content)
     with pytest.raises(LoadError, match=message):
@@ -108,12 +108,12 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
             gguf.read_header(path)
 
 
-def test_a_file_cut_anywhere_is_refused_with_its_size(tiny: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused_with_its_size(tiny: Path, tmp_path: Path) -> None:
     whole = tiny.read_bytes()
     path = tmp_path / "cut.gguf"
     for length in [*range(4, 20_000, 331), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(LoadError, match=r"cut off|claims") as refused:
+        with pytest.raises(LoadError, match=r"truncated|claims") as refused:
             gguf.read_header(path)
         assert str(length) in refused.value.message or "claims" in refused.value.message
     assert str(len(whole)) in refused.value.message
@@ -121,7 +121,7 @@ def test_a_file_cut_anywhere_is_refused_with_its_size(tiny: Path, tmp_path: Path
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_no_damage_does_more_than_raise(tiny: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_damage_raises_only_load_errors(tiny: Path, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(tiny.read_bytes()[:20_000])
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(4, 15_000))
@@ -151,22 +151,24 @@ def test_no_damage_does_more_than_raise(tiny: Path, tmp_path: Path, data: st.Dat
         ({"rope.freq_base": float("nan")}, "freq_base is nan"),
     ],
 )
-def test_what_llama_cpp_would_only_assert_is_refused(tmp_path: Path, numbers: dict[str, object], message: str) -> None:
+def test_values_that_llama_cpp_asserts_are_refused(tmp_path: Path, numbers: dict[str, object], message: str) -> None:
     path = _write(tmp_path / "x.gguf", **numbers)
     with pytest.raises(LoadError, match=message):
         structure.check(path)
-    assert trust.known(path) is None
+    with pytest.raises(LoadError, match=message):
+        integrity.check(path)
+    assert integrity.recorded(path) is None
 
 
-def test_the_same_token_twice_is_refused(tiny: Path, tmp_path: Path) -> None:
+def test_duplicate_tokens_are_refused(tiny: Path, tmp_path: Path) -> None:
     content = tiny.read_bytes()
     path = tmp_path / "twice.gguf"
     path.write_bytes(content.replace("Ġthis".encode(), "Ġth\0s".encode(), 1))  # to llama.cpp that is "Ġth"
-    with pytest.raises(LoadError, match="the same"):
+    with pytest.raises(LoadError, match="are equal"):
         structure.check(path)
 
 
-def test_a_vocabulary_that_cannot_spell_every_byte_is_refused(tiny: Path, tmp_path: Path) -> None:
+def test_a_vocabulary_without_every_byte_is_refused(tiny: Path, tmp_path: Path) -> None:
     content = tiny.read_bytes()
     key = struct.pack("<Q", 20) + b"tokenizer.ggml.model" + struct.pack("<IQ", 8, 4)
     assert content.count(key + b"gpt2") == 1
@@ -176,18 +178,18 @@ def test_a_vocabulary_that_cannot_spell_every_byte_is_refused(tiny: Path, tmp_pa
         structure.check(path)
 
 
-def test_a_right_file_is_remembered_until_it_changes(tiny: Path, tmp_path: Path) -> None:
+def test_an_intact_file_is_recorded_until_it_changes(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(tiny.read_bytes())
-    assert trust.known(path) is None
-    structure.check(path)
-    assert trust.known(path) == trust.CHECKED
+    assert integrity.recorded(path) is None
+    integrity.check(path)
+    assert integrity.recorded(path) == integrity.CHECKED
     with open(path, "ab") as file:
         file.write(b"\0")
-    assert trust.known(path) is None
+    assert integrity.recorded(path) is None
 
 
-def test_every_part_of_a_split_model_must_be_there(tiny: Path, tmp_path: Path) -> None:
+def test_every_part_of_a_split_model_is_required(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "m-00001-of-00002.gguf"
     path.write_bytes(tiny.read_bytes())
     with pytest.raises(LoadError, match="1 of the 2 parts"):

@@ -1,4 +1,4 @@
-"""How the names of models are read: every form that users paste, and what no reference may ever lead to."""
+"""Model references: every form that users paste, and names that must never lead out of the cache."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _HUB = st.one_of(
         ("  smollm2 ", AliasReference("smollm2")),
     ],
 )
-def test_every_form_is_understood(text: str, expected: object) -> None:
+def test_every_form_is_parsed(text: str, expected: object) -> None:
     assert parse(text, endpoint="https://hub.test/api") == expected
 
 
@@ -83,18 +83,18 @@ def test_every_form_is_understood(text: str, expected: object) -> None:
         "https://[::1",
     ],
 )
-def test_what_can_name_nothing_is_refused(text: str) -> None:
+def test_invalid_references_are_refused(text: str) -> None:
     with pytest.raises(ModelNotFound):
         parse(text)
 
 
 @given(_HUB)
-def test_a_hub_reference_is_read_back_from_its_own_text(reference: HubReference) -> None:
+def test_a_hub_reference_survives_a_round_trip(reference: HubReference) -> None:
     assert parse(str(reference)) == reference
 
 
 @given(_REPO, _FILE)
-def test_the_same_file_by_every_route(repo: str, file: str) -> None:
+def test_a_file_in_every_form(repo: str, file: str) -> None:
     from urllib.parse import quote
 
     routes = [
@@ -108,7 +108,7 @@ def test_the_same_file_by_every_route(repo: str, file: str) -> None:
 
 
 @given(st.text(max_size=40) | st.from_regex(r"(hf:|https://hf\.co/)?[a-z]{1,3}/[a-z./\\:%-]{1,20}", fullmatch=True))
-def test_no_text_breaks_it_and_none_leads_out_of_the_cache(text: str) -> None:
+def test_no_text_crashes_or_leads_out_of_the_cache(text: str) -> None:
     try:
         reference = parse(text)
     except ModelNotFound:

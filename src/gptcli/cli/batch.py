@@ -124,7 +124,7 @@ class Job:
         from gptcli.batch.plan import make_plan
         from gptcli.models.gguf.header import read_header
         from gptcli.render.batch import plan_lines
-        from gptcli.runtime.fit import need
+        from gptcli.runtime.memory import need
 
         with ExitStack() as stack:
             stack.callback(self.input.close)

@@ -32,7 +32,7 @@ def doctor(ctx: typer.Context) -> None:
         ("huggingface-hub", version("huggingface-hub")),
         ("llama.cpp", system_info()),
         ("processors", f"{usable_processors()} usable; {decode} threads for decoding, {prompt} for prompts"),
-        ("memory free", bytes_text(free) if free is not None else "unknown"),
+        ("memory free", bytes_text(free)),
         *[(f"device {device.name}", device.description) for device in devices],
         ("--device auto", f"runs on {choose_offload('auto', None, devices).description}"),
         ("default model", catalog.default_alias()),

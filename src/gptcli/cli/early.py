@@ -48,8 +48,8 @@ def begin(arguments: Sequence[str]) -> ModelLoader | None:
     if not likely:
         return None
     from gptcli.errors import GptcliError
+    from gptcli.models.progress import Silent
     from gptcli.models.refs.resolve import resolve
-    from gptcli.models.report import Silent
 
     try:
         found = resolve(reference, offline=True, report=Silent())

@@ -13,8 +13,8 @@ from gptcli.chat.model import LoadedModel
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import ModelFlags, OutputFlags
 from gptcli.errors import GptcliError
+from gptcli.models.progress import Silent
 from gptcli.models.refs.resolve import ModelFile, resolve
-from gptcli.models.report import Silent
 from gptcli.prompt.template import needs_fallback
 from gptcli.runtime.loader import EngineLoader, LoadedEngine
 from gptcli.runtime.prefixes import keep

@@ -39,7 +39,7 @@ def rich_bar(terminal: Terminal, *columns: ProgressColumn) -> Progress:
 
 
 class DownloadBar:
-    """A `gptcli.models.report.Report` on a terminal's stderr."""
+    """A `gptcli.models.progress.Report` on a terminal's stderr."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal

@@ -14,11 +14,11 @@ from gptcli.llama.devices import build_hint, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.model import ModelLoader
 from gptcli.llama.processor import choose_threads
+from gptcli.models.progress import Report
 from gptcli.models.refs.resolve import ModelFile, resolve
-from gptcli.models.report import Report
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import prefixes
-from gptcli.runtime.memory_check import MemoryCheck
+from gptcli.runtime.memory import MemoryCheck
 from gptcli.runtime.options import EngineOptions
 from gptcli.types import Engine
 
@@ -73,7 +73,7 @@ class EngineLoader:
             show_log()
         self.model = resolve(options.model, offline=options.offline, report=report)
         if not self.model.trusted:
-            from gptcli.models.gguf.structure import check
+            from gptcli.models.store.integrity import check
 
             check(self.model.path)
         self._memory = None if options.force else MemoryCheck(self.model.path)

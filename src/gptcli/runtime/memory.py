@@ -1,68 +1,178 @@
-"""How much memory this machine could give a model now: what the system says, and what a container leaves of it.
-
-It knows Linux, macOS and Windows; it says None where none of them answers.
-"""
+"""Memory: how much is free, how much a model and its context need, and the check before either is created."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gptcli.errors import LoadError
+from gptcli.models.gguf.header import Header, read_header
+from gptcli.models.gguf.quantization import split_parts
+
+if TYPE_CHECKING:
+    from gptcli.llama.devices import Offload  # it loads llama.cpp
+
+STEP = 512
+"""The most tokens per decode step: llama.cpp's default n_ubatch, and the engine's."""
+_PADDING = 256
+"""llama.cpp pads its cache to a multiple of this."""
+_MIN_CONTEXT = 256
+"""A model that does not fit with such a context need not be loaded."""
+_CELL_BYTES = 2
+"""Of one F16 number in the KV cache."""
+_WINDOW_PERIODS = {"gpt-oss": 2, "gemma2": 2, "gemma3": 6, "gemma3n": 5, "cohere2": 4}
+"""One layer in so many sees the whole context, the others a window (llama.cpp, src/models, `load_swa_pattern`)."""
 _NO_LIMIT = 1 << 60
 """cgroup v1 writes a number near 2**63 for "no limit"."""
 
 
-def available() -> int | None:
-    """Bytes that can be taken without swapping: the system's, or the container's where that is less."""
-    if sys.platform == "linux":
-        return linux(Path("/"))
-    if sys.platform == "darwin":
-        return _macos()
-    if sys.platform == "win32":
-        return _windows()
-    return None
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes of memory for a model with one context."""
+
+    weights: int
+    cache: int
+    compute: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.compute
 
 
-def linux(root: Path) -> int | None:
-    """What /proc and /sys below `root` say; files that can be dropped count as free, as in `MemAvailable`."""
-    found = [amount for amount in (_meminfo(root / "proc/meminfo"), *_groups(root)) if amount is not None]
-    return min(found, default=None)
+class MemoryCheck:
+    """The check of one model against the memory that was free before loading; mapped weights count as free after."""
+
+    def __init__(self, path: Path) -> None:
+        self._header = read_header(path, tensors=False, upto_tokenizer=True)
+        self._free = available()
+
+    def check(self, context: int | None) -> None:
+        """Raise LoadError, with the numbers and what would fit, unless the weights and this context fit."""
+        require(self._header, context or _MIN_CONTEXT, self._free)
+
+    def for_devices(self, offload: Offload, cores: int = 1) -> Callable[[int], None]:
+        """The check before each context of so many tokens, one for each engine core, in the memory of its devices."""
+        on_gpu = offload.devices and offload.layers < 0
+        free = sum(device.free for device in offload.devices) if on_gpu else self._free
+        return lambda context: require(self._header, context * cores, free) if free else None
 
 
-def _meminfo(path: Path) -> int | None:
-    for line in _lines(path):
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
+def available(root: Path = Path("/")) -> int:
+    """Bytes that can be used without swapping: what the system has free, or its container if that is less."""
+    import psutil  # 8 ms that commands without a model need not wait for
+
+    return min([int(psutil.virtual_memory().available), *_cgroups_free(root)])
 
 
-def _groups(root: Path) -> list[int | None]:
-    """What is left in this process's group and in all above it (cgroup v2, and v1's memory controller)."""
-    left: list[int | None] = []
+def need(header: Header, context: int) -> Need:
+    """The memory for a model with `context` tokens in an F16 cache, with flash attention, within about a tenth."""
+    return Need(weights(header), int(cache(header, context)), compute(header, context))
+
+
+def rough_need(size: int) -> int:
+    """The memory for a model of which only the size is known, with a few thousand tokens."""
+    return size + size // 8 + (256 << 20)
+
+
+def weights(header: Header) -> int:
+    """All parts of the model, as they are on disk: llama.cpp maps them.
+
+    Tensors that it repacks for the processor (Q4_0, Q4_K) are copies, but the system reclaims the pages of the file
+    first, so they count once.
+    """
+    parts = [header.path.with_name(name) for name in split_parts(header.path.name)]
+    return sum(part.stat().st_size for part in parts if part.exists())
+
+
+def cache(header: Header, context: int) -> float:
+    """The keys and values of `context` tokens in every layer, or the state of recurrent layers."""
+    heads = header.per_layer("attention.head_count") or []
+    kv_heads = header.per_layer("attention.head_count_kv") or heads
+    head_size = (header.own("embedding_length") or 0) // max(heads, default=0) if any(heads) else 0
+    keys = header.own("attention.key_length") or head_size
+    values = header.own("attention.value_length") or head_size
+    state = (header.own("ssm.state_size") or 0) * (header.own("ssm.inner_size") or 0) * 4
+    recurrent = header.own("block_count") or 0 if not any(kv_heads) else sum(count == 0 for count in kv_heads)
+    windowed = _windowed_layers(header, len(kv_heads))
+    window = min(context, (header.own("attention.sliding_window") or context) + STEP)
+    cells = sum(count * (window if local else context) for count, local in zip(kv_heads, windowed, strict=True))
+    return cells * (keys + values) * _CELL_BYTES + recurrent * state
+
+
+def compute(header: Header, context: int) -> int:
+    """The compute buffer: the largest intermediate of a step (its logits or its activations), and the mask."""
+    step = min(STEP, context)
+    tokens = header.arrays.get("tokenizer.ggml.tokens")
+    vocabulary = tokens.count if tokens else header.own("vocab_size") or 0
+    embedding = header.own("embedding_length") or 0
+    feed_forward = max(header.per_layer("feed_forward_length") or [0])
+    experts = max(header.per_layer("expert_used_count") or [1])
+    row = 4 * step
+    largest = row * max(vocabulary + 2 * embedding, 2 * feed_forward * max(experts, 1) + 4 * embedding)
+    return largest + context * step * 6 + row * 2 * embedding
+
+
+def largest_context(header: Header, free: int) -> int:
+    """The most tokens, up to the trained context, that fit into `free` bytes; 0 if none do."""
+    low, high = 0, max(1, -(-(header.own("context_length") or 1 << 17) // _PADDING))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if need(header, middle * _PADDING).total <= free:
+            low = middle
+        else:
+            high = middle - 1
+    return low * _PADDING
+
+
+def require(header: Header, context: int, free: int) -> None:
+    """Raise LoadError, with the numbers and what would fit, unless `context` tokens fit into `free` bytes."""
+    wanted = need(header, context)
+    if wanted.total <= free:
+        return
+    fits = largest_context(header, free)
+    smaller = f"--ctx-size {fits} would fit" if fits else "No context fits: use a smaller model or quantization"
+    raise LoadError(
+        f"{header.path.name} with a context of {context:,} tokens needs {_mib(wanted.total)} (weights "
+        f"{_mib(wanted.weights)}, KV cache {_mib(wanted.cache)}, compute {_mib(wanted.compute)}), and "
+        f"{_mib(free)} are free.",
+        f"{smaller}; --force skips this check.",
+    )
+
+
+def _windowed_layers(header: Header, layers: int) -> list[bool]:
+    """Which layers have a sliding window, by the file or its architecture."""
+    pattern = header.metadata.get(f"{header.architecture}.attention.sliding_window_pattern")
+    if isinstance(pattern, tuple) and len(pattern) == layers:
+        return [bool(item) for item in pattern]
+    period = pattern if isinstance(pattern, int) and pattern else _WINDOW_PERIODS.get(header.architecture, 1)
+    return [layer % period < period - 1 for layer in range(layers)]
+
+
+def _cgroups_free(root: Path) -> list[int]:
+    """What is left in this process's cgroup and each one above it (v2, and v1's memory controller)."""
+    left: list[int] = []
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, name = line.split(":", 2)
         if controllers not in {"", "memory"} and "memory" not in controllers.split(","):
             continue
-        old = controllers != ""
-        top = root / "sys/fs/cgroup" / ("memory" if old else "")
-        files = ("memory.limit_in_bytes", "memory.usage_in_bytes") if old else ("memory.max", "memory.current")
+        v1 = controllers != ""
+        top = root / "sys/fs/cgroup" / ("memory" if v1 else "")
+        files = ("memory.limit_in_bytes", "memory.usage_in_bytes") if v1 else ("memory.max", "memory.current")
         group = top / name.lstrip("/")
         while group.is_relative_to(top):
-            left.append(_left(group, *files))
+            limit, usage = (_number(group / file) for file in files)
+            if limit is not None and usage is not None and limit < _NO_LIMIT:
+                left.append(max(0, limit - usage + _page_cache(group)))
             group = group.parent
     return left
 
 
-def _left(group: Path, limit_file: str, usage_file: str) -> int | None:
-    limit, usage = _number(group / limit_file), _number(group / usage_file)
-    if limit is None or usage is None or limit >= _NO_LIMIT:
-        return None
-    cached = 0
-    for line in _lines(group / "memory.stat"):
-        name, _, value = line.partition(" ")
-        if name in {"inactive_file", "active_file"}:
-            cached += int(value)
-    return max(0, limit - usage + cached)
+def _page_cache(group: Path) -> int:
+    """Bytes of cached files, which count as used by the group but can be reclaimed."""
+    fields = (line.partition(" ") for line in _lines(group / "memory.stat"))
+    return sum(int(value) for name, _, value in fields if name in {"inactive_file", "active_file"})
 
 
 def _number(path: Path) -> int | None:
@@ -77,42 +187,5 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _macos() -> int | None:
-    """Pages that are free or can be dropped, by `vm_stat`, which has no equal without a framework."""
-    import subprocess
-
-    try:
-        text = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, timeout=5, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return vm_stat_bytes(text)
-
-
-def vm_stat_bytes(text: str) -> int | None:
-    """Bytes that the output of `vm_stat` calls free, inactive, speculative or purgeable."""
-    import re
-
-    pages: dict[str, str] = dict(re.findall(r"^Pages (\w+):\s+(\d+)\.", text, re.MULTILINE))
-    size = re.search(r"page size of (\d+) bytes", text)
-    if size is None or "free" not in pages:
-        return None
-    return int(size[1]) * sum(int(pages.get(kind, "0")) for kind in ("free", "inactive", "speculative", "purgeable"))
-
-
-def _windows() -> int | None:
-    """GlobalMemoryStatusEx (sysinfoapi.h): physical memory that is available."""
-    import ctypes
-
-    class Status(ctypes.Structure):
-        _fields_ = (
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            ("total", ctypes.c_ulonglong),
-            ("available", ctypes.c_ulonglong),
-            ("rest", ctypes.c_ulonglong * 5),
-        )
-
-    status = Status(length=ctypes.sizeof(Status))
-    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined,unused-ignore]
-        return None
-    return int(status.available)
+def _mib(count: float) -> str:
+    return f"{count / 2**20:,.0f} MiB"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from gptcli import settings
 from gptcli.llama.backend import LlamaBackend
-from gptcli.models.gguf import split
+from gptcli.models.gguf.quantization import split_parts
 from gptcli.models.refs.resolve import ModelFile
-from gptcli.models.store import trust
+from gptcli.models.store import integrity
 
 if TYPE_CHECKING:
     from gptcli.engine.prefix_cache import PrefixCache
@@ -27,7 +27,7 @@ def prefix_cache_opener(
     """Opens the prefix cache of these files on this backend; None where a model's states cannot be kept."""
     if backend.model.is_long_rope:
         return None
-    parts = [model.path.with_name(name) for name in split.parts(model.path.name)]
+    parts = [model.path.with_name(name) for name in split_parts(model.path.name)]
     try:
         files = [_identity(path) for path in parts], [(_identity(path), scale) for path, scale in adapters]
     except OSError:  # a file was removed while it was being opened; another may take its name
@@ -43,5 +43,5 @@ def prefix_cache_opener(
 
 def _identity(path: Path) -> str:
     """The SHA-256 of a file that was verified, else its real path, size and modification time."""
-    known = trust.known(path)
-    return repr(trust.state(path)) if known in (None, trust.CHECKED) else str(known)
+    known = integrity.recorded(path)
+    return repr(integrity.file_state(path)) if known in (None, integrity.CHECKED) else str(known)

@@ -1,12 +1,13 @@
-"""The header of a GGUF file: what is written there, read without believing a size before it is checked.
+"""Read the header of a GGUF file; no size in it is trusted before it is checked.
 
-It skips what is large (vocabularies, tensor data) and knows nothing of what a model needs to run; structure.py does.
-The format is ggml's (docs/gguf.md in ggml-org/ggml; the bounds here are those of ggml/src/gguf.cpp).
+Vocabularies and tensor data are skipped. The format is described in docs/gguf.md of ggml-org/ggml; the bounds are those
+of ggml/src/gguf.cpp.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import struct
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from gptcli.errors import LoadError
-from gptcli.models.gguf import tensor_types as ggml
+from gptcli.models.gguf.quantization import FILE_TYPES, TENSOR_TYPES, TensorType
 
 Scalar = bool | int | float | str
 
@@ -23,18 +24,18 @@ _STRING, _ARRAY = 8, 9
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _WIDTHS = {code: struct.calcsize(f"<{letter}") for code, letter in _FORMATS.items()}
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
-_LONGEST_TEXT = 1 << 24
-"""Bytes of one text (a chat template, a licence); no file has one near this, and a damaged length is soon above it."""
-_KEPT_NUMBERS = 1024
-"""Arrays of numbers up to this length (one number a layer) are read, longer ones are skipped like vocabularies."""
-_MOST_DIMENSIONS = 4
-_LONGEST_NAME = 63
-_ADVICE = "Fetch or copy it again."
+_MAX_STRING = 1 << 24
+"""Bytes of one string (a chat template, a licence). No real one comes near; a damaged length soon exceeds it."""
+_MAX_NUMBERS = 1024
+"""Arrays of numbers up to this length (one per layer) are read; longer ones are skipped like vocabularies."""
+_MAX_DIMENSIONS = 4
+_MAX_NAME = 63
+_HINT = "Download or copy it again."
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array that was skipped: the GGUF type of its `count` items, and the byte where they start."""
+    """A skipped array: the GGUF type of its `count` items, and the byte at which they start."""
 
     kind: int
     count: int
@@ -47,22 +48,18 @@ class Tensor:
 
     name: str
     shape: tuple[int, ...]
-    type: ggml.TensorType
+    type: TensorType
     offset: int
     size: int
 
     @property
     def elements(self) -> int:
-        """How many numbers it holds."""
-        product = 1
-        for length in self.shape:
-            product *= length
-        return product
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a GGUF file says before its data. `tensors` is empty where they were not asked for."""
+    """The header of a GGUF file. `tensors` is empty unless they were requested."""
 
     path: Path
     file_size: int
@@ -72,12 +69,12 @@ class Header:
     tensors: tuple[Tensor, ...]
 
     def text(self, key: str) -> str | None:
-        """The text under `key`, or None."""
+        """The string under `key`, or None."""
         value = self.metadata.get(key)
         return value if isinstance(value, str) else None
 
     def number(self, key: str) -> int | None:
-        """The whole number under `key`, or None."""
+        """The integer under `key`, or None."""
         value = self.metadata.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -87,30 +84,30 @@ class Header:
         return self.text("general.architecture") or ""
 
     def own(self, key: str) -> int | None:
-        """The whole number that the architecture keeps under `key`: its `context_length`, its `embedding_length`."""
+        """The architecture's integer under `key`: `context_length`, `embedding_length`."""
         return self.number(f"{self.architecture}.{key}")
 
     def per_layer(self, key: str) -> list[int] | None:
-        """The architecture's number for each layer, whether the file has one for all or one for each."""
+        """The architecture's number of each layer, whether the file has one for all or one per layer."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         layers = self.own("block_count") or 0
         if isinstance(value, tuple):
             return [int(item) for item in value]
-        if isinstance(value, int) and layers <= _KEPT_NUMBERS:
+        if isinstance(value, int) and layers <= _MAX_NUMBERS:
             return [int(value)] * layers
         return None
 
     @property
     def parameters(self) -> int:
-        """How many numbers all its tensors hold; of a split model, those in this file."""
+        """The number of parameters in this file (one part of a split model)."""
         return sum(tensor.elements for tensor in self.tensors)
 
     @property
     def quantization(self) -> str:
-        """What llama.cpp calls its format, `Q4_K_M`; where the file does not say, the type that most bytes have."""
+        """The file type by llama.cpp's name, `Q4_K_M`; if the file has none, the type of most of its bytes."""
         file_type = self.number("general.file_type")
-        if file_type in ggml.FILE_TYPES:
-            return ggml.FILE_TYPES[file_type]
+        if file_type in FILE_TYPES:
+            return FILE_TYPES[file_type]
         sizes: dict[str, int] = {}
         for tensor in self.tensors:
             sizes[tensor.type.name] = sizes.get(tensor.type.name, 0) + tensor.size
@@ -118,11 +115,10 @@ class Header:
 
 
 def read_header(path: Path, *, tensors: bool = True, upto_tokenizer: bool = False) -> Header:
-    """Read the header of `path`; without `tensors`, or only `upto_tokenizer`, it is faster.
+    """Read the header of `path`. Raises LoadError for a file that is not GGUF, truncated or damaged.
 
-    `upto_tokenizer` stops where the first vocabulary starts, whose length is still told: 0.1 instead of 7 ms.
-
-    LoadError where it is no GGUF, cut off (the whole file is measured when tensors are read) or damaged.
+    With `tensors`, the length of the whole file is checked. `upto_tokenizer` stops at the first vocabulary (its length
+    is still read), in 0.1 instead of 7 ms.
     """
     with Reader(path) as reader:
         return reader.header(tensors=tensors and not upto_tokenizer, upto_tokenizer=upto_tokenizer)
@@ -132,13 +128,13 @@ class Reader:
     """An open GGUF file, read from front to back within its bounds."""
 
     def __init__(self, path: Path) -> None:
-        """LoadError where the file cannot be opened or is too short to be one."""
+        """Raises LoadError if the file cannot be read or is not GGUF."""
         self._path = path
         try:
-            with open(path, "rb", opener=_untold) as file:
+            with open(path, "rb", opener=_open_without_atime) as file:
                 start = file.read(4)
                 if start != b"GGUF":
-                    raise LoadError(f"{path} is no GGUF file{_what_else(start)}.", "Give the path of a GGUF file.")
+                    raise LoadError(f"{path} is not a GGUF file{_guess_kind(start)}.", "Give the path of a GGUF file.")
                 self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise LoadError(f"{path} cannot be read: {error.strerror}.") from error
@@ -154,23 +150,23 @@ class Reader:
         self.data.close()
 
     def header(self, *, tensors: bool, upto_tokenizer: bool) -> Header:
-        """Everything from the start on."""
+        """Read the header from the start of the file."""
         version = self._u32()
         if version not in (2, 3):
-            swapped = " (it is for big-endian machines)" if version & 0xFFFF == 0 and version else ""
+            swapped = " (big-endian)" if version & 0xFFFF == 0 and version else ""
             raise LoadError(
-                f"{self._path} is GGUF version {version}{swapped}; versions 2 and 3 are understood.",
+                f"{self._path} is GGUF version {version}{swapped}; gptcli reads versions 2 and 3.",
                 "Get a newer conversion of this model.",
             )
         tensor_count, key_count = self._u64(), self._u64()
-        if key_count * 13 + tensor_count * 24 > self.size:  # the least that each needs
+        if key_count * 13 + tensor_count * 24 > self.size:  # the minimum size of each
             raise self._damaged(f"it claims {tensor_count} tensors and {key_count} keys")
         metadata: dict[str, Scalar | tuple[int | float | bool, ...]] = {}
         arrays: dict[str, Array] = {}
         for _ in range(key_count):
             key = self._key()
             if key in metadata or key in arrays:
-                raise self._damaged(f"the key {key!r} is there twice")
+                raise self._damaged(f"the key {key!r} occurs twice")
             kind = self._u32()
             if kind != _ARRAY:
                 metadata[key] = self._scalar(kind, key)
@@ -179,7 +175,7 @@ class Reader:
                 arrays[key] = Array(self._u32(), self._u64(), self._at)
                 return Header(self._path, self.size, version, metadata, arrays, ())
             array = self._array(key)
-            if array.count <= _KEPT_NUMBERS and array.kind in _FORMATS:
+            if array.count <= _MAX_NUMBERS and array.kind in _FORMATS:
                 layout = f"<{array.count}{_FORMATS[array.kind]}"
                 metadata[key] = struct.unpack_from(layout, self.data, array.start)
             else:
@@ -189,13 +185,13 @@ class Reader:
 
     def _tensors(self, count: int, alignment: object) -> tuple[Tensor, ...]:
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
-            raise self._damaged(f"its alignment is {alignment}, which is no power of two")
+            raise self._damaged(f"its alignment {alignment} is not a power of two")
         found: dict[str, Tensor] = {}
         end = 0
         for _ in range(count):
             tensor = self._tensor()
             if tensor.name in found:
-                raise self._damaged(f"the tensor {tensor.name!r} is there twice")
+                raise self._damaged(f"the tensor {tensor.name!r} occurs twice")
             if tensor.offset != end:
                 raise self._damaged(f"the tensor {tensor.name!r} starts at {tensor.offset} instead of {end}")
             end = -(-(tensor.offset + tensor.size) // alignment) * alignment
@@ -204,36 +200,34 @@ class Reader:
             data_start = -(-self._at // alignment) * alignment
             needed = data_start + tensor.offset + tensor.size
             if needed > self.size:
-                raise LoadError(f"{self._path} is cut off: it has {self.size} bytes and needs {needed}.", _ADVICE)
+                raise LoadError(f"{self._path} is truncated: it has {self.size} bytes and needs {needed}.", _HINT)
         return tuple(found.values())
 
     def _tensor(self) -> Tensor:
-        name = self._text(_LONGEST_NAME, "the name of a tensor")
+        name = self._string(_MAX_NAME, "the name of a tensor")
         dimensions = self._u32()
-        if dimensions > _MOST_DIMENSIONS:
+        if dimensions > _MAX_DIMENSIONS:
             raise self._damaged(f"the tensor {name!r} has {dimensions} dimensions")
         shape = tuple(self._u64() for _ in range(dimensions))
-        kind = ggml.TENSOR_TYPES.get(self._u32())
+        kind = TENSOR_TYPES.get(self._u32())
         if kind is None:
-            raise self._damaged(f"the tensor {name!r} is of a type that is not known")
-        elements = 1
-        for length in shape:
-            elements *= length
+            raise self._damaged(f"the tensor {name!r} has an unknown type")
+        elements = math.prod(shape)
         if elements >= 1 << 62 or (shape[0] if shape else 1) % kind.block:
             raise self._damaged(f"the tensor {name!r} has the impossible shape {'x'.join(map(str, shape))}")
         return Tensor(name, shape, kind, self._u64(), elements // kind.block * kind.bytes)
 
     def _key(self) -> str:
-        key = self._text(1024, "a key")
+        key = self._string(1024, "a key")
         if not key:
             raise self._damaged("a key is empty")
         return key
 
     def _scalar(self, kind: int, key: str) -> Scalar:
         if kind == _STRING:
-            return self._text(_LONGEST_TEXT, key)
+            return self._string(_MAX_STRING, key)
         if kind not in _FORMATS:
-            raise self._damaged(f"the key {key!r} is of the unknown type {kind}")
+            raise self._damaged(f"the key {key!r} has the unknown type {kind}")
         start = self._step(_WIDTHS[kind])
         if kind == 7 and self.data[start] > 1:
             raise self._damaged(f"the key {key!r} is neither true nor false")
@@ -248,25 +242,25 @@ class Reader:
         elif kind in _WIDTHS:
             self._step(count * _WIDTHS[kind])
         else:
-            raise self._damaged(f"the array {key!r} is of the unknown type {kind}")
+            raise self._damaged(f"the array {key!r} has the unknown type {kind}")
         return Array(kind, count, start)
 
     def _skip_strings(self, count: int, key: str) -> None:
-        """Walk over `count` strings by their lengths: the one thing in a header that takes long (50 ns each)."""
+        """Skip `count` strings by their lengths: the only slow part of a header (50 ns each)."""
         if count * 8 > self.size - self._at:
-            raise self._ended(f"in the array {key!r}")
+            raise self._truncated(f"in the array {key!r}")
         data, at, length_at = self.data, self._at, _U64.unpack_from
         try:
             for _ in range(count):
                 at += 8 + length_at(data, at)[0]
         except (struct.error, OverflowError) as error:
-            raise self._ended(f"in the array {key!r}") from error
+            raise self._truncated(f"in the array {key!r}") from error
         if at > self.size:
-            raise self._ended(f"in the array {key!r}")
+            raise self._truncated(f"in the array {key!r}")
         self._at = at
 
     def strings(self, array: Array) -> list[bytes]:
-        """The items of an array of strings that `header` has walked over."""
+        """The items of an array of strings that `header` has skipped."""
         data, at, length_at = self.data, array.start, _U64.unpack_from
         items = []
         for _ in range(array.count):
@@ -275,9 +269,9 @@ class Reader:
             at = end
         return items
 
-    def _text(self, longest: int, what: str) -> str:
+    def _string(self, limit: int, what: str) -> str:
         length = self._u64()
-        if length > longest:
+        if length > limit:
             raise self._damaged(f"{what} claims to be {length} bytes long")
         start = self._step(length)
         return self.data[start : start + length].decode("utf-8", "replace")
@@ -289,31 +283,31 @@ class Reader:
         return int(_U64.unpack_from(self.data, self._step(8))[0])
 
     def _step(self, count: int) -> int:
-        """Go on by `count` bytes that are there, and return where they start."""
+        """Advance by `count` bytes within the file; return where they start."""
         start = self._at
         if count > self.size - start:
-            raise self._ended("in its header")
+            raise self._truncated("in its header")
         self._at = start + count
         return start
 
-    def _ended(self, where: str) -> LoadError:
-        return LoadError(f"{self._path} is cut off or damaged: its {self.size} bytes end {where}.", _ADVICE)
+    def _truncated(self, where: str) -> LoadError:
+        return LoadError(f"{self._path} is truncated or damaged: its {self.size} bytes end {where}.", _HINT)
 
     def _damaged(self, what: str) -> LoadError:
-        return LoadError(f"{self._path} is damaged: {what}.", _ADVICE)
+        return LoadError(f"{self._path} is damaged: {what}.", _HINT)
 
 
-def _untold(path: str, flags: int) -> int:
-    """Open a file without making it look used: a listing says when each model last was."""
-    with contextlib.suppress(PermissionError, AttributeError):  # another user's file, a system that has no such flag
+def _open_without_atime(path: str, flags: int) -> int:
+    """Open a file without changing its access time, which `models list` shows as the last use."""
+    with contextlib.suppress(PermissionError, AttributeError):  # another user's file; a system without the flag
         return os.open(path, flags | os.O_NOATIME)
     return os.open(path, flags)
 
 
-def _what_else(start: bytes) -> str:
-    """What a file with those first bytes looks like, where that helps."""
+def _guess_kind(start: bytes) -> str:
+    """What a file with these first bytes seems to be."""
     if not start:
-        return ", it is empty"
+        return ": it is empty"
     kinds = {b"PK\x03\x04": "a zip or PyTorch file", b"lmgg": "an old GGML file", b"tjgg": "an old GGML file"}
     kinds |= {b"FUGG": "a GGUF file for big-endian machines", b"vers": "a Git LFS pointer", b"<!do": "a web page"}
-    return f", it looks like {kinds[start]}" if start in kinds else ""
+    return f": it looks like {kinds[start]}" if start in kinds else ""

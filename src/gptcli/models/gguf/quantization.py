@@ -1,6 +1,6 @@
-"""Which of a repository's GGUF files is meant: that of the quantization asked for, else the most sensible.
+"""Quantizations: ggml's types, and which of a repository's GGUF files has the wanted one.
 
-It is pure: it knows file names, and neither sizes nor what is stored.
+The tables are those of llama.cpp in llama-cpp-python 0.3.36 (ggml.h, `ggml_type`; llama.h, `llama_ftype`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,87 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gptcli.errors import ModelNotFound
-from gptcli.models.gguf import split
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """A storage format: `block` numbers take `bytes` bytes."""
+
+    name: str
+    block: int
+    bytes: int
+
+
+TENSOR_TYPES = {
+    0: TensorType("F32", 1, 4),
+    1: TensorType("F16", 1, 2),
+    2: TensorType("Q4_0", 32, 18),
+    3: TensorType("Q4_1", 32, 20),
+    6: TensorType("Q5_0", 32, 22),
+    7: TensorType("Q5_1", 32, 24),
+    8: TensorType("Q8_0", 32, 34),
+    9: TensorType("Q8_1", 32, 36),
+    10: TensorType("Q2_K", 256, 84),
+    11: TensorType("Q3_K", 256, 110),
+    12: TensorType("Q4_K", 256, 144),
+    13: TensorType("Q5_K", 256, 176),
+    14: TensorType("Q6_K", 256, 210),
+    15: TensorType("Q8_K", 256, 292),
+    16: TensorType("IQ2_XXS", 256, 66),
+    17: TensorType("IQ2_XS", 256, 74),
+    18: TensorType("IQ3_XXS", 256, 98),
+    19: TensorType("IQ1_S", 256, 50),
+    20: TensorType("IQ4_NL", 32, 18),
+    21: TensorType("IQ3_S", 256, 110),
+    22: TensorType("IQ2_S", 256, 82),
+    23: TensorType("IQ4_XS", 256, 136),
+    24: TensorType("I8", 1, 1),
+    25: TensorType("I16", 1, 2),
+    26: TensorType("I32", 1, 4),
+    27: TensorType("I64", 1, 8),
+    28: TensorType("F64", 1, 8),
+    29: TensorType("IQ1_M", 256, 56),
+    30: TensorType("BF16", 1, 2),
+    34: TensorType("TQ1_0", 256, 54),
+    35: TensorType("TQ2_0", 256, 66),
+    39: TensorType("MXFP4", 32, 17),
+    40: TensorType("NVFP4", 64, 36),
+    41: TensorType("Q1_0", 128, 18),
+    42: TensorType("Q2_0", 64, 18),
+}
+
+FILE_TYPES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M",
+    13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS",
+    21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S",
+    29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4", 39: "NVFP4",
+    40: "Q1_0", 41: "Q2_0",
+}  # fmt: skip
+
+
+def file_type(name: str) -> int | None:
+    """The number of a file type by its name, in any case; `Q4_K` is `Q4_K_M`, as in llama.cpp's tools."""
+    wanted = name.upper()
+    wanted = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M", "MXFP4_MOE": "MXFP4"}.get(wanted, wanted)
+    return next((number for number, known in FILE_TYPES.items() if known == wanted), None)
+
+
+_PART = re.compile(r"(?s)(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+"""Names of a split model's files, as in llama.cpp's `llama_split_path`."""
+MAX_PARTS = 999
+"""More than any model has; a name with a higher count is not taken for a part."""
+
+
+def split_parts(filename: str) -> list[str]:
+    """Every file of the split model that `filename` belongs to, in order; `[filename]` for a model in one file."""
+    match = _PART.fullmatch(filename)
+    if match is None:
+        return [filename]
+    number, count = int(match["number"]), int(match["count"])
+    if not 1 <= number <= count <= MAX_PARTS:
+        return [filename]
+    return [f"{match['prefix']}-{index:05d}-of-{count:05d}.gguf" for index in range(1, count + 1)]
+
 
 PREFERENCE = (
     "Q4_K_M", "MXFP4", "MXFP4_MOE", "Q4_K_S", "Q4_K", "Q4_K_L", "Q4_K_XL", "IQ4_NL", "IQ4_XS", "Q4_1", "Q4_0",
@@ -18,7 +98,7 @@ PREFERENCE = (
     "F16", "BF16", "Q3_K_S", "IQ3_S", "IQ3_XS", "IQ3_XXS", "F32",
     "Q2_K", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S",
 )  # fmt: skip
-"""What to take where nothing is asked for, best first: about four bits, then more, then fewer."""
+"""The order of preference without a requested quantization: about four bits, then more, then fewer."""
 
 _QUANTIZATION = re.compile(
     r"(?<![A-Z0-9])(?:"
@@ -33,7 +113,7 @@ _VARIANT = re.compile(r"(?:^|[-._/])(?:UD|i1|imat)(?=[-._/])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The file to open (of a split model the first), all files it needs, and what else there is."""
+    """The file to open (the first of a split model), all files it needs, and the other models."""
 
     file: str
     parts: tuple[str, ...]
@@ -41,52 +121,50 @@ class Choice:
 
 
 def of(filename: str) -> str | None:
-    """The quantization that a file's name tells, in capitals: `Q4_K_M`."""
+    """The quantization in a file's name, in capitals: `Q4_K_M`."""
     found: list[str] = _QUANTIZATION.findall(filename)
     return found[-1].upper() if found else None
 
 
 def candidates(files: Iterable[str]) -> list[str]:
-    """The models among `files`: GGUF files that are no companion (projector, importance matrix, draft).
+    """The models among `files`: GGUF files other than projectors, importance matrices and draft models.
 
-    A split model is listed as its first part, and only where every part is there.
+    A split model is listed as its first part, and only if all parts are present.
     """
     listed = list(files)
-    there = set(listed)
+    present = set(listed)
     return [
         name
         for name in listed
         if name.lower().endswith(".gguf")
         and not _COMPANION.search(name)
-        and split.is_first(name)
-        and there.issuperset(split.parts(name))
+        and split_parts(name)[0] == name
+        and present.issuperset(split_parts(name))
     ]
 
 
 def matches(filename: str, tag: str) -> bool:
-    """Whether `tag` is the file's quantization, or stands in its name between delimiters (`-`, `.`, `_`, `/`)."""
+    """Whether `tag` is the file's quantization, or a delimited word of its name (`-`, `.`, `_`, `/`)."""
     if _QUANTIZATION.fullmatch(tag):
         return of(filename) == tag.upper()
     return re.search(rf"(?<![A-Z0-9]){re.escape(tag)}(?![A-Z0-9])", filename, re.IGNORECASE) is not None
 
 
 def choose(files: Iterable[str], tag: str | None = None) -> Choice:
-    """The file of quantization `tag`; without one the best by `PREFERENCE`. ModelNotFound says what there is."""
+    """The file of quantization `tag`; by default the best by `PREFERENCE`. Raises ModelNotFound."""
     models = candidates(files)
+    if not models:
+        raise ModelNotFound("It has no complete GGUF model.", "Look for a repository named ...-GGUF.")
     wanted = models if tag is None else [name for name in models if matches(name, tag)]
     if not wanted:
-        there = ", ".join(sorted({of(name) or name for name in models}))
-        if tag is None or not models:
-            raise ModelNotFound(
-                "There is no GGUF file of a whole model in it.", "Look for a repository named ...-GGUF."
-            )
-        raise ModelNotFound(f"There is no {tag} in it.", f"There are: {there}.")
+        available = ", ".join(sorted({of(name) or name for name in models}))
+        raise ModelNotFound(f"It has no {tag}.", f"Available: {available}.")
     best = min(wanted, key=lambda name: _rank(name, tag))
-    return Choice(best, tuple(split.parts(best)), tuple(name for name in models if name != best))
+    return Choice(best, tuple(split_parts(best)), tuple(name for name in models if name != best))
 
 
 def _rank(filename: str, tag: str | None) -> tuple[int, bool, int, int, str]:
-    """Of the same quantization: plain files before `UD-` and `i1-` ones, those higher up, shorter names."""
+    """Within a quantization: plain files before `UD-` and `i1-` ones, then fewer folders, then shorter names."""
     quantization = of(filename)
     place = PREFERENCE.index(quantization) if quantization in PREFERENCE else len(PREFERENCE)
     variant = _VARIANT.search(filename) is not None and not (tag and _VARIANT.match(tag))

@@ -1,7 +1,4 @@
-"""What a listing says of a model's file, remembered so that 20 of them cost a millisecond and not a walk through each.
-
-It knows headers by way of gguf.py and where the memory of them lies; a changed file is read again.
-"""
+"""Summaries of model files for listings, cached so that twenty cost a millisecond; a changed file is read again."""
 
 from __future__ import annotations
 
@@ -15,14 +12,17 @@ from typing import Any
 
 from gptcli import settings
 from gptcli.errors import LoadError
-from gptcli.models.gguf import header as gguf
-from gptcli.models.gguf import split
-from gptcli.models.store import trust
+from gptcli.models.gguf.header import read_header
+from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.store.integrity import file_state
+
+_VERSION = 1
+"""Of the fields of `Summary`; a cache of another version is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A model by its header; `damage` says why there is nothing else."""
+    """What a model's header says; `damage` is why there is nothing else."""
 
     architecture: str = ""
     parameters: int = 0
@@ -31,29 +31,47 @@ class Summary:
     licence: str | None = None
     damage: str | None = None
 
+    @property
+    def label(self) -> str:
+        """Architecture and parameters for people: `llama 135M`."""
+        return f"{self.architecture} {count_text(self.parameters)}"
 
-def summarize(paths: Iterable[Path]) -> dict[Path, Summary]:
-    """A summary for the first part of every model in `paths`; of a split model, with the parameters of all parts."""
-    known = _load()
+
+def summarize(path: Path) -> Summary:
+    """The summary of the model that starts with `path`, with the parameters of all its parts. Raises no LoadError."""
+    return summarize_all([path])[path]
+
+
+def summarize_all(paths: Iterable[Path]) -> dict[Path, Summary]:
+    """The summaries of several models."""
+    cached = _load()
     found: dict[Path, Summary] = {}
-    fresh = False
+    changed = False
     for path in paths:
-        key, state = trust.state(path)
-        if known.get(key, {}).get("state") == state:
-            found[path] = Summary(**known[key]["summary"])
+        key, state = file_state(path)
+        if cached.get(key, {}).get("state") == state:
+            found[path] = Summary(**cached[key]["summary"])
         else:
             found[path] = _read(path)
-            known[key] = {"state": state, "summary": asdict(found[path])}
-            fresh = True
-    if fresh:
-        _save(known)
+            cached[key] = {"state": state, "summary": asdict(found[path])}
+            changed = True
+    if changed:
+        _save(cached)
     return found
+
+
+def count_text(count: int) -> str:
+    """A number of parameters for people: `135M`, `20.9B`."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= limit * 0.9995:
+            return f"{count / limit:.3g}{unit}"
+    return str(count)
 
 
 def _read(path: Path) -> Summary:
     try:
-        header = gguf.read_header(path)
-        others = [gguf.read_header(path.with_name(name)) for name in split.parts(path.name) if name != path.name]
+        header = read_header(path)
+        others = [read_header(path.with_name(name)) for name in split_parts(path.name) if name != path.name]
     except LoadError as error:
         return Summary(damage=error.message)
     return Summary(
@@ -77,15 +95,11 @@ def _load() -> dict[str, dict[str, Any]]:
     return {}
 
 
-def _save(known: dict[str, dict[str, Any]]) -> None:
+def _save(summaries: dict[str, dict[str, Any]]) -> None:
     file = _file()
     new = file.with_name(f"{file.name}.{os.getpid()}")
-    here = {name: entry for name, entry in known.items() if os.path.exists(name)}
-    with contextlib.suppress(OSError):  # a read-only cache: every listing reads again
+    existing = {name: entry for name, entry in summaries.items() if os.path.exists(name)}
+    with contextlib.suppress(OSError):  # a read-only cache: every listing reads the headers
         file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps({"version": _VERSION, "files": here}), "utf-8")
+        new.write_text(json.dumps({"version": _VERSION, "files": existing}), "utf-8")
         os.replace(new, file)
-
-
-_VERSION = 1
-"""Of what `Summary` holds; a memory of another version is forgotten."""

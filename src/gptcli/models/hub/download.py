@@ -1,97 +1,154 @@
-"""A file of the hub comes into the store: locked, with room for it, transferred, verified, and only then named.
-
-It knows the order of these steps and what to say of each; every step itself is a neighbour's.
-"""
+"""Download a file of the hub into the store: lock it, check the disk, download, verify, and only then publish it."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from gptcli.errors import GptcliError, LoadError
-from gptcli.models.hub import part_file as partfile
-from gptcli.models.hub.file import HubFile
+from gptcli.errors import GptcliError, LoadError, ModelNotFound
+from gptcli.models.hub import connections, part_file
 from gptcli.models.hub.part_file import PartFile
-from gptcli.models.hub.transfer import Changed, transfer
-from gptcli.models.report import Report
+from gptcli.models.hub.repository import HubFile, RemoteFile, check_names, latest_commit
+from gptcli.models.hub.session import FileChanged, HubSession
+from gptcli.models.progress import Report
 from gptcli.models.store import store
-from gptcli.models.store.content import Content
-from gptcli.models.store.lock import held, is_free
+from gptcli.models.store.integrity import Digest
 
 PART = ".gptcli-part"
-"""What the name of a file in `blobs/` ends with while it is not whole."""
-
+"""The suffix of incomplete files in `blobs/`."""
 RESERVE = 32 << 20
-"""Bytes of a disk that a download leaves alone, so that the other programs on it live on."""
+"""Bytes of the disk that a download leaves to other programs."""
 
 
-def arrive(remote: HubFile, expected: str | None, host: str, report: Report) -> Path:
-    """Have `remote` in the store, by as little work as its state there allows; return where it is found.
+def download(
+    repo: str,
+    filename: str,
+    revision: str | None,
+    *,
+    expected_sha256: str | None = None,
+    expected_size: int | None = None,
+    report: Report,
+) -> Path:
+    """Store `filename` of `repo` at `revision` (None: `main`), verified; return its path.
 
-    `expected` is its SHA-256, if it is known from elsewhere. Raises what `transfer` does, LoadError where the bytes
-    are not those that were promised, GptcliError where there is no room, OSError.
+    What an earlier run downloaded is kept and completed, also after SIGKILL. Raises ModelNotFound, GatedError or
+    OfflineError if the hub does not provide it, GptcliError if the disk is full, LoadError if the content is wrong.
     """
+    revision = revision or "main"
+    check_names(repo, filename, revision)
+    session = HubSession()
+    for _ in range(3):
+        remote = HubFile(session, repo, filename, revision)
+        _check_expected(remote, session.host, expected_sha256, expected_size)
+        try:
+            path = _download(remote, expected_sha256, session.host, report)
+            if revision != remote.commit:
+                store.write_ref(repo, revision, remote.commit)
+            return path
+        except FileChanged:
+            report.note(f"{filename} changed on {session.host} during the download; starting over.")
+        except OSError as error:
+            raise GptcliError(
+                f"{error.filename or store.repo_dir(repo)} cannot be written: {error.strerror or error}.",
+                "Set HF_HUB_CACHE to a writable folder, or repair this one.",
+            ) from error
+    raise GptcliError(f"{filename} keeps changing on {session.host} during the download.", "Try again later.")
+
+
+def download_all(repo: str, files: Sequence[RemoteFile], revision: str | None, *, report: Report) -> list[Path]:
+    """Store the files of a model; if there are several, of one commit, and only if all of them fit on the disk."""
+    if len(files) == 1:
+        return [_download_listed(repo, files[0], revision, report)]
+    commit = latest_commit(repo, revision or "main")
+    folder = store.repo_dir(repo) / "blobs"
+    missing = [file for file in files if not (file.sha256 and (folder / file.sha256).is_file())]
+    _check_space(
+        folder,
+        sum(file.size - _allocated(folder / f"{file.sha256}{PART}") for file in missing),
+        "The model's parts need",
+    )
+    paths = [_download_listed(repo, file, commit, report) for file in files]
+    if revision != commit:
+        store.write_ref(repo, revision or "main", commit)
+    return paths
+
+
+def _download_listed(repo: str, file: RemoteFile, revision: str | None, report: Report) -> Path:
+    return download(repo, file.name, revision, expected_sha256=file.sha256, expected_size=file.size, report=report)
+
+
+def _check_expected(remote: HubFile, host: str, sha256: str | None, size: int | None) -> None:
+    differs = len(remote.etag) == 64 and sha256 is not None and remote.etag != sha256
+    if differs or (size is not None and remote.size != size):
+        raise ModelNotFound(
+            f"{host} has another file as {remote.name}: {remote.size} bytes with hash {remote.etag}; "
+            f"expected were {size or 'any number of'} bytes with SHA-256 {sha256 or 'of any value'}.",
+            "Nothing was downloaded.",
+        )
+
+
+def _download(remote: HubFile, expected: str | None, host: str, report: Report) -> Path:
+    """Store `remote`, with as little work as the state of the store allows; `expected` is its SHA-256, if known."""
     place = {"repo": remote.repo, "commit": remote.commit, "filename": remote.name}
     pointer = store.snapshot_path(**place)
     store.check_inside(pointer, remote.repo)
-    if _whole(pointer, remote.size):
+    if _is_complete(pointer, remote.size):
         return pointer
-    known = Content(remote.etag, remote.size, expected).promised
-    if known is None:
-        raise LoadError(
-            f"{host} gives no hash of {remote.name}, so that it could not be verified.",
-            "Nothing was fetched.",
-        )
+    digest = Digest(remote.etag, remote.size, expected).expected
+    if digest is None:
+        raise LoadError(f"{host} has no hash of {remote.name} to verify it by.", "Nothing was downloaded.")
     folder = store.repo_dir(remote.repo) / "blobs"
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{known}{PART}"
-    with held(remote.repo, known, report):
-        if len(known) == 64 and _whole(folder / known, remote.size):
-            partfile.delete(part)  # a kill came between the file's new name and the end of its record
-            return store.link(**place, sha256=known)
-        for old in partfile.abandoned(folder, PART, remote.name, part):
-            if is_free(remote.repo, old.name.removesuffix(PART)):
-                partfile.delete(old)
-        need_room(folder, remote.size - kept(part), remote.name)
-        return _bring(remote, part, expected, host, report)
+    part = folder / f"{digest}{PART}"
+    with store.lock(remote.repo, digest, report):
+        if len(digest) == 64 and _is_complete(folder / digest, remote.size):
+            part_file.delete(part)  # left by a kill between publishing the file and deleting its record
+            return store.link(**place, sha256=digest)
+        for old in part_file.older_versions(folder, PART, remote.name, part):
+            if not store.is_locked(remote.repo, old.name.removesuffix(PART)):
+                part_file.delete(old)
+        _check_space(folder, remote.size - _allocated(part), f"{remote.name} needs")
+        return _complete(remote, part, expected, host, report)
 
 
-def _bring(remote: HubFile, path: Path, expected: str | None, host: str, report: Report) -> Path:
-    """Transfer, verify and publish; the caller holds the lock."""
+def _complete(remote: HubFile, path: Path, expected: str | None, host: str, report: Report) -> Path:
+    """Download, verify and publish; the caller holds the lock."""
     while True:
-        content = Content(remote.etag, remote.size, expected)
+        digest = Digest(remote.etag, remote.size, expected)
         with PartFile(path, remote.size, remote.name) as part:
-            here = f", {part.kept / 1e6:.1f} MB of it are here" if part.kept else ""
-            report.note(f"Fetching {remote.name} ({remote.size / 1e6:.1f} MB{here}) from {host}.")
+            kept = f", {part.kept / 1e6:.1f} MB already here" if part.kept else ""
+            report.note(f"Downloading {remote.name} ({remote.size / 1e6:.1f} MB{kept}) from {host}.")
             try:
-                transfer(remote, part, content, report, remote.name.rpartition("/")[2])
-            except Changed:
+                connections.download(remote, part, digest, report)
+            except FileChanged:
                 part.discard()
                 raise
-            if content.right:
+            if digest.matches:
                 pointer = store.publish(
-                    path, repo=remote.repo, commit=remote.commit, filename=remote.name, sha256=content.sha256
+                    path, repo=remote.repo, commit=remote.commit, filename=remote.name, sha256=digest.sha256
                 )
-                part.forget()
+                part.delete_record()
                 return pointer
             part.discard()
         if not part.kept:
             raise LoadError(
-                f"{remote.name} arrived damaged from {host}: its SHA-256 is {content.sha256}, not {content.promised}.",
-                "It was not kept. Try again; if it happens again, a proxy or a mirror in between alters it.",
+                f"{remote.name} was damaged during the download from {host}: "
+                f"its SHA-256 is {digest.sha256}, not {digest.expected}.",
+                "It was deleted. Try again; if this happens again, a proxy or a mirror changes the file.",
             )
-        report.note(f"What an earlier run left of {remote.name} was damaged; starting over.")
+        report.note(f"The earlier part of {remote.name} was damaged; starting over.")
 
 
-def _whole(path: Path, size: int) -> bool:
+def _is_complete(path: Path, size: int) -> bool:
     try:
         return path.is_file() and path.stat().st_size == size
     except OSError:
         return False
 
 
-def kept(part: Path) -> int:
-    """Bytes that `part` already takes on the disk (it is sparse)."""
+def _allocated(part: Path) -> int:
+    """The bytes that `part`, a sparse file, takes on the disk."""
     try:
         status = part.stat()
     except OSError:
@@ -99,13 +156,13 @@ def kept(part: Path) -> int:
     return min(status.st_size, getattr(status, "st_blocks", 0) * 512)
 
 
-def need_room(folder: Path, count: int, what: str) -> None:
-    """GptcliError, with the numbers, unless `count` bytes more fit on the disk of `folder`."""
+def _check_space(folder: Path, count: int, what: str) -> None:
+    """Raise GptcliError unless `count` more bytes fit on the disk of `folder`."""
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if count > max(0, free - RESERVE):
         raise GptcliError(
-            f"{what} needs {count / 1e6:.1f} MB more in {folder}, where {free / 1e6:.1f} MB are free.",
+            f"{what} {count / 1e6:.1f} MB more in {folder}, where {free / 1e6:.1f} MB are free.",
             "Free some space (`gptcli models rm` removes a model), or set HF_HUB_CACHE elsewhere.",
         )

@@ -1,7 +1,4 @@
-"""A file that is still arriving: its bytes on disk, and a record of which of its blocks are there.
-
-It knows blocks and two paths, and no network; whoever fills it says which bytes arrived, in whatever order.
-"""
+"""A partly downloaded file: its bytes on disk, in any order, and a record of its complete blocks."""
 
 from __future__ import annotations
 
@@ -12,15 +9,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 BLOCK = 1 << 20
-"""Bytes that are on record as one; a kill costs at most one of them per connection. The record of a 20 GB
-file at 1 MiB is 20 kB, and a megabyte is a tenth of a second at the speed that people download with."""
-
-_MISSING, _THERE = ord("."), ord("#")
+"""Bytes per block; a kill costs at most one block per connection. The record of a 20 GB file is 20 kB."""
+_MISSING, _COMPLETE = ord("."), ord("#")
 
 
 @dataclass(slots=True, eq=False)
-class Run:
-    """Bytes [position, stop) that one connection was given to fetch; `position` moves as they arrive."""
+class Range:
+    """Bytes [position, stop) claimed by one connection; `position` advances with the download."""
 
     position: int
     stop: int
@@ -29,22 +24,21 @@ class Run:
 class PartFile:
     """`path` grows to `size` bytes beside `path`.blocks, which holds one JSON line and then a `#` or `.` per block.
 
-    A block's mark is written after its last byte. A killed process loses nothing that it has written (the
-    kernel has it), so a mark never speaks of bytes that are not there. After a power cut it may; the digest
-    of the whole file finds that. All methods may be called from any thread.
+    A block's mark is written after its last byte. A kill loses nothing that was written, so marked blocks are on disk;
+    after a power cut they may not be, which the digest of the whole file detects. Thread-safe.
     """
 
     def __init__(self, path: Path, size: int, name: str) -> None:
-        """Open what an earlier process left at `path`, or begin. `name` is noted for `abandoned` to find."""
+        """Open the part at `path`, or start one. `name` is recorded for `older_versions`."""
         self.path = path
         self.size = size
         self._lock = threading.Lock()
-        self._runs: list[Run] = []
+        self._claimed: list[Range] = []
         self._head = json.dumps({"part": 1, "size": size, "block": BLOCK, "name": name}).encode() + b"\n"
-        self._marks = self._kept() or self._begin()
-        self.kept = self._bytes_there()
-        """Bytes that were there when it was opened."""
-        self._record = open(_record(path), "r+b", buffering=0)  # noqa: SIM115 - closed by close()
+        self._marks = self._read_marks() or self._create()
+        self.kept = self._count_bytes()
+        """Bytes that an earlier process downloaded."""
+        self._record = open(_record_path(path), "r+b", buffering=0)  # noqa: SIM115 - closed by close()
 
     def __enter__(self) -> PartFile:
         return self
@@ -53,131 +47,130 @@ class PartFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; what arrived stays on disk."""
         self._record.close()
 
     def discard(self) -> None:
-        """Close it and delete what arrived."""
+        """Close and delete it."""
         self.close()
         delete(self.path)
 
-    def forget(self) -> None:
-        """Delete the record. Only after the file got its right name: without its record a part is worthless."""
+    def delete_record(self) -> None:
+        """Close it and delete its record, after the file was published: without its record a part is useless."""
         self.close()
-        _record(self.path).unlink(missing_ok=True)
+        _record_path(self.path).unlink(missing_ok=True)
 
     @property
     def blocks(self) -> int:
         return len(self._marks)
 
     def has(self, block: int) -> bool:
-        return self._marks[block] == _THERE
+        return self._marks[block] == _COMPLETE
 
-    def claim(self, longest: int) -> Run | None:
-        """The first missing bytes that nobody is fetching yet, at most `longest`; None if there are none."""
+    def claim(self, limit: int) -> Range | None:
+        """Claim the first missing bytes that no one has claimed, at most `limit`; None if there are none."""
         with self._lock:
             for start, stop in self._gaps():
-                run = Run(start, min(stop, start + longest))
-                self._runs.append(run)
-                return run
+                claimed = Range(start, min(stop, start + limit))
+                self._claimed.append(claimed)
+                return claimed
         return None
 
-    def extend(self, run: Run) -> None:
-        """Let `run` go on to the next byte that is there or being fetched (for a sender that ignores ranges)."""
+    def extend(self, claimed: Range) -> None:
+        """Extend `claimed` to the next present or claimed byte, for a server that ignores ranges."""
         with self._lock:
             for start, stop in self._gaps():
-                if start == run.stop:
-                    run.stop = stop
+                if start == claimed.stop:
+                    claimed.stop = stop
 
-    def release(self, run: Run) -> int:
-        """Nobody fetches `run` any more: what is missing of it can be claimed, from the start of a block.
+    def release(self, claimed: Range) -> int:
+        """Give `claimed` up: its incomplete blocks can be claimed again.
 
-        Returns how many bytes arrived in vain, for their block is not whole.
+        Returns the number of bytes lost, those of an incomplete block.
         """
         with self._lock:
-            self._runs.remove(run)
-            return 0 if run.position in {run.stop, self.size} else run.position % BLOCK
+            self._claimed.remove(claimed)
+            return 0 if claimed.position in {claimed.stop, self.size} else claimed.position % BLOCK
 
-    def writer(self, run: Run) -> BinaryIO:
-        """The part's file, unbuffered, at `run`'s position."""
+    def writer(self, claimed: Range) -> BinaryIO:
+        """The part's file, unbuffered, at the position of `claimed`."""
         file = open(self.path, "r+b", buffering=0)  # noqa: SIM115 - the caller's
-        file.seek(run.position)
+        file.seek(claimed.position)
         return file
 
-    def arrived(self, run: Run, count: int) -> bool:
-        """`count` more bytes of `run` were written. Returns whether a block became whole."""
+    def advance(self, claimed: Range, count: int) -> bool:
+        """Record that `count` more bytes of `claimed` were written; return whether a block was completed."""
         with self._lock:
-            first = run.position // BLOCK
-            run.position += count
-            last = len(self._marks) if run.position == self.size else run.position // BLOCK
+            first = claimed.position // BLOCK
+            claimed.position += count
+            last = len(self._marks) if claimed.position == self.size else claimed.position // BLOCK
             if last <= first:
                 return False
-            self._marks[first:last] = bytes([_THERE]) * (last - first)
+            self._marks[first:last] = bytes([_COMPLETE]) * (last - first)
             self._record.seek(len(self._head) + first)
             self._record.write(self._marks[first:last])
             return True
 
     def _gaps(self) -> list[tuple[int, int]]:
-        """Byte ranges that are neither there nor claimed."""
+        """Byte ranges that are neither present nor claimed."""
         marks = self._marks.copy()
-        for run in self._runs:
-            first, last = run.position // BLOCK, -(-run.stop // BLOCK)
-            marks[first:last] = bytes([_THERE]) * (last - first)
+        for claimed in self._claimed:
+            first, last = claimed.position // BLOCK, -(-claimed.stop // BLOCK)
+            marks[first:last] = bytes([_COMPLETE]) * (last - first)
         gaps, start = [], marks.find(_MISSING)
         while start >= 0:
-            stop = marks.find(_THERE, start)
+            stop = marks.find(_COMPLETE, start)
             stop = len(marks) if stop < 0 else stop
             gaps.append((start * BLOCK, min(stop * BLOCK, self.size)))
             start = marks.find(_MISSING, stop)
         return gaps
 
-    def _bytes_there(self) -> int:
-        count = self._marks.count(_THERE) * BLOCK
-        if self._marks and self._marks[-1] == _THERE:
+    def _count_bytes(self) -> int:
+        count = self._marks.count(_COMPLETE) * BLOCK
+        if self._marks and self._marks[-1] == _COMPLETE:
             count -= len(self._marks) * BLOCK - self.size
         return count
 
-    def _kept(self) -> bytearray | None:
-        """The marks an earlier process left, if they and the data fit this size."""
+    def _read_marks(self) -> bytearray | None:
+        """The marks of an earlier process, if they and the data match this file."""
         try:
-            record = _record(self.path).read_bytes()
-            whole = self.path.stat().st_size == self.size
+            record = _record_path(self.path).read_bytes()
+            same_size = self.path.stat().st_size == self.size
         except OSError:
             return None
         marks = bytearray(record[len(self._head) :])
-        if not whole or not record.startswith(self._head) or len(marks) != -(-self.size // BLOCK):
+        if not same_size or not record.startswith(self._head) or len(marks) != -(-self.size // BLOCK):
             return None
-        return marks if marks.count(_THERE) + marks.count(_MISSING) == len(marks) else None
+        return marks if marks.count(_COMPLETE) + marks.count(_MISSING) == len(marks) else None
 
-    def _begin(self) -> bytearray:
+    def _create(self) -> bytearray:
         delete(self.path)
         marks = bytearray([_MISSING]) * -(-self.size // BLOCK)
         with open(self.path, "xb") as file:
-            file.truncate(self.size)  # sparse: it takes no room before the bytes arrive
-        _record(self.path).write_bytes(self._head + marks)  # at its full length, so that marking needs no room later
+            file.truncate(self.size)  # sparse: missing bytes take no space
+        _record_path(self.path).write_bytes(self._head + marks)  # in full, so that marking needs no space later
         return marks
 
 
-def abandoned(folder: Path, suffix: str, name: str, wanted: Path) -> list[Path]:
-    """Parts in `folder` of a file called `name` that are not `wanted`: what is left of an older version of it."""
+def older_versions(folder: Path, suffix: str, name: str, current: Path) -> list[Path]:
+    """Parts in `folder` of the file `name` other than `current`."""
     found = []
     for record in folder.glob(f"*{suffix}.blocks"):
         part = record.with_suffix("")
         try:
             with record.open("rb") as file:
-                noted = json.loads(file.readline(1 << 16)).get("name")
+                recorded = json.loads(file.readline(1 << 16)).get("name")
         except (OSError, ValueError, AttributeError):
             continue
-        if noted == name and part != wanted:
+        if recorded == name and part != current:
             found.append(part)
     return found
 
 
-def _record(path: Path) -> Path:
+def _record_path(path: Path) -> Path:
     return path.with_name(path.name + ".blocks")
 
 
 def delete(path: Path) -> None:
-    """Remove a part and its record, if they are there."""
+    """Delete a part and its record, if they exist."""
     path.unlink(missing_ok=True)
-    _record(path).unlink(missing_ok=True)
+    _record_path(path).unlink(missing_ok=True)

@@ -1,122 +1,147 @@
-"""Fetching a model that is named by its place on the hub: which of the repository's files, and all of its parts.
-
-It knows lists of names and sizes; the choice among them, the transfer and the store are its neighbours'.
-"""
+"""Models on the hub: download one, find the outdated ones, search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from gptcli import settings
-from gptcli.errors import ModelNotFound, OfflineError
-from gptcli.models.gguf import quantization, split, summary
-from gptcli.models.hub import repository as hub
+from gptcli.errors import GptcliError, ModelNotFound
+from gptcli.models.gguf import quantization
+from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.gguf.summary import summarize
+from gptcli.models.hub import repository
+from gptcli.models.hub.download import download_all
 from gptcli.models.hub.repository import RemoteFile
-from gptcli.models.hub.session import endpoint
-from gptcli.models.refs import reference, resolve
+from gptcli.models.progress import Report
 from gptcli.models.refs.reference import HubReference
-from gptcli.models.report import Report
-from gptcli.models.store import trust
+from gptcli.models.store import integrity, inventory, store
 
-_SHOWN = 6
-"""Alternatives that are named; a repository may have thirty."""
-
-
-def bring(text: str, *, offline: bool, report: Report) -> Path:
-    """Store what `text` means, as the hub has it now; where the hub is out of reach, what is here is good enough.
-
-    ModelNotFound, GatedError, OfflineError."""
-    target = reference.parse(text, endpoint=endpoint())
-    if offline or settings.offline() or not isinstance(target, HubReference):
-        return resolve.resolve(text, offline=offline, report=report).path
-    try:
-        return pull(target, report=report)
-    except OfflineError as error:
-        path = resolve.stored(target)
-        if path is None:
-            raise
-        report.note(f"{error.message} What is stored of {text} stays as it is.")
-        return path
+_MAX_LISTED = 6
+"""Alternatives in a message; a repository may have thirty."""
 
 
-def pull(target: HubReference, *, report: Report) -> Path:
-    """Store what `target` means, as the hub has it now, and return the file to open (of a split model the first).
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A search result. `quantizations` maps them to bytes, None if unknown."""
 
-    What of it is here already is not fetched again. ModelNotFound, GatedError, OfflineError.
+    repo: str
+    downloads: int
+    gated: bool
+    architecture: str | None
+    parameters: int | None
+    quantizations: dict[str, int | None]
+
+
+def download(target: HubReference, *, report: Report) -> Path:
+    """Store the current files of `target` and return the one to open (the first of a split model).
+
+    Stored files are not downloaded again. Raises ModelNotFound, GatedError, OfflineError.
     """
-    path = _pulled(target, report)
-    summary.summarize([path])  # a listing finds it read already
-    return path
-
-
-def _pulled(target: HubReference, report: Report) -> Path:
-    files = {file.name: file for file in hub.list_files(target.repo, target.revision)}
-    names = _named(target, files) if target.file else _chosen(target, files, report)
-    wanted = [files[name] for name in names]
-    if len(wanted) > 1:
-        paths = hub.fetch_all(target.repo, wanted, target.revision, report=report)
-    else:
-        paths = [_fetch(target, wanted[0], report)]
-    for path, file in zip(paths, wanted, strict=True):
-        if file.sha256 is not None:
-            trust.remember(path, file.sha256)
+    files = {file.name: file for file in repository.list_files(target.repo, target.revision)}
+    names = _named_files(target, files) if target.file else _choose_files(target, files, report)
+    paths = download_all(target.repo, [files[name] for name in names], target.revision, report=report)
+    for path, name in zip(paths, names, strict=True):
+        if (sha256 := files[name].sha256) is not None:
+            integrity.record(path, sha256)
+    summarize(paths[0])  # so that a listing need not read it
     return paths[0]
 
 
-def _fetch(target: HubReference, file: RemoteFile, report: Report) -> Path:
-    return hub.fetch(
-        target.repo,
-        file.name,
-        target.revision,
-        expected_sha256=file.sha256,
-        expected_size=file.size,
-        report=report,
-    )
+def outdated() -> tuple[list[str], list[tuple[str, str]]]:
+    """Models whose content on `main` differs, and repositories that did not respond, with the reason."""
+    by_repo: dict[str, list[inventory.Stored]] = {}
+    for model in inventory.stored(external=False):
+        if model.repo is not None:
+            by_repo.setdefault(model.repo, []).append(model)
+    changed: list[str] = []
+    failed: list[tuple[str, str]] = []
+    for repo, models in by_repo.items():
+        try:
+            current = {file.name: file.sha256 for file in repository.list_files(repo)}
+        except GptcliError as error:
+            failed.append((repo, error.message))
+            continue
+        changed += [model.name for model in models if _differs(model, current)]
+    return changed, failed
 
 
-def _named(target: HubReference, files: dict[str, RemoteFile]) -> list[str]:
-    names = split.parts(target.file or "")
+def search(words: str, *, limit: int) -> list[Hit]:
+    """Repositories with GGUF models that match `words`, the most downloaded first. Raises OfflineError."""
+    found = [one for one in repository.search(words, limit=limit) if quantization.candidates(one.files)]
+    with ThreadPoolExecutor(8) as pool:
+        sizes = list(pool.map(_sizes, (one.repo for one in found)))
+    return [
+        Hit(one.repo, one.downloads, one.gated, one.architecture, one.parameters, _by_quantization(one.files, known))
+        for one, known in zip(found, sizes, strict=True)
+    ]
+
+
+def _named_files(target: HubReference, files: dict[str, RemoteFile]) -> list[str]:
+    names = split_parts(target.file or "")
     missing = [name for name in names if name not in files]
     if missing:
         import difflib
 
         near = difflib.get_close_matches(missing[0], files, n=3, cutoff=0.5)
-        advice = f"Did you mean {' or '.join(near)}?" if near else f"It has: {_some(quantization.candidates(files))}."
-        raise ModelNotFound(f"{target.repo} has no file {missing[0]}.", advice)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"It has {_some(quantization.candidates(files))}."
+        raise ModelNotFound(f"{target.repo} has no file {missing[0]}.", hint)
     return names
 
 
-def _chosen(target: HubReference, files: dict[str, RemoteFile], report: Report) -> list[str]:
+def _choose_files(target: HubReference, files: dict[str, RemoteFile], report: Report) -> list[str]:
     try:
         choice = quantization.choose(files, target.tag)
     except ModelNotFound as error:
         raise ModelNotFound(f"{target.repo}: {error.message}", error.hint) from error
-    report.note(f"{target.repo}: chose {_described(choice.file, files)}.")
+    report.note(f"{target.repo}: chose {_describe(choice.file, files)}.")
     if choice.alternatives:
-        report.note(f"It also has {_some([_described(name, files) for name in choice.alternatives])}.")
+        report.note(f"It also has {_some([_describe(name, files) for name in choice.alternatives])}.")
     if target.tag is None and any(quantization.of(name) == "Q4_0" for name in choice.alternatives):
-        _recommend(f"{target.repo}:Q4_0", report)
+        _recommend_q4_0(target.repo, report)
     return list(choice.parts)
 
 
-def _recommend(name: str, report: Report) -> None:
-    """Say what Q4_0 is good for, where that is so. Measured by bench/quant_formats.py on SmolLM2 135M, AVX-512."""
+def _recommend_q4_0(repo: str, report: Report) -> None:
+    """Measured by bench/quant_formats.py with SmolLM2 135M on AVX-512."""
     from gptcli.llama.processor import repacks_q4_0
 
     if repacks_q4_0():
         report.note(
-            f"On a CPU, {name} reads prompts 1.7 times as fast as Q4_K_M (measured with a 135M model), "
-            "for llama.cpp rearranges it as it loads; its answers are somewhat worse."
+            f"On a CPU, {repo}:Q4_0 reads prompts 1.7 times as fast as Q4_K_M (measured with a 135M model), "
+            "because llama.cpp rearranges it during loading; its answers are slightly worse."
         )
 
 
-def _described(name: str, files: dict[str, RemoteFile]) -> str:
-    size = sum(files[part].size for part in split.parts(name))
+def _describe(name: str, files: dict[str, RemoteFile]) -> str:
+    size = sum(files[part].size for part in split_parts(name))
     return f"{quantization.of(name) or name} ({size / 1e6:,.0f} MB)"
 
 
 def _some(texts: Iterable[str]) -> str:
     texts = list(texts)
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
+    more = f" and {len(texts) - _MAX_LISTED} more" if len(texts) > _MAX_LISTED else ""
+    return ", ".join(texts[:_MAX_LISTED]) + more
+
+
+def _differs(model: inventory.Stored, current: dict[str, str | None]) -> bool:
+    """Whether a file has other content; a file deleted on the hub is not outdated."""
+    names = split_parts(model.file or "")
+    pairs = [(store.blob_name(part), current.get(name)) for part, name in zip(model.parts, names, strict=True)]
+    return any(theirs is not None and ours is not None and theirs != ours for ours, theirs in pairs)
+
+
+def _sizes(repo: str) -> dict[str, int]:
+    try:
+        return {file.name: file.size for file in repository.list_files(repo)}
+    except GptcliError:  # gated, or deleted since: only the names are shown
+        return {}
+
+
+def _by_quantization(files: tuple[str, ...], sizes: dict[str, int]) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for name in quantization.candidates(files):
+        parts = [sizes.get(part, 0) for part in split_parts(name)]
+        found.setdefault(quantization.of(name) or name, sum(parts) if all(parts) else None)
+    return found

@@ -1,32 +1,32 @@
-"""The model hub as the rest of gptcli sees it: what it has, and `fetch`, which puts one of its files into the store.
-
-It knows the order of the steps and says what happens; talking HTTP, moving bytes, hashing and the layout of
-the store are its neighbours'.
-"""
+"""Repositories on the model hub: search, list their files, and read a file from wherever the hub keeps it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote
 
-from gptcli.errors import GptcliError, ModelNotFound, OfflineError
-from gptcli.models.hub.download import PART, arrive, kept, need_room
-from gptcli.models.hub.file import COMMIT, HubFile
-from gptcli.models.hub.session import HubSession
-from gptcli.models.hub.transfer import Changed
+from gptcli.errors import ModelNotFound, OfflineError
+from gptcli.models.hub.session import FileChanged, HubSession, Interrupted, retry_after
 from gptcli.models.refs import reference
-from gptcli.models.report import Report
-from gptcli.models.store import store
-from gptcli.models.store.content import SHA256
+from gptcli.models.store.integrity import SHA256
+
+if TYPE_CHECKING:
+    from httpx2 import Response
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_ETAG = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
+_LINK_EXPIRED = {401, 403, 404, 410, 416}
+"""A CDN's status for a signed link that is too old, or a file that has shrunk; the hub gives a new link."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file in a repository: its bytes, and its SHA-256 where it is in large-file storage."""
+    """A file in a repository: its bytes, and its SHA-256 if it is in large-file storage."""
 
     name: str
     size: int
@@ -35,35 +35,37 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A repository that a search found."""
+    """A search result; `files` are the names of its GGUF files."""
 
     repo: str
     downloads: int
     gated: bool
     files: tuple[str, ...]
-    """The names of its GGUF files."""
     architecture: str | None
     parameters: int | None
 
 
 def latest_commit(repo: str, revision: str = "main") -> str:
-    """The commit that `revision` of `repo` is now. ModelNotFound, GatedError, OfflineError."""
-    return _commit(_about(HubSession(), repo, revision))
+    """The commit of `revision` now. Raises ModelNotFound, GatedError, OfflineError."""
+    commit = _info(repo, revision).get("sha")
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise OfflineError("The hub names no commit.", "Check HF_ENDPOINT: it must be a model hub.")
+    return commit
 
 
 def list_files(repo: str, revision: str | None = None) -> list[RemoteFile]:
-    """Every file of `repo` whose name can be stored, in the hub's order. ModelNotFound, GatedError, OfflineError."""
+    """The files of `repo` with valid names, in the hub's order. Raises ModelNotFound, GatedError, OfflineError."""
     files = []
-    for item in _dicts(_about(HubSession(), repo, revision or "main", blobs="true").get("siblings")):
+    for item in _dicts(_info(repo, revision or "main", blobs="true").get("siblings")):
         name, size, lfs = item.get("rfilename"), item.get("size"), item.get("lfs")
         sha256 = str(lfs.get("sha256")) if isinstance(lfs, dict) else ""
-        if isinstance(size, int) and _is_file(name):
+        if isinstance(size, int) and _is_filename(name):
             files.append(RemoteFile(name, size, sha256 if SHA256.fullmatch(sha256) else None))
     return files
 
 
 def search(words: str, *, limit: int = 20) -> list[Found]:
-    """Repositories with GGUF files that match `words`, the most downloaded first. OfflineError."""
+    """Repositories with GGUF files that match `words`, the most downloaded first. Raises OfflineError."""
     fields = ["siblings", "downloads", "gated", "gguf"]
     answer = HubSession().json(
         "/api/models", words, search=words, filter="gguf", sort="downloads", limit=limit, expand=fields
@@ -71,74 +73,107 @@ def search(words: str, *, limit: int = 20) -> list[Found]:
     return [_found(item) for item in _dicts(answer) if reference.is_repo(str(item.get("id")))]
 
 
-def fetch(
-    repo: str,
-    filename: str,
-    revision: str | None,
-    *,
-    expected_sha256: str | None = None,
-    expected_size: int | None = None,
-    report: Report,
-) -> Path:
-    """Store `filename` of `repo` at `revision` (None: `main`), verified; return the path under which it is found.
-
-    The hub is asked once, and retried only if it was there. What an earlier run brought is kept and
-    completed, also after SIGKILL. ModelNotFound, GatedError or OfflineError where the hub does not give it,
-    GptcliError on a full disk, LoadError where what came is not what was promised.
-    """
-    _check_names(repo, filename, revision or "main")
-    session = HubSession()
-    for _ in range(3):
-        remote = HubFile(session, repo, filename, revision or "main")
-        _check_promise(remote, session.host, expected_sha256, expected_size)
-        try:
-            path = arrive(remote, expected_sha256, session.host, report)
-            _move_reference(repo, revision or "main", remote.commit)
-            return path
-        except Changed:
-            report.note(f"{filename} changed on {session.host} while it was fetched; starting over.")
-        except OSError as error:
-            raise GptcliError(
-                f"{error.filename or store.repo_dir(repo)} cannot be written: {error.strerror or error}.",
-                "Set HF_HUB_CACHE to a folder that can, or mend this one.",
-            ) from error
-    raise GptcliError(f"{filename} changes on {session.host} faster than it can be fetched.", "Try again later.")
+def check_names(repo: str, filename: str, revision: str) -> None:
+    """Raise ModelNotFound for names that could lead out of the cache or control the terminal."""
+    if not reference.is_repo(repo):
+        raise ModelNotFound(f"{repo!r} is not a repository name.", "A repository is named USER/REPO.")
+    if not _is_filename(filename):
+        raise ModelNotFound(f"{filename!r} is not the name of a file in a repository.")
+    if not _is_filename(revision):
+        raise ModelNotFound(f"{revision!r} is not a branch, tag or commit.")
 
 
-def fetch_all(repo: str, files: Sequence[RemoteFile], revision: str | None, *, report: Report) -> list[Path]:
-    """Store all parts of a split model, of one commit, or say before the first byte that there is no room."""
-    session = HubSession()
-    commit = _commit(_about(session, repo, revision or "main"))
-    folder = store.repo_dir(repo) / "blobs"
-    missing = [file for file in files if not (file.sha256 and (folder / file.sha256).is_file())]
-    need_room(
-        folder,
-        sum(file.size - kept(folder / f"{file.sha256}{PART}") for file in missing),
-        "the model's parts",
-    )
-    paths = [
-        fetch(repo, file.name, commit, expected_sha256=file.sha256, expected_size=file.size, report=report)
-        for file in files
-    ]
-    _move_reference(repo, revision or "main", commit)
-    return paths
+class HubFile:
+    """One file at one commit, read in ranges from several threads."""
+
+    def __init__(self, session: HubSession, repo: str, name: str, revision: str) -> None:
+        """Look the file up. Raises ModelNotFound, GatedError, OfflineError."""
+        self.repo = repo
+        self.name = name
+        self.ranges = True
+        """False once the server has ignored a range and sent the whole file."""
+        self._session = session
+        self._lock = threading.Lock()
+        self.etag, self.size, self.commit, self._url = self._look_up(revision)
+        # The hub's etag is a validator for the hub only; a CDN has its own, in its responses.
+        self._validator = f'"{self.etag}"' if self._url == session.endpoint + self._path(self.commit) else None
+
+    @contextmanager
+    def read(self, start: int, stop: int) -> Iterator[Iterator[bytes]]:
+        """Bytes [start, stop), in chunks. Raises Interrupted, FileChanged or a GptcliError."""
+        url, validator = self._url, self._validator
+        headers = {"range": f"bytes={start}-{stop - 1}"}
+        if validator:
+            headers["if-range"] = validator
+        with self._session.stream(url, headers) as response:
+            status, etag = response.status_code, _strong_etag(response)
+            if status == 206:
+                self._check_range(response, start)
+                self._validator = validator or etag
+                yield response.iter_raw()
+            elif status == 200 and validator in {None, etag}:
+                self._check_size(response.headers.get("content-length", ""))
+                self.ranges = start == 0 and stop == self.size
+                yield _skip(response.iter_raw(), start)
+            elif status == 200:
+                self._validator = None  # another file, or the same from a server with other etags
+                self._renew_link(url)
+                raise Interrupted("the file may have changed", 0.0)
+            else:
+                if status in _LINK_EXPIRED:
+                    self._renew_link(url)
+                host = response.request.url.host
+                raise Interrupted(f"{host} responded with status {status}", retry_after(response.headers))
+
+    def _check_range(self, response: Response, start: int) -> None:
+        unit, _, rest = response.headers.get("content-range", "").partition(" ")
+        span, _, total = rest.partition("/")
+        if total != "*":
+            self._check_size(total)
+        if unit.lower() != "bytes" or span.partition("-")[0] != str(start):
+            raise Interrupted("the response has another range")
+
+    def _check_size(self, size: str) -> None:
+        if size.isdigit() and int(size) != self.size:
+            raise FileChanged
+
+    def _renew_link(self, failed: str) -> None:
+        """Get a new link unless another connection did; FileChanged if the hub has another file by now."""
+        with self._lock:
+            if self._url != failed:
+                return
+            etag, size, _, self._url = self._look_up(self.commit)
+            if (etag, size) != (self.etag, self.size):
+                raise FileChanged
+
+    def _look_up(self, revision: str) -> tuple[str, int, str, str]:
+        """The file's etag, size, commit and URL."""
+        path = self._path(revision)
+        url, headers = self._session.head(path, self.repo)
+        etag = (headers.get("x-linked-etag") or headers.get("etag") or "").removeprefix("W/").strip('"')
+        size = headers.get("x-linked-size") or headers.get("content-length") or ""
+        commit = headers.get("x-repo-commit", "")
+        if not (_ETAG.fullmatch(etag) and size.isdigit() and _COMMIT.fullmatch(commit)):
+            raise OfflineError(
+                f"{self._session.host} does not name the commit, hash and size of {self.name}.",
+                "Check HF_ENDPOINT: it must be a model hub or a full mirror of one.",
+            )
+        if url == self._session.endpoint + path:
+            url = self._session.endpoint + self._path(commit)  # a branch may move during the download
+        return etag, int(size), commit, url
+
+    def _path(self, revision: str) -> str:
+        return f"/{self.repo}/resolve/{quote(revision, safe='')}/{quote(self.name)}"
 
 
-def _about(session: HubSession, repo: str, revision: str, **parameters: str) -> dict[str, Any]:
-    _check_names(repo, "x", revision)
-    answer = session.json(f"/api/models/{repo}/revision/{quote(revision, safe='')}", repo, **parameters)
+def _info(repo: str, revision: str, **parameters: str) -> dict[str, Any]:
+    check_names(repo, "x", revision)
+    answer = HubSession().json(f"/api/models/{repo}/revision/{quote(revision, safe='')}", repo, **parameters)
     return answer if isinstance(answer, dict) else {}
 
 
-def _commit(about: dict[str, Any]) -> str:
-    commit = about.get("sha")
-    if not isinstance(commit, str) or not COMMIT.fullmatch(commit):
-        raise OfflineError("The hub does not say which commit it has.", "Check HF_ENDPOINT: it must be a model hub.")
-    return commit
-
-
 def _found(item: dict[str, Any]) -> Found:
-    """Whatever the hub sends, in the types that were promised, and fit to be shown."""
+    """A search result with every field checked, safe to print."""
     downloads, gguf = item.get("downloads"), item.get("gguf")
     header = gguf if isinstance(gguf, dict) else {}
     architecture, parameters = header.get("architecture"), header.get("total")
@@ -147,7 +182,7 @@ def _found(item: dict[str, Any]) -> Found:
         repo=str(item["id"]),
         downloads=downloads if isinstance(downloads, int) else 0,
         gated=bool(item.get("gated")),
-        files=tuple(name for name in names if _is_file(name) and name.lower().endswith(".gguf")),
+        files=tuple(name for name in names if _is_filename(name) and name.lower().endswith(".gguf")),
         architecture=architecture if isinstance(architecture, str) and architecture.isprintable() else None,
         parameters=parameters if isinstance(parameters, int) else None,
     )
@@ -157,38 +192,21 @@ def _dicts(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _check_names(repo: str, filename: str, revision: str) -> None:
-    """ModelNotFound for names that could lead out of the store's folder, or that no terminal should show."""
-    if not reference.is_repo(repo):
-        raise ModelNotFound(f"{repo!r} is no repository name.", "A repository is named USER/REPO.")
-    if not _is_file(filename):
-        raise ModelNotFound(f"{filename!r} is no file name inside a repository.")
-    if not _is_file(revision):
-        raise ModelNotFound(f"{revision!r} is no branch, tag or commit.")
-
-
-def _is_file(name: object) -> TypeGuard[str]:
+def _is_filename(name: object) -> TypeGuard[str]:
     if not isinstance(name, str) or not name.isprintable():
         return False
     return all(step not in {"", ".", ".."} and not set(step) & set("\\:") for step in name.split("/"))
 
 
-def _check_promise(remote: HubFile, host: str, sha256: str | None, size: int | None) -> None:
-    other = len(remote.etag) == 64 and sha256 is not None and remote.etag != sha256
-    if other or (size is not None and remote.size != size):
-        raise ModelNotFound(
-            f"{host} has another file as {remote.name}: {remote.size} bytes with hash {remote.etag}, "
-            f"where {size or 'any number of'} bytes with SHA-256 {sha256 or 'of any value'} were expected.",
-            "Nothing was fetched.",
-        )
+def _strong_etag(response: Response) -> str | None:
+    """The response's etag if it is valid in `If-Range` (RFC 9110, 13.1.5)."""
+    etag: str = response.headers.get("etag", "")
+    return etag if etag.startswith('"') else None
 
 
-def _move_reference(repo: str, revision: str, commit: str) -> None:
-    """Note that the hub's `revision` is `commit` now, for whoever looks without a network."""
-    if revision == commit:
-        return
-    path = store.repo_dir(repo).joinpath("refs", *revision.split("/"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    new.write_text(commit, "ascii")
-    os.replace(new, path)
+def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """All but the first `count` bytes."""
+    for chunk in chunks:
+        if count < len(chunk):
+            yield chunk[count:]
+        count = max(0, count - len(chunk))

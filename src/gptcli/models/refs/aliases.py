@@ -1,95 +1,134 @@
-"""The rules for the user's own names: which are allowed, what they may stand for, and how one is taken back.
-
-It knows no file and no network: a name may stand for what is not stored yet.
-"""
+"""The user's own names for models and their default model, kept in one JSON file."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gptcli import settings
-from gptcli.errors import ModelNotFound, UsageError
-from gptcli.models.refs import catalog, names, reference
+from gptcli.errors import GptcliError, ModelNotFound, UsageError
+from gptcli.models.refs import catalog, reference
 from gptcli.models.refs.reference import AliasReference, PathReference
 
 
+@dataclass(slots=True)
+class Names:
+    """`aliases` maps names to references; `default` is a reference or None."""
+
+    aliases: dict[str, str] = field(default_factory=dict)
+    default: str | None = None
+
+
+def imports_dir() -> Path:
+    """The folder of imported files, which only aliases lead to."""
+    return settings.data_dir() / "models"
+
+
+def load() -> Names:
+    """The stored names. Raises GptcliError if the file is invalid."""
+    path = _file()
+    try:
+        document = json.loads(path.read_bytes())
+        return Names(dict(document["aliases"]), document["default"])
+    except FileNotFoundError:
+        return Names()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GptcliError(f"The names of models in {path} cannot be read: {error}.", "Repair or remove it.") from error
+
+
+def save(names: Names) -> None:
+    """Replace the file, atomically."""
+    path = _file()
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(json.dumps({"default": names.default, "aliases": names.aliases}, indent=2) + "\n", "utf-8")
+        os.replace(new, path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise GptcliError(f"{path} cannot be written: {error.strerror}.", "Set GPTCLI_DATA_DIR elsewhere.") from error
+
+
 def check(name: str) -> str:
-    """`name` if the user may give it to a model; UsageError otherwise."""
+    """Return `name` if it is allowed as an alias; raise UsageError otherwise."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", name) or name.lower().endswith(".gguf"):
-        raise UsageError(f"{name!r} cannot be a model's name.", "Use letters, digits and . _ - +, and no .gguf.")
+        raise UsageError(f"{name!r} is not a valid name.", "Use letters, digits and . _ - +, without .gguf.")
     if name in catalog.entries():
-        raise UsageError(f"{name} is a model of the catalog.", "Choose another name.")
+        raise UsageError(f"{name} is a model in the catalog.", "Choose another name.")
     return name
 
 
 def check_new(name: str, source: Path) -> str:
-    """`name` if `source` may be kept under it: it is free, or that very file has it. UsageError otherwise."""
-    target = names.load().aliases.get(check(name))
+    """Return `name` if it is free or already names `source`; raise UsageError otherwise."""
+    target = load().aliases.get(check(name))
     if target is not None and not (os.path.exists(target) and os.path.samefile(source, target)):
-        raise UsageError(f"{name} is the name of another model already.", "Choose one with --name, or remove it first.")
+        raise UsageError(f"{name} names another model already.", "Choose one with --name, or remove it first.")
     return name
 
 
-def give(name: str, text: str) -> None:
-    """Let `name` stand for the reference `text` from now on. ModelNotFound where that names nothing."""
+def add(name: str, text: str) -> None:
+    """Make `name` an alias of the reference `text`. Raises ModelNotFound if nothing has that reference."""
+    names = load()
     check(name)
-    target = reference.parse(text)
-    known = names.load()
-    if isinstance(target, AliasReference):
-        if target.name in known.aliases:
-            text = known.aliases[target.name]  # a name stands for a model, never for another name
-        elif not _is_known(target.name):
-            raise _unknown(target.name)
-    elif isinstance(target, PathReference):
-        path = Path(target.path).expanduser().absolute()
-        if not path.is_file():
-            raise ModelNotFound(f"There is no file {path}.", "Check the path.")
-        text = str(path)
-    _check_kept(known, name)
-    known.aliases[name] = text
-    names.save(known)
+    # An alias stands for a model, never for another alias.
+    text = names.aliases.get(text.strip()) or _checked_target(text.strip())
+    _check_not_last(names, name)
+    names.aliases[name] = text
+    save(names)
 
 
-def forget(name: str) -> None:
-    """Take a name back. ModelNotFound where there is none."""
-    known = names.load()
-    if name not in known.aliases:
-        raise ModelNotFound(f"You have given no model the name {name!r}.", "`gptcli models alias` lists the names.")
-    _check_kept(known, name)
-    del known.aliases[name]
-    known.default = None if known.default == name else known.default
-    names.save(known)
+def set_path(name: str, path: Path) -> None:
+    """Make `name` an alias of a file that gptcli keeps."""
+    names = load()
+    names.aliases[name] = str(path)
+    save(names)
+
+
+def remove(name: str) -> None:
+    """Remove an alias. Raises ModelNotFound if there is none."""
+    names = load()
+    if name not in names.aliases:
+        raise ModelNotFound(f"There is no alias {name!r}.", "`gptcli models alias` lists them.")
+    _check_not_last(names, name)
+    del names.aliases[name]
+    names.default = None if names.default == name else names.default
+    save(names)
 
 
 def set_default(text: str) -> None:
-    """Make `text` the model that is meant where none is named."""
+    """Make `text` the default model. Raises ModelNotFound if nothing has that reference."""
+    names = load()
+    text = text.strip()
+    names.default = text if text in names.aliases else _checked_target(text)
+    save(names)
+
+
+def _checked_target(text: str) -> str:
+    """`text` in the form in which it is stored, a path as an absolute one."""
     target = reference.parse(text)
-    known = names.load()
-    if isinstance(target, AliasReference) and target.name not in known.aliases and not _is_known(target.name):
-        raise _unknown(target.name)
     if isinstance(target, PathReference):
         path = Path(target.path).expanduser().absolute()
         if not path.is_file():
             raise ModelNotFound(f"There is no file {path}.", "Check the path.")
-        text = str(path)
-    known.default = text
-    names.save(known)
+        return str(path)
+    if isinstance(target, AliasReference) and not (
+        target.name in catalog.entries() or target.name.partition(":")[0] in reference.EXTERNAL_STORES
+    ):
+        raise ModelNotFound(f"No model is called {target.name!r}.", "`gptcli models list --catalog` shows the names.")
+    return text
 
 
-def _check_kept(known: names.Names, name: str) -> None:
-    """UsageError where `name` is all that leads to a file in gptcli's keeping, which nobody would find any more."""
-    target = known.aliases.get(name)
-    if target is None or list(known.aliases.values()).count(target) > 1:
+def _check_not_last(names: Names, name: str) -> None:
+    """Raise UsageError if `name` is the only name of an imported file, which nobody would find without it."""
+    target = names.aliases.get(name)
+    if target is None or list(names.aliases.values()).count(target) > 1:
         return
-    if Path(target).parent == settings.data_dir() / "models" and os.path.exists(target):
+    if Path(target).parent == imports_dir() and os.path.exists(target):
         raise UsageError(f"{name} is the only name of {target}.", f"`gptcli models rm {name}` deletes both.")
 
 
-def _is_known(name: str) -> bool:
-    return name in catalog.entries() or name.partition(":")[0] in reference.OTHER_PROGRAMS
-
-
-def _unknown(name: str) -> ModelNotFound:
-    return ModelNotFound(f"No model is called {name!r}.", "`gptcli models list --catalog` shows the names.")
+def _file() -> Path:
+    return settings.data_dir() / "models.json"

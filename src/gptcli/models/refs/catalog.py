@@ -1,7 +1,4 @@
-"""The curated models that gptcli knows by an alias, read from catalog.json.
-
-It knows what is written there and nothing of what is stored, reachable or wanted.
-"""
+"""The curated models that have a short name, read from catalog.json."""
 
 from __future__ import annotations
 
@@ -16,12 +13,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """The model hub: the entry's own repository, file and commit."""
+    """A source: the entry's own repository on the model hub."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A Python wheel of `size` bytes with the file in it: `requirement` pins it, `member` is the path inside."""
+    """A source: a Python wheel of `size` bytes. `requirement` pins it, `member` is the file's path inside."""
 
     requirement: str
     member: str
@@ -30,10 +27,7 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One curated model. Sizes are bytes; None where no public source states it.
-
-    Without a file, the repository's best is taken, as for USER/REPO.
-    """
+    """One curated model. Sizes are bytes, None if unknown. Without a file, the repository's best is chosen."""
 
     alias: str
     name: str
@@ -46,18 +40,18 @@ class Entry:
     size: int | None = None
     sha256: str | None = None
     sources: tuple[Hub | Wheel, ...] = (Hub(),)
-    """Where it can be had, in the order to try."""
+    """Where to download it, in the order to try."""
 
 
 @cache
 def default_alias() -> str:
-    """The alias that is meant where the user names no model."""
+    """The alias of the default model."""
     return str(_document()["default"])
 
 
 @cache
 def entries() -> Mapping[str, Entry]:
-    """Every entry by its alias, in the catalog's order."""
+    """All entries by alias, in the catalog's order."""
     return MappingProxyType({item["alias"]: _entry(item) for item in _document()["models"]})
 
 

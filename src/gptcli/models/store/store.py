@@ -1,10 +1,8 @@
-"""Where a model's file lies on this machine: the model hub's cache layout, shared with every tool that uses it.
+"""The model hub's cache on this machine: its layout, which other tools share, and its locks.
 
-It knows paths, links and names; it neither fetches nor judges a file, and needs no huggingface_hub.
-
-    models--USER--REPO/refs/main              the commit that `main` was when somebody last asked
+    models--USER--REPO/refs/main              the commit of `main` when it was last looked up
                        blobs/SHA256           the content
-                       snapshots/COMMIT/FILE  a relative link to it; the content itself where links are refused
+                       snapshots/COMMIT/FILE  a relative link to it; the content itself on systems without links
 
 Source of the layout: huggingface_hub's guide "Understand caching".
 """
@@ -12,30 +10,36 @@ Source of the layout: huggingface_hub's guide "Understand caching".
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from gptcli import settings
 from gptcli.errors import ModelNotFound
+from gptcli.models.progress import Report
+
+_LOCK_SECONDS = 0.05
+"""How long a lock is tried; huggingface_hub would not try it at all with 0."""
 
 
 def repo_dir(repo: str) -> Path:
-    """The folder of `USER/REPO`, there or not. ModelNotFound for a name that is no repository's."""
+    """The folder of `USER/REPO`, whether it exists or not. Raises ModelNotFound for an invalid name."""
     parts = repo.split("/")
     if len(parts) > 2 or not all(map(_is_plain, parts)):
-        raise ModelNotFound(f"{repo!r} is no repository name.", "A repository is named USER/REPO.")
+        raise ModelNotFound(f"{repo!r} is not a repository name.", "A repository is named USER/REPO.")
     return settings.hub_cache_dir() / "--".join(["models", *parts])
 
 
 def snapshot_path(repo: str, commit: str, filename: str) -> Path:
-    """Where `filename` of `commit` belongs. ModelNotFound for names that lead elsewhere (`..`, absolute, NUL)."""
+    """The path of `filename` of `commit`. Raises ModelNotFound for unsafe names (`..`, absolute, NUL)."""
     parts = PurePosixPath(filename).parts
     if not (_is_plain(commit) and parts and all(map(_is_plain, filename.split("/")))):
-        raise ModelNotFound(f"{filename!r} is no file name inside a repository.")
+        raise ModelNotFound(f"{filename!r} is not the name of a file in a repository.")
     return repo_dir(repo).joinpath("snapshots", commit, *parts)
 
 
 def commit_of(repo: str, revision: str = "main") -> str | None:
-    """The commit that this machine last saw as that branch, tag or commit."""
+    """The commit of that branch, tag or commit when it was last looked up."""
     if len(revision) == 40 and set(revision) <= set("0123456789abcdef"):
         return revision
     if not all(map(_is_plain, revision.split("/"))):
@@ -48,25 +52,18 @@ def commit_of(repo: str, revision: str = "main") -> str | None:
 
 
 def commits(repo: str) -> list[str]:
-    """The commits of which something is stored: `main` first, then the one stored last."""
+    """The commits with stored files: `main` first, then the newest."""
     main = commit_of(repo)
     try:
-        found = [(entry.name != main, -entry.stat().st_mtime_ns, entry.name) for entry in _folders(repo)]
+        with os.scandir(repo_dir(repo) / "snapshots") as entries:
+            found = [(e.name != main, -e.stat().st_mtime_ns, e.name) for e in entries if e.is_dir()]
     except OSError:
         return []
     return [name for *_, name in sorted(found)]
 
 
-def _folders(repo: str) -> list[os.DirEntry[str]]:
-    with os.scandir(repo_dir(repo) / "snapshots") as entries:
-        return [entry for entry in entries if entry.is_dir()]
-
-
 def find(repo: str, filename: str, *, commit: str | None = None, sha256: str | None = None) -> Path | None:
-    """The stored file: that of `commit`, else, with `sha256`, that very file of any commit.
-
-    With neither, the newest of that name.
-    """
+    """The stored file of `commit`, else the one with that `sha256` of any commit; with neither, the newest."""
     if commit is not None:
         path = snapshot_path(repo, commit, filename)
         if path.is_file():
@@ -81,13 +78,13 @@ def find(repo: str, filename: str, *, commit: str | None = None, sha256: str | N
 
 
 def files(repo: str, commit: str) -> list[str]:
-    """The names of the GGUF files of `commit` that are stored."""
+    """The names of the stored GGUF files of `commit`."""
     root = repo_dir(repo) / "snapshots" / commit
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.gguf") if path.is_file())
 
 
 def blob_name(path: Path) -> str | None:
-    """The name of the blob that a snapshot's link points to; None where the file itself lies there."""
+    """The name of the blob that a snapshot's link points to; None if it is not a link."""
     try:
         return os.path.basename(os.readlink(path))
     except OSError:
@@ -95,19 +92,19 @@ def blob_name(path: Path) -> str | None:
 
 
 def blob_path(repo: str, sha256: str) -> Path:
-    """Where content of that hash belongs; its folder is made."""
+    """The path of the content with that hash; its folder is created."""
     if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-        raise ModelNotFound(f"{sha256!r} is no SHA-256.")
+        raise ModelNotFound(f"{sha256!r} is not a SHA-256.")
     folder = repo_dir(repo) / "blobs"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / sha256
 
 
 def publish(part: Path, *, repo: str, commit: str, filename: str, sha256: str) -> Path:
-    """Give a complete, verified and closed file in `blobs/` its name; return the path under which it is found.
+    """Move `part`, a complete and verified file in `blobs/`, to its final name; return the path of its snapshot.
 
-    `part` lies in the folder of `blob_path` and is gone afterwards. Every step is atomic: killed between any two,
-    the next run finds a whole file or none. `refs/main` is written only where there is none: the hub moves it.
+    Every step is atomic: after a kill between any two, the next run finds a complete file or none. An existing
+    `refs/main` is left alone.
     """
     check_inside(snapshot_path(repo, commit, filename), repo)
     with open(part, "rb+") as file:
@@ -117,40 +114,81 @@ def publish(part: Path, *, repo: str, commit: str, filename: str, sha256: str) -
 
 
 def link(*, repo: str, commit: str, filename: str, sha256: str) -> Path:
-    """Have `filename` of `commit` found as the content of that hash, which lies in `blobs/`; return that path."""
+    """Make `filename` of `commit` a link to the stored content with that hash; return its path."""
     pointer = snapshot_path(repo, commit, filename)
     check_inside(pointer, repo)
     pointer.parent.mkdir(parents=True, exist_ok=True)
-    _point(pointer, blob_path(repo, sha256))
-    reference = repo_dir(repo) / "refs" / "main"
-    if not reference.exists():
-        reference.parent.mkdir(exist_ok=True)
-        _write(reference, commit)
+    _link_to(pointer, blob_path(repo, sha256))
+    if not (repo_dir(repo) / "refs" / "main").exists():
+        write_ref(repo, "main", commit)
     return pointer
 
 
 def check_inside(pointer: Path, repo: str) -> None:
-    """ModelNotFound unless the folders above `pointer`, links followed, still lie in the repository's own."""
+    """Raise ModelNotFound if a link above `pointer` leads out of the repository's folder."""
     if not pointer.parent.resolve().is_relative_to(repo_dir(repo).resolve()):
         raise ModelNotFound(f"{pointer.parent} leads out of the model cache.", "Remove that link and try again.")
 
 
-def _point(pointer: Path, blob: Path) -> None:
+@contextmanager
+def lock(repo: str, digest: str, report: Report) -> Iterator[None]:
+    """Hold the lock for downloading the content `digest` of `repo`.
+
+    It is huggingface_hub's own lock, so its downloads and ours wait for each other; the kernel frees it if its holder
+    dies.
+    """
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
+    path = _lock_path(repo, digest)
+    try:
+        held = WeakFileLock(path, timeout=_LOCK_SECONDS)
+        held.__enter__()
+    except TimeoutError:
+        report.note("Another process is downloading the same file; waiting for it.")
+        held = WeakFileLock(path)
+        held.__enter__()
+    try:
+        yield
+    finally:
+        held.__exit__(None, None, None)
+
+
+def is_locked(repo: str, digest: str) -> bool:
+    """Whether another process is downloading that content now."""
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
+    try:
+        with WeakFileLock(_lock_path(repo, digest), timeout=_LOCK_SECONDS):
+            return False
+    except TimeoutError:
+        return True
+
+
+def write_ref(repo: str, revision: str, commit: str) -> None:
+    """Note that `revision` of `repo` is `commit` now."""
+    path = repo_dir(repo).joinpath("refs", *revision.split("/"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = _temporary(path)
+    new.write_text(commit, "ascii")
+    os.replace(new, path)
+
+
+def _lock_path(repo: str, digest: str) -> Path:
+    path = settings.hub_cache_dir() / ".locks" / repo_dir(repo).name / f"{digest}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _link_to(pointer: Path, blob: Path) -> None:
     if pointer.is_symlink() and pointer.exists() and blob_name(pointer) == blob.name:
         return
     new = _temporary(pointer)
     try:
         os.symlink(os.path.relpath(blob, pointer.parent), new)
-    except (OSError, NotImplementedError):  # Windows without the right, or a file system without links
+    except (OSError, NotImplementedError):  # Windows without the privilege, or a file system without links
         os.replace(blob, pointer)
     else:
         os.replace(new, pointer)
-
-
-def _write(path: Path, text: str) -> None:
-    new = _temporary(path)
-    new.write_text(text, "ascii")
-    os.replace(new, path)
 
 
 def _temporary(path: Path) -> Path:
@@ -160,5 +198,5 @@ def _temporary(path: Path) -> Path:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether `name` is one step down and nothing else, on every system."""
+    """Whether `name` is a single path component on every system."""
     return name not in {"", ".", ".."} and not set(name) & set("/\\:\0")

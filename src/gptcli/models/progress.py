@@ -1,6 +1,6 @@
-"""How fetching and keeping models tells the user what happens: the interface, and one that says nothing.
+"""How downloads and imports report what they do: the interface, and an implementation that discards everything.
 
-It knows no terminal and no library that draws; render/progress.py shows on a terminal what is said here.
+render/progress.py has the one for a terminal.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from typing import Protocol
 
 
 class Report(Protocol):
-    """What a long piece of work says of itself; every method may be called from any thread."""
+    """The progress of a long task; every method may be called from any thread."""
 
     def note(self, text: str) -> None:
-        """Say one line, at once."""
+        """Print one line now."""
 
     def start(self, label: str, total: int | None) -> None:
-        """Begin a piece of work of `total` bytes (None: not known); it ends with `finish`."""
+        """Start a task of `total` bytes (None: unknown); it ends with `finish`."""
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done; a negative count takes some back."""
 
     def finish(self) -> None:
-        """The piece of work has ended, well or not."""
+        """The task has ended, successfully or not."""
 
 
 class Silent:
-    """A report that nobody hears."""
+    """A report that discards everything."""
 
     def note(self, text: str) -> None:
         pass
