@@ -1,4 +1,4 @@
-"""A talk with the fake backend: ChatML over bytes, answers that are a function of everything before them."""
+"""A chat session on the fake backend: ChatML over bytes; an answer is a function of everything before it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gptcli.chat.context_window import Overflow
 from gptcli.chat.conversation import Conversation
-from gptcli.chat.model import LoadedModel, Settings
-from gptcli.chat.session import ChatSession, Events
+from gptcli.chat.session import ChatSession, Events, LoadedModel
+from gptcli.chat.settings import Settings
 from gptcli.chat.store import Store
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import END, FakeBackend, alphabet
+from gptcli.engine.fake import END, ByteVocabulary, FakeBackend, alphabet
 from gptcli.interrupt import Interrupt
 from gptcli.params import Sampling
 from gptcli.prompt.template import ChatTemplate
@@ -20,16 +19,16 @@ from gptcli.types import Channel, Delta, Event, Finished, Started
 
 
 def endless(tokens: list[int], seed: int) -> int:
-    """Letters, given by everything before and the seed, until it is stopped."""
+    """Letters, determined by everything before and the seed, until the limit."""
     token = alphabet(tokens, seed)
     return ord("z") if token == END else token
 
 
 @dataclass
-class Heard:
-    """What came of one answer."""
+class Answer:
+    """The events of one answer, collected."""
 
-    answer: str = ""
+    text: str = ""
     reasoning: str = ""
     started: Started | None = None
     finished: Finished | None = None
@@ -41,9 +40,29 @@ class Heard:
         return self.started.prompt_tokens - self.started.reused_tokens
 
 
+class CountingVocabulary(ByteVocabulary):
+    """Counts how often it tokenizes."""
+
+    calls = 0
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        self.calls += 1
+        return super().tokenize(text, add_special=add_special, parse_special=parse_special)
+
+
+class CountingTemplate(ChatTemplate):
+    """Counts how often it renders."""
+
+    calls = 0
+
+    def render(self, *arguments: object, **options: object) -> list:
+        self.calls += 1
+        return super().render(*arguments, **options)
+
+
 @dataclass
-class Talker:
-    """A session with what it says by the way, on a file of conversations of its own."""
+class FakeChat:
+    """A session with its notices, on a conversations file of its own."""
 
     path: Path
     model: Callable[[list[int], int], int] = endless
@@ -55,19 +74,25 @@ class Talker:
     fail_at: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self.told: list[str] = []
+        self.notices: list[str] = []
         self.interrupt = Interrupt()
-        self.backend = FakeBackend(self.model, trained_context=self.limit, fail_at=self.fail_at)
+        self.vocabulary = CountingVocabulary()
+        self.chat_template = CountingTemplate(self.template)
+        self.backend = FakeBackend(
+            self.model, trained_context=self.limit, fail_at=self.fail_at, vocabulary=self.vocabulary
+        )
         self.store = Store(self.path)
-        self.session = ChatSession(
-            self.voice(), self.conversation, self.store if self.saving else None, self.settings, self.told.append
-        )
+        store = self.store if self.saving else None
+        self.session = ChatSession(self.loaded_model(), self.conversation, store, self.settings, self.notices.append)
 
-    def voice(self, name: str = "fake") -> LoadedModel:
-        template = ChatTemplate(self.template)
-        return LoadedModel(
-            LocalEngine(self.backend, interrupt=self.interrupt, template=template), name, f"/models/{name}.gguf"
-        )
+    def loaded_model(self, name: str = "fake") -> LoadedModel:
+        engine = LocalEngine(self.backend, interrupt=self.interrupt, template=self.chat_template)
+        return LoadedModel(engine, name, f"/models/{name}.gguf")
+
+    @property
+    def encodings(self) -> tuple[int, int]:
+        """How often a prompt was rendered and tokenized so far."""
+        return self.chat_template.calls, self.vocabulary.calls
 
     def stored(self) -> Conversation:
         """The conversation as another process finds it."""
@@ -75,24 +100,21 @@ class Talker:
             return store.load(self.session.conversation.id)
 
     def texts(self) -> list[str]:
-        """What is said on the current path."""
+        """The messages on the current path."""
         return [turn.content for turn in self.session.conversation.path()]
 
-    def answers_with(self, choice: Overflow) -> None:
-        self.session.settings.overflow = choice
 
-
-def hear(events: Events, at: Callable[[Event], None] = lambda event: None) -> Heard:
-    """Listen to an answer to its end; `at` is called with each event when it is out."""
-    heard = Heard()
+def collect(events: Events, at: Callable[[Event], None] = lambda event: None) -> Answer:
+    """Collect an answer to its end; `at` is called with each event."""
+    answer = Answer()
     for event in events:
         if isinstance(event, Delta) and event.channel is Channel.ANSWER:
-            heard.answer += event.text
+            answer.text += event.text
         elif isinstance(event, Delta):
-            heard.reasoning += event.text
+            answer.reasoning += event.text
         elif isinstance(event, Started):
-            heard.started = event
+            answer.started = event
         elif isinstance(event, Finished):
-            heard.finished = event
+            answer.finished = event
         at(event)
-    return heard
+    return answer

@@ -1,14 +1,11 @@
-"""The model that answers in a chat: one at a time, opened from the model flags, and another one for /model.
-
-It joins engines with what chats know of them; which conversation they answer in it does not know.
-"""
+"""The model that answers in a chat: loaded from the model flags, and replaced by `/model`."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 
-from gptcli.chat.model import LoadedModel
+from gptcli.chat.session import LoadedModel
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import ModelFlags, OutputFlags
 from gptcli.errors import GptcliError
@@ -20,65 +17,59 @@ from gptcli.runtime.prefixes import keep
 
 
 class ModelSwitcher:
-    """Owns the engine that answers, until `close`; a context manager."""
+    """Owns the engine that answers; a context manager."""
 
-    def __init__(self, opening: EngineLoader, flags: ModelFlags, output: OutputFlags, session: CommandContext) -> None:
-        """Wait for the model that is on its way. Raises LoadError, RequestError."""
+    def __init__(self, loader: EngineLoader, flags: ModelFlags, output: OutputFlags, context: CommandContext) -> None:
+        """Wait until the model is loaded. Raises LoadError, RequestError."""
         self._flags = flags
         self._output = output
-        self._terminal = session.terminal
+        self._terminal = context.terminal
         self._stack = contextlib.ExitStack()
-        self.opened: LoadedEngine = self._stack.enter_context(opening.engine())
-        self.keeping = False
-        """Whether what the engine computed is kept on disk when it closes."""
-        self._tell()
+        self.loaded: LoadedEngine = self._stack.enter_context(loader.engine())
+        self.saves_prefixes = False
+        self._notify_missing_template()
 
     def __enter__(self) -> ModelSwitcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self._stack.close()
 
     @property
-    def voice(self) -> LoadedModel:
-        """The model as a chat knows it."""
-        opened = self.opened
-        model = opened.backend.model
-        return LoadedModel(
-            opened.engine, opened.model.name, reference(opened.model), model.description, model.chat_template
-        )
+    def model(self) -> LoadedModel:
+        """The model as a chat session takes it."""
+        loaded, model = self.loaded, self.loaded.backend.model
+        name = loaded.model.name
+        return LoadedModel(loaded.engine, name, _reference(loaded.model), model.description, model.chat_template)
 
-    def keep(self) -> None:
-        """Let other processes find what the engine computed, if that is wanted."""
-        if self.keeping:
-            keep(self.opened.engine, self._terminal)
+    def save_prefix(self) -> None:
+        """Save what the engine has computed for later processes, if that is wanted."""
+        if self.saves_prefixes:
+            keep(self.loaded.engine, self._terminal)
 
-    def change(self, wanted: str) -> LoadedModel:
-        """Open another model, then close the one before. Raises ModelNotFound, LoadError; that one stays then."""
-        flags = dataclasses.replace(self._flags, model=wanted, lora=None)
+    def change(self, reference: str) -> LoadedModel:
+        """Load another model, then free the current one. Raises ModelNotFound, LoadError; nothing changes then."""
+        flags = dataclasses.replace(self._flags, model=reference, lora=None)
         with contextlib.ExitStack() as stack:
-            opening = EngineLoader(flags, self._output, CommandContext(self._terminal, None))
-            opened = stack.enter_context(opening.engine(interrupt=self.opened.interrupt))
-            entered = stack.pop_all()
-        self.keep()
+            loader = EngineLoader(flags, self._output, CommandContext(self._terminal, None))
+            loaded = stack.enter_context(loader.engine(interrupt=self.loaded.interrupt))
+            kept = stack.pop_all()
+        self.save_prefix()
         self._stack.close()
-        self._stack, self.opened = entered, opened
-        self._tell()
-        return self.voice
+        self._stack, self.loaded = kept, loaded
+        self._notify_missing_template()
+        return self.model
 
-    def _tell(self) -> None:
-        if needs_fallback(self.opened.backend.model.chat_template):
+    def _notify_missing_template(self) -> None:
+        if needs_fallback(self.loaded.backend.model.chat_template):
             self._terminal.notice(
-                f"{self.opened.model.name} brings no chat template, so ChatML is used. If it is a base model, which"
-                " only continues texts, `gptcli complete` gets more out of it."
+                f"{self.loaded.model.name} has no chat template; using ChatML. If it is a base model, `gptcli complete`"
+                " gives better results."
             )
 
 
-def reference(model: ModelFile) -> str:
-    """What finds this very file again from anywhere: its name where that does, else its path."""
+def _reference(model: ModelFile) -> str:
+    """What finds this very file again: its name if that does, else its path."""
     with contextlib.suppress(GptcliError):
         if resolve(model.name, offline=True, report=Silent()).path == model.path:
             return model.name
