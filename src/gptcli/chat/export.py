@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 
 from gptcli.chat.conversation import Conversation, Summary, Turn
+from gptcli.chat.search import Hit
 from gptcli.render.fences import unclosed_fence
 from gptcli.types import FinishReason
 
@@ -67,6 +68,19 @@ def summary_record(summary: Summary) -> dict[str, object]:
         "created": utc(summary.created),
         "updated": utc(summary.updated),
         "messages": summary.messages,
+    }
+
+
+def hit_record(hit: Hit) -> dict[str, object]:
+    """A search result as a JSON value."""
+    return {
+        "conversation": hit.conversation,
+        "name": hit.name,
+        "title": hit.title,
+        "message": hit.turn,
+        "role": hit.role,
+        "created": utc(hit.created),
+        "snippet": hit.snippet,
     }
 
 
