@@ -1,7 +1,4 @@
-"""A pseudo-terminal with gptcli on it, and the screen that a person in front of it would see.
-
-It judges nothing; whoever waits for something on the screen gets an error with what is there instead.
-"""
+"""gptcli on a pseudo-terminal, and the screen that a user would see."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ class Screen:
     """A terminal that is tall enough for nothing to scroll away."""
 
     def __init__(self, shell: Shell, *arguments: object, columns: int = 80, lines: int = 60) -> None:
-        self.screen = _Answering(columns, lines)
+        self.screen = _CursorReports(columns, lines)
         self.stream = pyte.ByteStream(self.screen)
         self.raw = b""
         self.process = pexpect.spawn(
@@ -44,7 +41,7 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """What stands on the screen; no blanks at the ends of lines, and of several empty lines one."""
+        """The text on the screen, without trailing blanks and repeated empty lines."""
         lines = "\n".join(line.rstrip() for line in self.screen.display).rstrip()
         return re.sub(r"\n{3,}", "\n\n", lines)
 
@@ -52,7 +49,7 @@ class Screen:
         self.process.send(keys)
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Let it write until the screen shows that."""
+        """Read output until the screen matches."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (match := re.search(pattern, self.text, re.MULTILINE)):
             assert time.monotonic() < deadline, f"{pattern!r} never came:\n{self.text}"
@@ -60,12 +57,12 @@ class Screen:
         return match
 
     def ready(self) -> str:
-        """Let it write until it waits for a message, at the end of the screen, and return that."""
+        """Read output until the prompt is at the end of the screen; returns the screen."""
         self.until(r">>>( Send a message \(/\? for help\))?(\n+\S.* tokens( · .*)?)?\Z")
         return self.text
 
     def ask(self, line: str) -> str:
-        """Type a line; what the screen says once it waits for the next, from that line on."""
+        """Type a line; returns the screen from that line to the next prompt."""
         self.ready()
         before = self.text.count("\n>>> " + line.split("\n")[0])
         self.send(line.replace("\n", CTRL_J) + ENTER)
@@ -74,7 +71,7 @@ class Screen:
         return said[said.rindex(">>> " + line[:20]) :].rsplit("\n>>>", 1)[0]
 
     def finish(self) -> int:
-        """Read to the end; the exit code."""
+        """Read to the end; returns the exit code."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._read():
             assert time.monotonic() < deadline, f"it does not end:\n{self.text}"
@@ -93,8 +90,8 @@ class Screen:
         return True
 
 
-class _Answering(pyte.Screen):
-    """Tells where the cursor is when it is asked, as terminals do."""
+class _CursorReports(pyte.Screen):
+    """Answers a query for the cursor position, as terminals do."""
 
     process: pexpect.spawn
 

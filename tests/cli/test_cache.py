@@ -1,4 +1,4 @@
-"""`gptcli cache`, and which commands put something there."""
+"""`gptcli cache`, and which commands save a prefix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def reused(outcome: Outcome) -> int:
     return int(outcome.err.partition(" reused")[0].rpartition(" ")[2])
 
 
-def test_complete_keeps_its_prompt_where_that_is_asked_for(tiny: Path) -> None:
+def test_complete_saves_its_prompt_with_cache_prompt(tiny: Path) -> None:
     first = complete(tiny)
     assert reused(complete(tiny)) == 0
     assert not folder().exists()
@@ -44,7 +44,7 @@ def test_complete_keeps_its_prompt_where_that_is_asked_for(tiny: Path) -> None:
     assert len(kept_in(folder())) == 1
 
 
-def test_a_process_of_its_own_finds_it(shell: Shell, tiny: Path) -> None:
+def test_another_process_finds_the_prefix(shell: Shell, tiny: Path) -> None:
     command = ["complete", "-m", tiny, "-n", 8, "--temp", 0, "--stats", "--cache-prompt", STORY]
     first, second = shell.run(*command), shell.run(*command)
     assert (first.code, second.code) == (0, 0)
@@ -52,12 +52,12 @@ def test_a_process_of_its_own_finds_it(shell: Shell, tiny: Path) -> None:
     assert first.out == second.out
 
 
-def test_a_short_prompt_is_not_worth_it(tiny: Path) -> None:
+def test_a_short_prompt_is_not_saved(tiny: Path) -> None:
     complete(tiny, "--cache-prompt", prompt="Once upon a time")
     assert not folder().exists()
 
 
-def test_chats_are_kept_when_they_are_saved(chatty: Path) -> None:
+def test_a_saved_chat_saves_its_prefix(chatty: Path) -> None:
     ask = ["chat", "-m", chatty, "-n", 8, "--temp", 0, "--stats", "--no-stdin"]
     assert call(*ask, "--no-save", STORY).code == 0
     assert not folder().exists()
@@ -81,7 +81,7 @@ def test_a_full_disk_does_not_fail_the_command(tiny: Path) -> None:
     assert "could not be kept" in outcome.err
 
 
-def test_list_for_people_and_for_programs(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_in_a_pipe_and_on_a_terminal(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     complete(tiny, "--cache-prompt", prompt=STORY)
     complete(tiny, "--cache-prompt", prompt="The tale: " + STORY)
@@ -103,7 +103,7 @@ def test_list_for_people_and_for_programs(tiny: Path, monkeypatch: pytest.Monkey
     assert "Once upon a time" in table[2]
 
 
-def test_clear_and_what_is_said_of_nothing(tiny: Path) -> None:
+def test_clear_and_the_empty_list(tiny: Path) -> None:
     complete(tiny, "--cache-prompt")
     assert call("cache", "clear", tty="err").err.startswith("\x1b[2mDeleted 7")
     assert kept_in(folder()) == []

@@ -1,4 +1,4 @@
-"""`gptcli chat` with a message, in this process on the tiny model, which brings no template: one answer, and out."""
+"""`gptcli chat` with a message, in this process on the tiny model, which has no chat template: one answer."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def chat(tiny: Path):
 
 
 def conversations() -> list[list[str]]:
-    """What is said in each stored conversation, the last used first."""
+    """The messages of each stored conversation, the last used first."""
     with Store() as store:
         found = [store.load(summary.id) for summary in store.summaries()]
     return [[turn.content for turn in conversation.path()] for conversation in found]
 
 
-def test_the_answer_is_all_there_is_on_stdout_and_nothing_on_stderr(chat) -> None:
+def test_only_the_answer_is_written(chat) -> None:
     outcome = chat("Hello", *GREEDY)
     assert (outcome.code, outcome.err) == (0, "")
     assert conversations() == [["Hello", outcome.text]]
 
 
-def test_standard_input_a_blank_line_and_the_argument_are_the_message(chat) -> None:
+def test_the_message_is_standard_input_an_empty_line_and_the_argument(chat) -> None:
     chat("in one", "line", *GREEDY, stdin=b"diff --git\n+x\n")
     assert conversations()[0][0] == "diff --git\n+x\n\nin one line"
     chat(*GREEDY, stdin=b"only this\n")
@@ -53,13 +53,13 @@ def test_the_system_message_comes_first(chat) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("x", "--no-save"), (), ("",), (" \n",), ("--no-stdin",)])
-def test_nothing_is_saved_that_should_not_be(chat, arguments: tuple) -> None:
+def test_nothing_is_saved_with_no_save_or_an_error(chat, arguments: tuple) -> None:
     outcome = chat(*arguments, *GREEDY)
     assert outcome.code == (0 if "--no-save" in arguments else 2)
     assert conversations() == []
 
 
-def test_continue_goes_on_with_the_last_conversation_and_its_model(chat, tiny: Path) -> None:
+def test_continue_takes_the_last_conversation_and_its_model(chat, tiny: Path) -> None:
     first = chat("one", *GREEDY).text
     other = chat("another", *GREEDY).text
     second = call("chat", "-t", "1", "-c", "two", *GREEDY)
@@ -67,7 +67,7 @@ def test_continue_goes_on_with_the_last_conversation_and_its_model(chat, tiny: P
     assert conversations() == [["another", other, "two", second.text], ["one", first]]
 
 
-def test_a_conversation_is_gone_on_with_by_name_and_id(chat) -> None:
+def test_a_conversation_is_continued_by_name_and_id(chat) -> None:
     chat("one", *GREEDY)
     (summary,) = json.loads(call("chats", "list", "--json").out)
     chat("two", *GREEDY)
@@ -77,37 +77,37 @@ def test_a_conversation_is_gone_on_with_by_name_and_id(chat) -> None:
     assert [len(path) for path in conversations()] == [8, 2]
 
 
-def test_another_system_message_for_a_conversation_replaces_the_first(chat) -> None:
+def test_a_new_system_message_replaces_the_first(chat) -> None:
     first = chat("one", "-s", "Be brief.", *GREEDY).text
     second = chat("two", "-c", "-s", "Be long.", *GREEDY).text
     assert conversations() == [["Be long.", "one", first, "two", second]]
 
 
-def test_without_a_conversation_there_is_none_to_go_on_with(chat) -> None:
+def test_without_a_conversation_continue_is_an_error(chat) -> None:
     outcome = chat("x", "-c")
     assert (outcome.code, outcome.out) == (1, b"")
-    assert "no conversation to go on with" in outcome.err
+    assert "no conversation to continue" in outcome.err
     assert chat("x", "--chat", "nope").code == 1
 
 
-def test_a_model_that_is_gone_is_never_replaced_in_silence(tmp_path: Path) -> None:
+def test_a_missing_model_is_not_silently_replaced(tmp_path: Path) -> None:
     model = write_tiny_gpt2(tmp_path / "gone.gguf")
     call("chat", "-m", model, "-t", "1", "Hello", *GREEDY)
     model.unlink()
     outcome = call("chat", "-c", "And?", *GREEDY)
     assert (outcome.code, outcome.out) == (3, b"")
     assert str(model) in outcome.err
-    assert "`-m MODEL` lets another one go on with it" in outcome.err
+    assert "`-m MODEL` continues it with another model" in outcome.err
 
 
-def test_a_base_model_is_offered_complete(chat) -> None:
+def test_a_base_model_suggests_complete(chat) -> None:
     outcome = chat("Hello", *GREEDY, tty="err")
-    assert "tiny brings no chat template" in outcome.err
+    assert "tiny has no chat template" in outcome.err
     assert "`gptcli complete`" in outcome.err
     assert "template" not in chat("Hello", *GREEDY, "-q", tty="err").err
 
 
-def test_a_model_with_a_template_is_not(tmp_path: Path) -> None:
+def test_a_model_with_a_template_does_not(tmp_path: Path) -> None:
     model = write_tiny_gpt2(tmp_path / "chat.gguf", chat_template="{{ messages[-1].content }}")
     outcome = call("chat", "-m", model, "-t", "1", "Hello", *GREEDY, tty="err")
     assert outcome.code == 0
@@ -121,7 +121,7 @@ def test_extract_prints_exactly_the_block(chat, flag: str, block: str) -> None:
     assert code_blocks(conversations()[0][1]) == ["ls\n", "rm\n"]  # the whole answer is saved
 
 
-def test_extract_prints_all_where_there_is_no_block_and_says_so(chat) -> None:
+def test_extract_prints_the_whole_answer_if_it_has_no_block(chat) -> None:
     outcome = chat("Code!", "-x", *GREEDY, tty="err")
     assert outcome.text == chat("Code!", *GREEDY).text
     assert "no fenced block" in outcome.err
@@ -153,12 +153,12 @@ def test_jsonl_is_openais_stream(chat) -> None:
     assert (last["choices"], last["usage"]["completion_tokens"]) == ([], 8)
 
 
-def test_an_empty_answer_has_a_role_all_the_same(chat) -> None:
+def test_an_empty_answer_has_a_role(chat) -> None:
     first, *_ = [json.loads(line) for line in chat("Hello", "-n", "0", "--format", "jsonl").text.splitlines()]
     assert first["choices"][0]["delta"] == {"role": "assistant"}
 
 
-def test_logprobs_are_as_openai_has_them_in_chats(chat) -> None:
+def test_logprobs_have_openais_shape(chat) -> None:
     whole = json.loads(chat("Hello", *GREEDY, "--format", "json", "--logprobs", "2").out)
     tokens = whole["choices"][0]["logprobs"]["content"]
     assert len(tokens) == 8
@@ -176,35 +176,35 @@ def test_logprobs_are_as_openai_has_them_in_chats(chat) -> None:
         (("x", "-x", "--format", "json"), {}),
         (("x", "--overflow", "ask"), {}),
         (("-x",), BOTH),
-        ((), {"tty": "in"}),  # nobody is asked for a message where the answer goes into a pipe
+        ((), {"tty": "in"}),  # no REPL if the answer goes into a pipe
         (("--format", "json"), BOTH),
         (("x", "--logprobs", "1"), {}),
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_a_usage_error(chat, arguments: tuple, more: dict) -> None:
+def test_contradictions_are_usage_errors(chat, arguments: tuple, more: dict) -> None:
     outcome = chat(*arguments, **more)
     assert (outcome.code, outcome.out) == (2, b"")
     assert outcome.err.startswith("gptcli: error: ")
 
 
-def test_a_message_that_is_too_long_is_refused_with_the_numbers(chat) -> None:
+def test_a_message_that_is_too_long_is_refused_with_numbers(chat) -> None:
     outcome = chat("word " * 600, *GREEDY)
     assert (outcome.code, outcome.out) == (5, b"")
-    assert "the context holds 512, and 8 are kept for the answer" in outcome.err
+    assert "the context holds 512, 8 of them reserved for the answer" in outcome.err
 
 
-def test_a_full_context_is_never_cut_in_silence(chat) -> None:
+def test_a_full_context_is_never_silently_cut(chat) -> None:
     chat("word " * 60, *GREEDY)
     refused = chat("word " * 60, *GREEDY, "-c")
     assert (refused.code, refused.out) == (5, b"")
     outcome = chat("word " * 60, *GREEDY, "-c", "--overflow", "oldest")
     assert outcome.code == 0
-    assert "the model is not shown the 2 oldest messages" in outcome.err
+    assert "the model no longer sees the 2 oldest messages" in outcome.err
     assert len(conversations()[0]) == 4
 
 
-def test_stop_and_sampling_flags_are_those_of_complete(chat) -> None:
+def test_stop_and_sampling_flags(chat) -> None:
     text = chat("Hello", "--temp", "0", "-n", "30").text
     stop = text[5:8]
     assert chat("Hello", "--temp", "0", "-n", "30", "--stop", stop).text == text[: text.index(stop)]
@@ -212,7 +212,7 @@ def test_stop_and_sampling_flags_are_those_of_complete(chat) -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_stats_say_what_was_reused(chat) -> None:
+def test_stats_show_reused_tokens(chat) -> None:
     chat("word " * 60, *GREEDY)
     outcome = chat("And?", "-c", *GREEDY, "--stats", tty="err")
     assert "finish:  length" in outcome.err

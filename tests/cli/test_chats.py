@@ -1,4 +1,4 @@
-"""`gptcli chats`: what goes to stdout, what is asked, and what a terminal is spared."""
+"""`gptcli chats`: output, the question before deleting, and no control characters on a terminal."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def gptcli_chats(*arguments: str, typed: str | None = None, tty: bool = False) -
     return terminal.stdout.getvalue().decode("utf-8", "surrogateescape"), terminal.stderr.getvalue()
 
 
-def test_list_for_programs_and_for_people(sky: Conversation, sea: Conversation) -> None:
+def test_list_in_a_pipe_and_on_a_terminal(sky: Conversation, sea: Conversation) -> None:
     assert gptcli_chats("list") == (
         "sea234\t\t2033-05-18T03:33:20+00:00\t1\tSalt?\n"
         "sky234\tsky\t2001-09-09T01:46:42+00:00\t3\tWhy is the sky \x1b[31mblue?\n",
@@ -66,13 +66,13 @@ def test_list_for_programs_and_for_people(sky: Conversation, sea: Conversation) 
     assert listed[1]["messages"] == 3
 
 
-def test_list_of_nothing() -> None:
+def test_an_empty_list() -> None:
     assert gptcli_chats("list") == ("", "")
     assert gptcli_chats("list", "--json") == ("[]\n", "")
     assert "gptcli chat" in gptcli_chats("list", tty=True)[1]
 
 
-def test_show_prints_the_current_branch_and_all_of_them(sky: Conversation) -> None:
+def test_show_prints_the_current_branch_or_all(sky: Conversation) -> None:
     page, _ = gptcli_chats("show", "sky")
     assert page == ("# sky\n\n## User\n\nWhy is the sky \x1b[31mblue?\n\n## Assistant (stopped by the user)\n\nLight\n")
     assert "Rayleigh." in gptcli_chats("show", "sky2", "--all")[0]
@@ -96,13 +96,13 @@ def test_search_finds_every_branch(sky: Conversation, sea: Conversation) -> None
     assert json.loads(gptcli_chats("search", "salt", "--json")[0])[0]["conversation"] == "sea234"
 
 
-def test_export_is_markdown_or_all_there_is(sky: Conversation) -> None:
+def test_export_as_markdown_and_json(sky: Conversation) -> None:
     assert gptcli_chats("export", "sky") == gptcli_chats("show", "sky")
     exported = json.loads(gptcli_chats("export", "sky", "--format", "json")[0])
     assert {turn["id"] for turn in exported["messages"]} == set(sky.turns)
 
 
-def test_bytes_that_are_no_utf8_come_back_in_markdown_and_leave_json_valid() -> None:
+def test_invalid_utf8_is_kept_in_markdown_and_replaced_in_json() -> None:
     with Store() as store:
         store.create(Conversation(name="raw").add(Turn("user", "a\udcff")))
     assert "a\udcff" in gptcli_chats("export", "raw")[0]
@@ -112,7 +112,7 @@ def test_bytes_that_are_no_utf8_come_back_in_markdown_and_leave_json_valid() -> 
 def test_rename(sky: Conversation, sea: Conversation) -> None:
     gptcli_chats("rename", "sea", "ocean")
     assert "ocean" in gptcli_chats("list")[0]
-    with pytest.raises(GptcliError, match="called 'ocean' already"):
+    with pytest.raises(GptcliError, match="already called 'ocean'"):
         gptcli_chats("rename", "sky", "ocean")
     gptcli_chats("rename", "ocean", "")
     assert "ocean" not in gptcli_chats("list")[0]
@@ -121,7 +121,7 @@ def test_rename(sky: Conversation, sea: Conversation) -> None:
 def test_rm_asks_on_a_terminal(sky: Conversation, sea: Conversation) -> None:
     _, said = gptcli_chats("rm", "sky", typed="n\n", tty=True)
     assert "sky234  sky, 3 messages" in said
-    assert "Delete this conversation for good? [y/N] " in said
+    assert "Delete this conversation? [y/N] " in said
     assert "Nothing was deleted." in said
     assert "sky234" in gptcli_chats("list")[0]
     gptcli_chats("rm", "sky", typed="", tty=True)
@@ -130,22 +130,22 @@ def test_rm_asks_on_a_terminal(sky: Conversation, sea: Conversation) -> None:
     assert gptcli_chats("list")[0] == ""
 
 
-def test_rm_elsewhere_wants_yes_said(sky: Conversation) -> None:
-    with pytest.raises(UsageError, match="no terminal to ask on"):
+def test_rm_without_a_terminal_needs_yes(sky: Conversation) -> None:
+    with pytest.raises(UsageError, match="there is no terminal to ask on"):
         gptcli_chats("rm", "sky", typed="y\n")
     assert "sky234" in gptcli_chats("list")[0]
     assert gptcli_chats("rm", "sky", "--yes") == ("", "")
     assert gptcli_chats("list")[0] == ""
 
 
-def test_rm_deletes_nothing_when_one_of_them_is_unknown(sky: Conversation) -> None:
+def test_rm_deletes_nothing_if_one_of_them_is_unknown(sky: Conversation) -> None:
     with pytest.raises(GptcliError, match="None of the 1"):
         gptcli_chats("rm", "sky", "sly", "--yes")
     assert "sky234" in gptcli_chats("list")[0]
 
 
 @pytest.mark.parametrize("command", ["show", "export", "rm"])
-def test_an_unknown_conversation_is_told_with_the_nearest(sky: Conversation, command: str) -> None:
+def test_an_unknown_conversation_is_an_error_with_the_nearest_name(sky: Conversation, command: str) -> None:
     with pytest.raises(GptcliError) as caught:
         gptcli_chats(command, "sly")
     assert caught.value.hint == "Did you mean sky?"

@@ -18,7 +18,7 @@ STORY = "Write a very long story about a lighthouse."
 
 @pytest.fixture(autouse=True)
 def own_prefixes(starter_shell: Shell, tmp_path: Path) -> None:
-    """What one test has computed is not there for the next, nor for who runs them."""
+    """No test finds the prefixes of another, or of the person who runs them."""
     starter_shell.environment["GPTCLI_CACHE_DIR"] = str(tmp_path / "cache")
 
 
@@ -36,17 +36,17 @@ def whole(shell: Shell) -> dict:
 
 
 def path(shell: Shell) -> list[str]:
-    """What is said on the current branch of the last conversation."""
+    """The messages on the current branch of the last conversation."""
     (last, *_) = json.loads(shell.run("chats", "list", "--json").out)
     return [turn["content"] for turn in json.loads(shell.run("chats", "show", last["id"], "--json").out)["messages"]]
 
 
 def answer(shown: str) -> str:
-    """The answer that a message got, of 8 tokens, as it stands on the screen."""
-    return shown.split("\n", 1)[1].removesuffix("\nCut off (length); /continue goes on from here.")
+    """The answer of 8 tokens that a message got, as it is on the screen."""
+    return shown.split("\n", 1)[1].removesuffix("\nCut off (length); /continue continues the answer.")
 
 
-def test_a_talk_from_the_first_word_to_the_next_day(screen: Screen, starter_shell: Shell) -> None:
+def test_a_chat_and_its_continuation_on_another_day(screen: Screen, starter_shell: Shell) -> None:
     first = answer(screen.ask("Tell me about the sea"))
     second = answer(screen.ask("/retry"))
     assert first != second
@@ -63,7 +63,7 @@ def test_a_talk_from_the_first_word_to_the_next_day(screen: Screen, starter_shel
     assert screen.ask("/save the sea").endswith(f": {whole(starter_shell)['id']}.")
     screen.send("/bye" + ENTER)
     assert screen.finish() == 0
-    assert screen.text.endswith("Saved; `gptcli chat --chat the sea` goes on with it.")
+    assert screen.text.endswith("Saved; `gptcli chat --chat the sea` continues it.")
 
     assert path(starter_shell) == ["Tell me about the sea", first]
     said = {turn["content"] for turn in whole(starter_shell)["messages"]}
@@ -80,13 +80,13 @@ def test_a_talk_from_the_first_word_to_the_next_day(screen: Screen, starter_shel
     assert path(starter_shell)[:3] == ["Tell me about the sea", first, "What else?"]
 
 
-def test_ctrl_c_stops_an_answer_and_continue_goes_on_from_exactly_there(starter_shell: Shell) -> None:
+def test_ctrl_c_stops_an_answer_and_continue_continues_it_exactly(starter_shell: Shell) -> None:
     with Screen(starter_shell, *LONG, "--plain", lines=200) as screen:
         screen.ready()
         screen.send(STORY + ENTER)
         screen.until(r"lighthouse\.\n(.*\n){2}")
         screen.send(CTRL_C)
-        screen.until(r"^Stopped; /continue goes on from here\.$")
+        screen.until(r"^Stopped; /continue continues the answer\.$")
         assert "^C" not in screen.ready()
         (stopped,) = path(starter_shell)[1:]
         assert whole(starter_shell)["messages"][1]["finish_reason"] == "cancelled"
@@ -104,14 +104,14 @@ def test_ctrl_c_stops_an_answer_and_continue_goes_on_from_exactly_there(starter_
     assert starter_shell.run(*LONG[:-1], tokens, "--no-save", STORY).text == longer
 
 
-def test_ctrl_c_while_a_prompt_is_read_gives_the_message_back(starter_shell: Shell) -> None:
+def test_ctrl_c_during_the_prefill_gives_the_message_back(starter_shell: Shell) -> None:
     message = "The king counted the stars, and the stars were many. " * 400
     with Screen(starter_shell, *LONG, lines=200) as screen:
         screen.ready()
         screen.send(PASTE.format(message) + ENTER)
         screen.until(r"reading [\d,]+ of [\d,]+ tokens")
         screen.send(CTRL_C)
-        screen.until(r"^Stopped before anything was said\.$")
+        screen.until(r"^Stopped before any text was generated\.$")
         assert screen.text.count("The king counted the stars") > 100
         screen.send(CTRL_C)  # take it out of the line
         screen.until(r">>> Send a message")
@@ -119,11 +119,11 @@ def test_ctrl_c_while_a_prompt_is_read_gives_the_message_back(starter_shell: She
         assert screen.finish() == 0
 
 
-def test_many_lines_are_one_message_however_they_are_typed(screen: Screen, starter_shell: Shell) -> None:
+def test_every_way_to_type_several_lines(screen: Screen, starter_shell: Shell) -> None:
     screen.send(PASTE.format("one\ntwo\n  three"))
     screen.until(r">>> one\n\.\.\. two\n\.\.\.   three")
     screen.send(ALT_ENTER + "four" + CTRL_J + "five" + ENTER)
-    screen.until(r"five\n(.|\n)*goes on from here")
+    screen.until(r"five\n(.|\n)*continues the answer")
     assert path(starter_shell)[0] == "one\ntwo\n  three\nfour\nfive"
     screen.ready()
     screen.send('"""six' + ENTER + "seven" + ENTER + '"""' + ENTER)
@@ -131,9 +131,7 @@ def test_many_lines_are_one_message_however_they_are_typed(screen: Screen, start
     assert path(starter_shell)[2] == "six\nseven"
 
 
-def test_ctrl_c_empties_the_line_and_what_was_sent_comes_back(
-    screen: Screen, starter_shell: Shell, tmp_path: Path
-) -> None:
+def test_ctrl_c_clears_the_line_and_history_is_searched(screen: Screen, starter_shell: Shell, tmp_path: Path) -> None:
     screen.ask("Hello there")
     screen.send("never mind" + CTRL_C)
     screen.until(r">>> never mind\n>>> Send")
@@ -153,13 +151,13 @@ def test_ctrl_c_empties_the_line_and_what_was_sent_comes_back(
     assert history.stat().st_mode & 0o777 == 0o600
 
 
-def test_keys_that_are_pressed_during_an_answer_wait_and_do_not_show(starter_shell: Shell) -> None:
+def test_keys_pressed_during_an_answer_wait_and_are_not_echoed(starter_shell: Shell) -> None:
     with Screen(starter_shell, *SHORT[:-1], "60", "--plain") as screen:
         screen.ready()
         screen.send(STORY + ENTER)
         screen.until(r"lighthouse\.\n.")
         screen.send("/stats" + ENTER + "/tokens one")
-        screen.until(r"goes on from here\.\n>>> /stats\nprompt:")
+        screen.until(r"continues the answer\.\n>>> /stats\nprompt:")
         screen.until(r"finish:  \w+\n>>> /tokens one\n+smollm2")
         screen.send(ENTER)
         screen.until(r"^1 tokens$")
@@ -170,16 +168,16 @@ def test_tab_completes_commands_files_and_models(starter_shell: Shell, tmp_path:
     with Screen(starter_shell, *SHORT, columns=160) as screen:
         screen.ready()
         screen.send("/bran" + TAB)
-        screen.until(r">>> /branch(.|\n)*Every end that the conversation has")
+        screen.until(r">>> /branch(.|\n)*List the branches of the conversation")
         screen.send(CTRL_C + "/model smo" + TAB)
         screen.until(r">>> /model smollm2")
         screen.send(CTRL_C + f"/file {tmp_path}/no" + TAB)
         screen.until(r"/notes\.txt")
         screen.send(ENTER)
-        screen.until(r"Goes with your next message: .*notes\.txt \(9 characters\)")
+        screen.until(r"Attached to your next message: .*notes\.txt \(9 characters\)")
 
 
-def test_the_editor_gets_the_line_and_gives_it_back(starter_shell: Shell, tmp_path: Path) -> None:
+def test_the_editor_changes_the_line(starter_shell: Shell, tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\nprintf "edited" >> "$1"\n')
     editor.chmod(0o700)
@@ -201,7 +199,7 @@ def test_without_colours_and_in_forty_columns(starter_shell: Shell, off: dict[st
         assert "Send a message" not in screen.ready()
         screen.ask("Hello")
         shown = screen.ask("/help")
-        assert "/retry\n    Another answer; the old one stays\n    on its branch\n" in shown
+        assert "/retry\n    Get another answer; the old one\n    stays on its branch\n" in shown
         screen.send("/bye" + ENTER)
         assert screen.finish() == 0
     assert not re.search(rb"\x1b\[[\d;]*[3-4]\d[\d;]*m", screen.raw)
@@ -209,7 +207,7 @@ def test_without_colours_and_in_forty_columns(starter_shell: Shell, off: dict[st
     assert path(starter_shell)[0] == "Hello"
 
 
-def test_markdown_is_styled_unless_it_is_not_wanted(starter_shell: Shell) -> None:
+def test_markdown_is_formatted_without_plain(starter_shell: Shell) -> None:
     grammar = ("--grammar", 'root ::= "**bold** text"')
     for flags, shown in (((), "bold text"), (("--plain",), "**bold** text")):
         with Screen(starter_shell, *SHORT, *grammar, *flags) as screen:
@@ -224,24 +222,24 @@ def test_a_pipe_into_a_terminal_is_one_answer(starter_shell: Shell) -> None:
     assert said
 
 
-def test_a_full_context_is_asked_about_where_it_happens(starter_shell: Shell) -> None:
+def test_the_user_is_asked_about_a_full_context(starter_shell: Shell) -> None:
     question = "word " * 90 + "?"
     with Screen(starter_shell, *SHORT, "--ctx-size", "256", "--grammar", 'root ::= "yes " root') as screen:
         for answers in (1, 2):
             screen.ready()
             screen.send(question + ENTER)
-            screen.until(rf"(?s)(from here\..*){{{answers}}}\n>>>")
+            screen.until(rf"(?s)(continues the answer\..*){{{answers}}}\n>>>")
         screen.send(question + ENTER)
         screen.until(r"do \[n\]othing\? ?\Z")
         screen.send(CTRL_C)
-        screen.until(r"^It was not sent\.\n/set overflow")
+        screen.until(r"^Not sent\.\n/set overflow")
         screen.until(r">>> word (.|\n)*tokens/s\Z")  # the message is in the line again
         assert len(path(starter_shell)) == 4
         screen.send(ENTER)
         screen.until(r"(?s)\[n\]othing\? .*\[n\]othing\? ?\Z")
         screen.send("o" + ENTER)
-        screen.until(r"\[n\]othing\? o\nSo from now on; /set overflow changes it\.")
-        screen.until(r"not shown the 4 oldest messages\.\n(.|\n)*from here\.\n>>>")
+        screen.until(r"\[n\]othing\? o\nThis applies from now on; /set overflow changes it\.")
+        screen.until(r"no longer sees the 4 oldest messages\.\n(.|\n)*continues the answer\.\n>>>")
         screen.send(CTRL_D)
         assert screen.finish() == 0
     assert len(path(starter_shell)) == 6

@@ -1,4 +1,4 @@
-"""Kills, crowds and a full disk: every acknowledged turn is in the file, once."""
+"""Kills, many processes and a full disk: every acknowledged turn is in the file, once."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from gptcli.chat.store import Store
 
 while True:
     with Store(Path(sys.argv[1])) as store:
-        talk = store.create(Conversation()) if not store.summaries(1) else store.last()
+        chat = store.create(Conversation()) if not store.summaries(1) else store.last()
         for number in range(7):
-            turn = Turn("user", "word " * (number * 200), talk.leaf)
-            talk = store.append(talk, turn)
+            turn = Turn("user", "word " * (number * 200), chat.leaf)
+            chat = store.append(chat, turn)
             sys.stdout.write(turn.id + "\\n")
             sys.stdout.flush()
 """
 
 # Waits for its stdin to end, then adds ten turns to the conversation, and a new conversation of its own.
-ONE_OF_A_CROWD = """
+ONE_OF_MANY = """
 import sys
 from pathlib import Path
 from gptcli.chat.conversation import Conversation, Turn
@@ -48,10 +48,10 @@ sys.stdin.read()
 with Store(Path(sys.argv[1])) as store:
     own = store.create(Conversation().add(Turn("user", "mine")))
     print(own.leaf)
-    talk = store.create(Conversation(id="shared", created=1.0))
+    chat = store.create(Conversation(id="shared", created=1.0))
     for number in range(10):
-        turn = Turn("user", "word", talk.leaf)
-        talk = store.append(talk, turn)
+        turn = Turn("user", "word", chat.leaf)
+        chat = store.append(chat, turn)
         print(turn.id)
 """
 
@@ -64,17 +64,17 @@ from gptcli.chat.store import Store
 from gptcli.errors import GptcliError
 
 store = Store(Path(sys.argv[1]))
-talk = store.create(Conversation())
+chat = store.create(Conversation())
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
 try:
     while True:
-        turn = Turn("user", "word " * 2000, talk.leaf)
-        talk = store.append(talk, turn)
+        turn = Turn("user", "word " * 2000, chat.leaf)
+        chat = store.append(chat, turn)
         print(turn.id)
 except GptcliError as error:
     print(error.message, file=sys.stderr)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-store.append(talk, turn)
+store.append(chat, turn)
 print(turn.id)
 """
 
@@ -134,7 +134,7 @@ def test_fifty_kills_lose_no_acknowledged_turn(tmp_path: Path) -> None:
 
 def test_twenty_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
-    crowd = [start(ONE_OF_A_CROWD, path) for _ in range(20)]
+    crowd = [start(ONE_OF_MANY, path) for _ in range(20)]
     for one in crowd:
         assert one.stdout is not None
         assert one.stdout.readline() == "ready\n"
@@ -155,7 +155,7 @@ def test_twenty_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits of POSIX")
-def test_a_file_that_cannot_grow_keeps_what_was_saved_and_goes_on_later(tmp_path: Path) -> None:
+def test_a_file_that_cannot_grow_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
     output, complaints = start(FILLER, path).communicate(timeout=60)
     assert "full" in complaints

@@ -1,4 +1,4 @@
-"""Files put into a message: how they are found, what cannot be one, and that each ends where it ends."""
+"""Files attached to a message: how they are found, what is refused, and their fences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.chat.attachments import Attachment, attach, framed
+from gptcli.chat.attachments import Attachment, attach, with_attachments
 from gptcli.errors import GptcliError
 from gptcli.render.fences import code_blocks
 
@@ -43,24 +43,24 @@ def test_paths_and_patterns(folder: Path, argument: str, names: list[str]) -> No
     assert [item.text for item in found] == [f"text of {name}\n" for name in names]
 
 
-def test_a_home_is_known(folder: Path, home: Path) -> None:
+def test_a_home_folder_is_expanded(folder: Path, home: Path) -> None:
     (home / "notes").write_text("mine")
     assert attach("~/notes")[0].text == "mine"
 
 
 @pytest.mark.parametrize("argument", ["no.py", "*.rs", "deep", "a.py no.py", "~nobody/x", 'a "quote'])
-def test_what_is_not_there_is_said(folder: Path, argument: str) -> None:
-    with pytest.raises(GptcliError, match="No file is called or matched by"):
+def test_a_missing_file_is_an_error(folder: Path, argument: str) -> None:
+    with pytest.raises(GptcliError, match="No file matches"):
         attach(argument)
 
 
-def test_what_is_no_text_is_said(folder: Path) -> None:
+def test_a_binary_file_is_an_error(folder: Path) -> None:
     (folder / "image").write_bytes(b"ab\xff")
-    with pytest.raises(GptcliError, match="image is no text: byte 2 "):
+    with pytest.raises(GptcliError, match="image is not text: byte 2 "):
         attach("image")
 
 
-def test_what_is_too_much_is_said(folder: Path) -> None:
+def test_too_much_is_an_error(folder: Path) -> None:
     with (folder / "huge").open("wb") as file:
         file.truncate(10_000_001)
     with pytest.raises(GptcliError, match="10,000,001 bytes"):
@@ -71,17 +71,17 @@ def test_what_is_too_much_is_said(folder: Path) -> None:
         attach("*.x")
 
 
-def test_a_mark_of_the_byte_order_is_no_text(folder: Path) -> None:
+def test_a_byte_order_mark_is_dropped(folder: Path) -> None:
     (folder / "bom").write_bytes(b"\xef\xbb\xbfx")
     assert attach("bom")[0].text == "x"
 
 
-def test_without_files_a_message_is_itself() -> None:
-    assert framed([], "What is this?") == "What is this?"
+def test_a_message_without_files_is_unchanged() -> None:
+    assert with_attachments([], "What is this?") == "What is this?"
 
 
 @given(st.lists(st.text("a`~\n ", max_size=30), max_size=3))
-def test_each_file_ends_where_it_ends(texts: list[str]) -> None:
-    message = framed([Attachment(f"{at}.txt", text) for at, text in enumerate(texts)], "What is this?")
+def test_no_file_can_close_its_own_fence(texts: list[str]) -> None:
+    message = with_attachments([Attachment(f"{at}.txt", text) for at, text in enumerate(texts)], "What is this?")
     assert message.endswith("What is this?")
     assert code_blocks(message) == [text.rstrip() + "\n" for text in texts]

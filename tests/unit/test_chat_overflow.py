@@ -1,16 +1,16 @@
-"""A context that is full: whole turns are left out, the system message stays, and it is said."""
+"""A full context: whole turns are left out, the system message stays, and the user is told."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from fake_chat import FakeChat, collect
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from talker import Talker, hear
 
-from gptcli.chat.context_window import Overflow, answer_room, shorten, with_summary
-from gptcli.chat.model import Settings
+from gptcli.chat.context_window import Overflow, reserved_tokens, shorten, with_summary
+from gptcli.chat.settings import Settings
 from gptcli.errors import Cancelled, ContextFull
 from gptcli.params import Sampling
 from gptcli.types import Message
@@ -33,8 +33,8 @@ def talks(draw: st.DrawFn) -> tuple[Message, ...]:
 
 
 @given(talk=talks(), limit=st.integers(20, 400), before=st.integers(0, 20))
-def test_whole_turns_are_left_out_from_the_oldest_on(talk: tuple[Message, ...], limit: int, before: int) -> None:
-    kept = answer_room(limit, 10)
+def test_the_oldest_whole_turns_are_left_out(talk: tuple[Message, ...], limit: int, before: int) -> None:
+    kept = reserved_tokens(limit, 10)
     assume(count(talk) > limit - kept)
     at = int(talk[0].role == "system")
     system, rest = talk[:at], talk[at:]
@@ -53,7 +53,7 @@ def test_whole_turns_are_left_out_from_the_oldest_on(talk: tuple[Message, ...], 
 
 
 @given(turns=st.integers(4, 20), more=st.integers(1, 40))
-def test_what_was_left_out_stays_so_while_that_will_do(turns: int, more: int) -> None:
+def test_the_same_messages_are_left_out_while_that_is_enough(turns: int, more: int) -> None:
     talk = (*(Message("user", "x" * 6), Message("assistant", "y" * 6)) * turns, Message("user", "x" * 6))
     limit = count(talk) - 1
     left_out, shown = shorten(talk, count, limit, 0)
@@ -64,113 +64,115 @@ def test_what_was_left_out_stays_so_while_that_will_do(turns: int, more: int) ->
     assert count(longer_shown) <= limit
 
 
-def test_the_room_for_the_answer_is_what_was_asked_for_and_never_most_of_it() -> None:
-    assert answer_room(8192, None) == 256
-    assert answer_room(8192, 1000) == 1000
-    assert answer_room(100, 1000) == 50
+def test_at_most_half_of_the_context_is_reserved_for_the_answer() -> None:
+    assert reserved_tokens(8192, None) == 256
+    assert reserved_tokens(8192, 1000) == 1000
+    assert reserved_tokens(100, 1000) == 50
 
 
-def test_a_summary_ends_the_system_message_or_is_it() -> None:
+def test_a_summary_is_appended_to_the_system_message() -> None:
     talk = (Message("user", "Hi"),)
     assert with_summary(talk, "x")[0] == Message("system", "Earlier in this conversation: x")
     assert with_summary((Message("system", "Be brief."), *talk), "x")[0].content.startswith("Be brief.\n\nEarlier")
 
 
 @pytest.fixture
-def talker(tmp_path: Path) -> Talker:
-    """One that has talked until the next question is too much."""
-    talker = Talker(tmp_path / "c.db", limit=LIMIT, settings=Settings(Sampling(seed=1), max_tokens=40))
-    talker.session.set_system("Be brief.")
+def chat(tmp_path: Path) -> FakeChat:
+    """A chat in which the next question is too much."""
+    chat = FakeChat(tmp_path / "c.db", limit=LIMIT, settings=Settings(Sampling(seed=1), max_tokens=40))
+    chat.session.set_system("Be brief.")
     for _ in range(2):
-        hear(talker.session.say(QUESTION))
-    return talker
+        collect(chat.session.send(QUESTION))
+    return chat
 
 
-def test_it_is_refused_with_the_numbers_and_nothing_changes(talker: Talker) -> None:
-    before = talker.texts()
-    with pytest.raises(ContextFull, match=r"has \d+ tokens; the context holds 600, and 40 are kept"):
-        hear(talker.session.say(QUESTION))
-    assert talker.texts() == before
+def test_a_refusal_has_the_numbers_and_changes_nothing(chat: FakeChat) -> None:
+    before = chat.texts()
+    with pytest.raises(ContextFull, match=r"has \d+ tokens; the context holds 600, 40 of them reserved"):
+        collect(chat.session.send(QUESTION))
+    assert chat.texts() == before
 
 
-def test_the_oldest_are_left_out_and_it_is_said_once_for_each_change(talker: Talker) -> None:
-    talker.session.settings.overflow = Overflow.OLDEST
-    heard = hear(talker.session.say(QUESTION))
-    assert heard.started.prompt_tokens <= LIMIT - 40
-    assert len(talker.texts()) == 7  # the conversation itself is whole
-    (told,) = talker.told
+def test_the_oldest_messages_are_left_out_with_one_notice_per_change(chat: FakeChat) -> None:
+    chat.session.settings.overflow = Overflow.OLDEST
+    result = collect(chat.session.send(QUESTION))
+    assert result.started.prompt_tokens <= LIMIT - 40
+    assert len(chat.texts()) == 7  # the conversation itself is whole
+    (told,) = chat.notices
     assert "The context is full" in told
-    assert "not shown the 2 oldest messages" in told
-    hear(talker.session.retry())
-    assert len(talker.told) == 1
-    hear(talker.session.say(QUESTION))
-    assert "not shown the 4 oldest" in talker.told[1]
-    assert talker.session.room.left_out == 4
+    assert "no longer sees the 2 oldest messages" in told
+    collect(chat.session.retry())
+    assert len(chat.notices) == 1
+    collect(chat.session.send(QUESTION))
+    assert "no longer sees the 4 oldest" in chat.notices[1]
+    assert chat.session.window.left_out == 4
 
 
 @pytest.fixture
-def summarizer(tmp_path: Path) -> Talker:
-    """One that has just had to summarize."""
+def summarizer(tmp_path: Path) -> FakeChat:
+    """A chat that has just been summarized."""
     settings = Settings(Sampling(seed=1), max_tokens=40, overflow=Overflow.SUMMARIZE)
-    talker = Talker(tmp_path / "c.db", limit=1400, settings=settings)
-    talker.session.set_system("Be brief.")
-    while not talker.told:
-        hear(talker.session.say(QUESTION))
-    return talker
+    chat = FakeChat(tmp_path / "c.db", limit=1400, settings=settings)
+    chat.session.set_system("Be brief.")
+    while not chat.notices:
+        collect(chat.session.send(QUESTION))
+    return chat
 
 
-def summaries(talker: Talker) -> int:
-    return sum("summarizes" in text for text in talker.told)
+def summaries(chat: FakeChat) -> int:
+    return sum("summarizing" in text for text in chat.notices)
 
 
-def test_the_oldest_are_summarized_once_and_the_model_is_shown_that(summarizer: Talker) -> None:
-    assert "not shown" in summarizer.told[0]
+def test_the_oldest_messages_are_summarized_once(summarizer: FakeChat) -> None:
+    assert "no longer sees" in summarizer.notices[0]
     assert summaries(summarizer) == 1
     before = summarizer.backend.computed
-    again = hear(summarizer.session.retry())
+    again = collect(summarizer.session.retry())
     assert summarizer.backend.computed - before == again.finished.completion_tokens
     assert again.started.prompt_tokens <= 1400 - 40
     while summaries(summarizer) == 1:
-        hear(summarizer.session.say(QUESTION))
+        collect(summarizer.session.send(QUESTION))
     assert summarizer.texts()[:2] == ["Be brief.", QUESTION]  # the conversation itself is whole
 
 
-def test_a_summary_that_is_stopped_answers_nothing_and_is_made_anew(summarizer: Talker) -> None:
-    later = Talker(summarizer.path, limit=1400, conversation=summarizer.stored(), settings=summarizer.session.settings)
+def test_a_stopped_summary_answers_nothing_and_is_made_again(summarizer: FakeChat) -> None:
+    later = FakeChat(
+        summarizer.path, limit=1400, conversation=summarizer.stored(), settings=summarizer.session.settings
+    )
     later.interrupt.request()
     with pytest.raises(Cancelled):
-        hear(later.session.retry())
+        collect(later.session.retry())
     assert later.texts() == summarizer.texts()
     later.interrupt.clear()
-    assert hear(later.session.retry()).finished.reason.value == "length"
+    assert collect(later.session.retry()).finished.reason.value == "length"
     assert summaries(later) == 2
 
 
 @pytest.mark.parametrize("choice", [Overflow.OLDEST, Overflow.REFUSE])
-def test_who_is_asked_decides(talker: Talker, choice: Overflow) -> None:
+def test_the_user_is_asked(chat: FakeChat, choice: Overflow) -> None:
     asked: list[str] = []
 
     def ask(question: str) -> Overflow:
         asked.append(question)
         return choice
 
-    talker.session.settings.overflow = Overflow.ASK
-    talker.session.ask = ask
+    chat.session.settings.overflow = Overflow.ASK
+    chat.session.ask_overflow = ask
     if choice is Overflow.REFUSE:
         with pytest.raises(ContextFull):
-            hear(talker.session.say(QUESTION))
+            collect(chat.session.send(QUESTION))
     else:
-        assert hear(talker.session.say(QUESTION)).finished
+        assert collect(chat.session.send(QUESTION)).finished
     (question,) = asked
     assert "the context holds 600" in question
 
 
-def test_an_answer_that_fills_the_context_is_kept_and_gone_on_with_where_room_is_made(tmp_path: Path) -> None:
-    talker = Talker(tmp_path / "c.db", limit=LIMIT, settings=Settings(Sampling(seed=1), overflow=Overflow.OLDEST))
-    hear(talker.session.say("one"))
-    cut = hear(talker.session.say("two")).finished
+def test_an_answer_that_fills_the_context_is_kept(tmp_path: Path) -> None:
+    chat = FakeChat(tmp_path / "c.db", limit=LIMIT, settings=Settings(Sampling(seed=1), overflow=Overflow.OLDEST))
+    collect(chat.session.send("one"))
+    cut = collect(chat.session.send("two")).finished
     assert cut.reason.value == "context"
-    said = talker.texts()[-1]
+    said = chat.texts()[-1]
     with pytest.raises(ContextFull):
-        hear(talker.session.resume())  # the answer alone is too long now
-    assert talker.texts()[-1] == said
+        collect(chat.session.resume())  # the answer alone is too long now
+    assert chat.texts()[-1] == said

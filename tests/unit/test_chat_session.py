@@ -1,4 +1,4 @@
-"""A talk on the fake backend: what is computed, what is saved and when, and what every move leaves behind."""
+"""Chat sessions on the fake backend: what is computed, what is saved and when, and what each command leaves behind."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from answers import script
-from talker import Talker, hear
+from fake_chat import FakeChat, collect
 
-from gptcli.chat.conversation import Conversation
+from gptcli.chat.conversation import Conversation, Turn
+from gptcli.chat.session import Events, LoadedModel
+from gptcli.chat.settings import Settings
 from gptcli.chat.store import Store
 from gptcli.errors import EngineError, GptcliError
-from gptcli.params import Sampling
-from gptcli.types import Delta, Event, Finished, FinishReason, Started
+from gptcli.params import PARAMS, SAMPLING_PARAMS, Kind, ParamError, Sampling, find_param
+from gptcli.types import ChatPrompt, Delta, Engine, Event, Finished, FinishReason, Request, Started
 
 ENDS = len("<|im_end|>\n")
 WRAP = len("<|im_start|>user\n") + ENDS + len("<|im_start|>assistant\n")
@@ -22,12 +24,12 @@ WRAP = len("<|im_start|>user\n") + ENDS + len("<|im_start|>assistant\n")
 
 
 @pytest.fixture
-def talker(tmp_path: Path) -> Talker:
-    return Talker(tmp_path / "conversations.db")
+def chat(tmp_path: Path) -> FakeChat:
+    return FakeChat(tmp_path / "conversations.db")
 
 
 def on(kind: type, act: Callable[[], None], after: int = 1) -> Callable[[Event], None]:
-    """Something to do when so many events of a kind have come."""
+    """Call `act` when so many events of a kind have come."""
     left = after
 
     def look(event: Event) -> None:
@@ -40,152 +42,152 @@ def on(kind: type, act: Callable[[], None], after: int = 1) -> Callable[[Event],
     return look
 
 
-def test_every_turn_is_in_the_store_before_its_last_event_is_out(talker: Talker) -> None:
+def test_every_turn_is_saved_before_its_last_event_is_yielded(chat: FakeChat) -> None:
     seen: list[list[str]] = []
 
     def look(event: Event) -> None:
         if isinstance(event, Started | Finished):
-            seen.append([turn.content for turn in talker.stored().path()])
+            seen.append([turn.content for turn in chat.stored().path()])
 
-    first = hear(talker.session.say("one"), look)
-    second = hear(talker.session.say("two"), look)
-    whole = ["one", first.answer, "two", second.answer]
+    first = collect(chat.session.send("one"), look)
+    second = collect(chat.session.send("two"), look)
+    whole = ["one", first.text, "two", second.text]
     assert seen == [whole[:1], whole[:2], whole[:3], whole]
-    assert talker.stored().path()[-1].finish is second.finished.reason
-    assert talker.stored().path()[-1].model == "/models/fake.gguf"
+    assert chat.stored().path()[-1].finish is second.finished.reason
+    assert chat.stored().path()[-1].model == "/models/fake.gguf"
 
 
-def test_a_further_turn_computes_only_what_is_new(talker: Talker) -> None:
-    hear(talker.session.say("one"))
+def test_another_turn_computes_only_new_tokens(chat: FakeChat) -> None:
+    collect(chat.session.send("one"))
     for question in ("two", "and three"):
-        before = talker.backend.computed
-        heard = hear(talker.session.say(question))
+        before = chat.backend.computed
+        result = collect(chat.session.send(question))
         # of the answer before, the last token was sampled but not computed
-        assert heard.computed == 1 + ENDS + WRAP + len(question)
-        assert talker.backend.computed - before == heard.computed + heard.finished.completion_tokens - 1
+        assert result.computed == 1 + ENDS + WRAP + len(question)
+        assert chat.backend.computed - before == result.computed + result.finished.completion_tokens - 1
 
 
-def test_another_answer_and_another_wording_compute_only_what_differs(talker: Talker) -> None:
-    hear(talker.session.say("one"))
-    first = hear(talker.session.say("two"))
-    again = hear(talker.session.retry())
+def test_retry_and_edit_compute_only_the_difference(chat: FakeChat) -> None:
+    collect(chat.session.send("one"))
+    first = collect(chat.session.send("two"))
+    again = collect(chat.session.retry())
     assert again.computed == 1
-    assert again.answer != first.answer
-    edited = hear(talker.session.edit("twenty"))
+    assert again.text != first.text
+    edited = collect(chat.session.edit("twenty"))
     assert edited.computed == len("enty") + WRAP - len("<|im_start|>user\n")
-    talker.session.undo()
-    assert hear(talker.session.say("two")).computed == len("o") + WRAP - len("<|im_start|>user\n")
+    chat.session.undo()
+    assert collect(chat.session.send("two")).computed == len("o") + WRAP - len("<|im_start|>user\n")
 
 
-def test_what_was_there_stays_on_its_branch(talker: Talker) -> None:
-    session = talker.session
-    one = hear(session.say("one")).answer
-    two = hear(session.say("two")).answer
-    other = hear(session.retry()).answer
-    third = hear(session.edit("three")).answer
-    ends = [[turn.content for turn in path] for path in talker.stored().branches()]
+def test_nothing_leaves_its_branch(chat: FakeChat) -> None:
+    session = chat.session
+    one = collect(session.send("one")).text
+    two = collect(session.send("two")).text
+    other = collect(session.retry()).text
+    third = collect(session.edit("three")).text
+    ends = [[turn.content for turn in path] for path in chat.stored().branches()]
     assert ends == [["one", one, "two", two], ["one", one, "two", other], ["one", one, "three", third]]
     session.goto(session.conversation.branches()[0][-1].id[:8])
-    assert talker.texts() == ["one", one, "two", two]
+    assert chat.texts() == ["one", one, "two", two]
     assert session.undo().content == "two"
-    assert talker.texts() == ["one", one]
-    assert talker.stored().leaf == session.conversation.leaf
+    assert chat.texts() == ["one", one]
+    assert chat.stored().leaf == session.conversation.leaf
 
 
-def test_each_answer_to_a_message_has_a_seed_of_its_own(talker: Talker) -> None:
-    talker.session.settings.sampling = Sampling(seed=2**32 - 2)
-    seeds = [hear(talker.session.say("one")).finished.seed]
-    seeds += [hear(talker.session.retry()).finished.seed for _ in range(2)]
+def test_each_answer_to_a_message_has_its_own_seed(chat: FakeChat) -> None:
+    chat.session.settings.sampling = Sampling(seed=2**32 - 2)
+    seeds = [collect(chat.session.send("one")).finished.seed]
+    seeds += [collect(chat.session.retry()).finished.seed for _ in range(2)]
     assert seeds == [2**32 - 2, 0, 1]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 11])
-def test_continue_goes_on_from_the_very_tokens(talker: Talker, tmp_path: Path, cut: int) -> None:
-    whole = hear(Talker(tmp_path / "other.db").session.say("one"))
-    talker.session.settings.max_tokens = cut
-    hear(talker.session.say("one"))
-    talker.session.settings.max_tokens = 12 - cut
-    rest = hear(talker.session.resume())
+def test_continue_uses_the_exact_tokens(chat: FakeChat, tmp_path: Path, cut: int) -> None:
+    whole = collect(FakeChat(tmp_path / "other.db").session.send("one"))
+    chat.session.settings.max_tokens = cut
+    collect(chat.session.send("one"))
+    chat.session.settings.max_tokens = 12 - cut
+    rest = collect(chat.session.resume())
     assert rest.computed == 1
-    assert talker.texts() == ["one", whole.answer]
-    (turn,) = [turn for turn in talker.stored().turns.values() if turn.role == "assistant"]
-    assert (turn.content, turn.completion_tokens) == (whole.answer, 12)
+    assert chat.texts() == ["one", whole.text]
+    (turn,) = [turn for turn in chat.stored().turns.values() if turn.role == "assistant"]
+    assert (turn.content, turn.completion_tokens) == (whole.text, 12)
 
 
-def test_continue_goes_on_inside_reasoning_and_inside_a_character(tmp_path: Path) -> None:
+def test_continue_works_inside_reasoning_and_inside_a_character(tmp_path: Path) -> None:
     said = "<think>Hm — é?</think>It is é.".encode()
-    whole = Talker(tmp_path / "whole.db", script(said), template="{{ messages[0].content }}\0")
+    whole = FakeChat(tmp_path / "whole.db", script(said), template="{{ messages[0].content }}\0")
     whole.session.settings.max_tokens = None
-    hear(whole.session.say("What?"))
+    collect(whole.session.send("What?"))
     for cut in range(8, len(said)):
-        talker = Talker(tmp_path / f"{cut}.db", script(said), template="{{ messages[0].content }}\0")
-        talker.session.settings.max_tokens = cut
-        hear(talker.session.say("What?"))
-        talker.session.settings.max_tokens = None
-        hear(talker.session.resume())
-        turn = talker.stored().path()[-1]
+        chat = FakeChat(tmp_path / f"{cut}.db", script(said), template="{{ messages[0].content }}\0")
+        chat.session.settings.max_tokens = cut
+        collect(chat.session.send("What?"))
+        chat.session.settings.max_tokens = None
+        collect(chat.session.resume())
+        turn = chat.stored().path()[-1]
         assert turn.content == whole.stored().path()[-1].content
         assert turn.reasoning.startswith("Hm — é?")  # and, cut amid the marker, the beginning of that
         assert "</think>".startswith(turn.reasoning.removeprefix("Hm — é?"))
 
 
-def test_continue_of_another_session_goes_on_from_the_text(talker: Talker, tmp_path: Path) -> None:
-    talker.session.settings.max_tokens = 5
-    first = hear(talker.session.say("one")).answer
-    later = Talker(talker.path, conversation=talker.stored())
-    rest = hear(later.session.resume()).answer
+def test_continue_in_another_session_uses_the_text(chat: FakeChat, tmp_path: Path) -> None:
+    chat.session.settings.max_tokens = 5
+    first = collect(chat.session.send("one")).text
+    later = FakeChat(chat.path, conversation=chat.stored())
+    rest = collect(later.session.resume()).text
     assert later.texts() == ["one", first + rest]
-    assert len(talker.stored().turns) == 2
+    assert len(chat.stored().turns) == 2
 
 
-def test_thinking_that_another_session_began_is_not_gone_on_with(tmp_path: Path) -> None:
-    talker = Talker(tmp_path / "c.db", script(b"<think>hm hm hm"), template="{{ messages[0].content }}\0")
-    hear(talker.session.say("What?"))
-    later = Talker(talker.path, conversation=talker.stored())
+def test_reasoning_of_another_session_cannot_be_continued(tmp_path: Path) -> None:
+    chat = FakeChat(tmp_path / "c.db", script(b"<think>hm hm hm"), template="{{ messages[0].content }}\0")
+    collect(chat.session.send("What?"))
+    later = FakeChat(chat.path, conversation=chat.stored())
     with pytest.raises(GptcliError, match="while the model was thinking"):
-        hear(later.session.resume())
+        collect(later.session.resume())
 
 
-def test_another_model_goes_on_from_the_text(talker: Talker) -> None:
-    first = hear(talker.session.say("one")).answer
-    talker.session.voice = talker.voice("other")
-    rest = hear(talker.session.resume())
+def test_another_model_continues_the_text(chat: FakeChat) -> None:
+    first = collect(chat.session.send("one")).text
+    chat.session.model = chat.loaded_model("other")
+    rest = collect(chat.session.resume())
     assert rest.finished is not None
-    assert talker.texts() == ["one", first + rest.answer]
-    assert talker.stored().model == "/models/other.gguf"
+    assert chat.texts() == ["one", first + rest.text]
+    assert chat.stored().model == "/models/other.gguf"
 
 
-def test_an_answer_that_is_stopped_is_kept_and_gone_on_with(talker: Talker, tmp_path: Path) -> None:
-    talker.session.settings.max_tokens = 40
-    whole = hear(Talker(tmp_path / "o.db", settings=talker.session.settings).session.say("one")).answer
-    heard = hear(talker.session.say("one"), on(Delta, talker.interrupt.request, after=3))
-    talker.interrupt.clear()
-    assert heard.finished.reason is FinishReason.CANCELLED
-    assert [(turn.content, turn.finish) for turn in talker.stored().path()][1] == (heard.answer, heard.finished.reason)
-    assert whole.startswith(heard.answer)
-    assert heard.answer != whole
-    talker.session.settings.max_tokens = 40 - heard.finished.completion_tokens
-    hear(talker.session.resume())
-    assert talker.texts() == ["one", whole]
-    assert talker.stored().path()[-1].finish is not FinishReason.CANCELLED
+def test_a_stopped_answer_is_saved_and_can_be_continued(chat: FakeChat, tmp_path: Path) -> None:
+    chat.session.settings.max_tokens = 40
+    whole = collect(FakeChat(tmp_path / "o.db", settings=chat.session.settings).session.send("one")).text
+    result = collect(chat.session.send("one"), on(Delta, chat.interrupt.request, after=3))
+    chat.interrupt.clear()
+    assert result.finished.reason is FinishReason.CANCELLED
+    assert [(turn.content, turn.finish) for turn in chat.stored().path()][1] == (result.text, result.finished.reason)
+    assert whole.startswith(result.text)
+    assert result.text != whole
+    chat.session.settings.max_tokens = 40 - result.finished.completion_tokens
+    collect(chat.session.resume())
+    assert chat.texts() == ["one", whole]
+    assert chat.stored().path()[-1].finish is not FinishReason.CANCELLED
 
 
-@pytest.mark.parametrize("move", ["say", "retry", "edit", "resume"])
-def test_what_is_stopped_before_a_word_leaves_everything_as_it_was(talker: Talker, move: str) -> None:
-    hear(talker.session.say("one"))
-    before = talker.texts()
-    talker.interrupt.request()
-    arguments = {"say": ("two",), "edit": ("two",)}.get(move, ())
-    hear(getattr(talker.session, move)(*arguments))
-    assert talker.texts() == before
-    assert talker.stored().leaf == talker.session.conversation.leaf
-    talker.interrupt.clear()
-    hear(talker.session.say("two"))
-    assert talker.texts()[:3] == [*before, "two"]
+@pytest.mark.parametrize("move", ["send", "retry", "edit", "resume"])
+def test_an_answer_stopped_before_its_first_token_changes_nothing(chat: FakeChat, move: str) -> None:
+    collect(chat.session.send("one"))
+    before = chat.texts()
+    chat.interrupt.request()
+    arguments = {"send": ("two",), "edit": ("two",)}.get(move, ())
+    collect(getattr(chat.session, move)(*arguments))
+    assert chat.texts() == before
+    assert chat.stored().leaf == chat.session.conversation.leaf
+    chat.interrupt.clear()
+    collect(chat.session.send("two"))
+    assert chat.texts()[:3] == [*before, "two"]
 
 
-def test_who_stops_listening_leaves_what_was_said_in_the_store(talker: Talker) -> None:
-    events = talker.session.say("one")
+def test_closing_the_generator_saves_the_text_so_far(chat: FakeChat) -> None:
+    events = chat.session.send("one")
     said = ""
     for event in events:
         if isinstance(event, Delta):
@@ -193,116 +195,246 @@ def test_who_stops_listening_leaves_what_was_said_in_the_store(talker: Talker) -
             if len(said) > 3:
                 break
     events.close()
-    assert [(turn.content, turn.finish) for turn in talker.stored().path()] == [
+    assert [(turn.content, turn.finish) for turn in chat.stored().path()] == [
         ("one", None),
         (said, FinishReason.CANCELLED),
     ]
-    assert hear(talker.session.say("two")).answer
+    assert collect(chat.session.send("two")).text
 
 
-def test_a_failed_answer_leaves_the_talk_where_it_was_and_can_be_tried_again(tmp_path: Path) -> None:
-    talker = Talker(tmp_path / "c.db", fail_at=frozenset({1, 2}))
+def test_a_failed_answer_changes_nothing_and_can_be_retried(tmp_path: Path) -> None:
+    chat = FakeChat(tmp_path / "c.db", fail_at=frozenset({1, 2}))
     with pytest.raises(EngineError):
-        hear(talker.session.say("one"))
-    assert talker.texts() == []
+        collect(chat.session.send("one"))
+    assert chat.texts() == []
     with pytest.raises(EngineError):
-        hear(talker.session.say("one"))
-    heard = hear(talker.session.say("one"))
-    assert talker.texts() == ["one", heard.answer]
-    assert len(talker.stored().turns) == 2  # the message that was sent three times is there once
+        collect(chat.session.send("one"))
+    result = collect(chat.session.send("one"))
+    assert chat.texts() == ["one", result.text]
+    assert len(chat.stored().turns) == 2  # the message that was sent three times is there once
 
 
-def test_an_answer_that_fails_midway_is_kept_as_far_as_it_came(tmp_path: Path) -> None:
-    talker = Talker(tmp_path / "c.db", fail_at=frozenset({8}))
+def test_an_answer_that_fails_midway_is_saved_up_to_there(tmp_path: Path) -> None:
+    chat = FakeChat(tmp_path / "c.db", fail_at=frozenset({8}))
     said: list[str] = []
     with pytest.raises(EngineError):
-        hear(talker.session.say("one"), lambda event: said.append(getattr(event, "text", "")))
+        collect(chat.session.send("one"), lambda event: said.append(getattr(event, "text", "")))
     assert "".join(said)
-    assert [turn.content for turn in talker.stored().path()] == ["one", "".join(said)]
-    assert hear(talker.session.resume()).answer
+    assert [turn.content for turn in chat.stored().path()] == ["one", "".join(said)]
+    assert collect(chat.session.resume()).text
 
 
-def test_two_messages_never_follow_each_other(talker: Talker) -> None:
-    hear(talker.session.say("one"))
-    asked = talker.session.conversation.path()[0]
-    talker.session.goto(asked.id)
-    heard = hear(talker.session.say("two"))
-    assert talker.texts() == ["two", heard.answer]
-    assert "stays on a branch of its own" in talker.told[0]
-    assert len(talker.stored().branches()) == 2
+def test_a_message_never_follows_a_message(chat: FakeChat) -> None:
+    collect(chat.session.send("one"))
+    asked = chat.session.conversation.path()[0]
+    chat.session.goto(asked.id)
+    result = collect(chat.session.send("two"))
+    assert chat.texts() == ["two", result.text]
+    assert "stays on a branch of its own" in chat.notices[0]
+    assert len(chat.stored().branches()) == 2
 
 
-def test_nothing_is_answered_before_something_was_said(talker: Talker) -> None:
-    for move in (talker.session.retry, talker.session.resume, lambda: talker.session.edit("x")):
-        with pytest.raises(GptcliError, match=r"Nothing has been said|no answer to go on with"):
-            hear(move())
+def test_commands_need_a_message(chat: FakeChat) -> None:
+    for move in (chat.session.retry, chat.session.resume, lambda: chat.session.edit("x")):
+        with pytest.raises(GptcliError, match=r"There is no message yet|no answer to continue"):
+            collect(move())
     with pytest.raises(GptcliError):
-        talker.session.undo()
+        chat.session.undo()
 
 
-def test_another_system_message_keeps_what_was_said(talker: Talker) -> None:
-    talker.session.set_system("Be brief.")
-    with Store(talker.path) as store:
-        assert store.summaries() == []  # nobody has spoken yet
-    first = hear(talker.session.say("one")).answer
-    talker.session.set_system("Be brief.")
-    assert len(talker.stored().turns) == 3
-    talker.session.set_system("Be long.")
-    assert talker.texts() == ["Be long.", "one", first]
-    talker.session.set_system("")
-    assert talker.texts() == ["one", first]
-    assert len(talker.stored().branches()) == 3
+def test_a_new_system_message_keeps_the_messages(chat: FakeChat) -> None:
+    chat.session.set_system("Be brief.")
+    with Store(chat.path) as store:
+        assert store.summaries() == []  # there is no user message yet
+    first = collect(chat.session.send("one")).text
+    chat.session.set_system("Be brief.")
+    assert len(chat.stored().turns) == 3
+    chat.session.set_system("Be long.")
+    assert chat.texts() == ["Be long.", "one", first]
+    chat.session.set_system("")
+    assert chat.texts() == ["one", first]
+    assert len(chat.stored().branches()) == 3
 
 
-def test_nothing_is_saved_that_should_not_be_until_it_should(tmp_path: Path) -> None:
-    talker = Talker(tmp_path / "c.db", saving=False)
-    first = hear(talker.session.say("one")).answer
-    assert talker.store.summaries() == []
-    talker.session.book.keep("later", talker.store)
-    second = hear(talker.session.say("two")).answer
-    assert [turn.content for turn in talker.store.find("later").path()] == ["one", first, "two", second]
+def test_an_unsaved_conversation_can_be_saved_later(tmp_path: Path) -> None:
+    chat = FakeChat(tmp_path / "c.db", saving=False)
+    first = collect(chat.session.send("one")).text
+    assert chat.store.summaries() == []
+    chat.session.autosave.enable("later", chat.store)
+    second = collect(chat.session.send("two")).text
+    assert [turn.content for turn in chat.store.find("later").path()] == ["one", first, "two", second]
 
 
-def test_a_full_disk_is_told_and_the_talk_goes_on_until_there_is_room(tmp_path: Path) -> None:
-    talker = Talker(tmp_path / "c.db", limit=30_000)
-    hear(talker.session.say("one"))
-    db = talker.store._file.connection
+def test_a_chat_survives_a_full_disk(tmp_path: Path) -> None:
+    chat = FakeChat(tmp_path / "c.db", limit=30_000)
+    collect(chat.session.send("one"))
+    db = chat.store._file.connection
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count = {pages}")
-    hear(talker.session.say("two" * 5000))
-    assert "not saved" in talker.told[0]
-    assert "full" in talker.told[0]
-    assert talker.session.book.behind
-    hear(talker.session.resume())
+    collect(chat.session.send("two" * 5000))
+    assert "Not saved" in chat.notices[0]
+    assert "full" in chat.notices[0]
+    assert chat.session.autosave.failed
+    collect(chat.session.resume())
     db.execute("PRAGMA max_page_count = 100000")
-    hear(talker.session.say("three"))
-    assert not talker.session.book.behind
-    assert [turn.content for turn in talker.stored().path()] == talker.texts()
-    assert len(talker.texts()) == 6
+    collect(chat.session.send("three"))
+    assert not chat.session.autosave.failed
+    assert [turn.content for turn in chat.stored().path()] == chat.texts()
+    assert len(chat.texts()) == 6
 
 
-def test_a_conversation_that_another_process_deletes_is_saved_anew(talker: Talker) -> None:
-    hear(talker.session.say("one"))
-    with Store(talker.path) as store:
-        store.delete(talker.session.conversation.id)
-    hear(talker.session.say("two"))
-    assert "not saved" in talker.told[0]
-    hear(talker.session.say("three"))
-    assert [turn.content for turn in talker.stored().path()] == talker.texts()
+def test_a_conversation_that_another_process_deletes_is_saved_again(chat: FakeChat) -> None:
+    collect(chat.session.send("one"))
+    with Store(chat.path) as store:
+        store.delete(chat.session.conversation.id)
+    collect(chat.session.send("two"))
+    assert "Not saved" in chat.notices[0]
+    collect(chat.session.send("three"))
+    assert [turn.content for turn in chat.stored().path()] == chat.texts()
 
 
-def test_a_new_conversation_begins_with_nothing(talker: Talker) -> None:
-    hear(talker.session.say("one"))
-    first = talker.session.conversation.id
-    talker.session.begin(Conversation())
-    hear(talker.session.say("two"))
-    assert {summary.id for summary in talker.store.summaries()} == {first, talker.session.conversation.id}
-    talker.session.begin(talker.store.load(first))
-    assert talker.texts()[0] == "one"
+def test_a_new_conversation_is_empty(chat: FakeChat) -> None:
+    collect(chat.session.send("one"))
+    first = chat.session.conversation.id
+    chat.session.open(Conversation())
+    collect(chat.session.send("two"))
+    assert {summary.id for summary in chat.store.summaries()} == {first, chat.session.conversation.id}
+    chat.session.open(chat.store.load(first))
+    assert chat.texts()[0] == "one"
 
 
-def test_the_answers_settings_are_kept_with_it(talker: Talker) -> None:
+def test_an_answers_sampling_parameters_are_saved(chat: FakeChat) -> None:
     sampling = Sampling(seed=1, temperature=0.2, chosen=frozenset({"temperature"}))
-    talker.session.settings.sampling = replace(sampling)
-    hear(talker.session.say("one"))
-    assert talker.stored().path()[-1].sampling == {"temperature": 0.2, "seed": 1}
+    chat.session.settings.sampling = replace(sampling)
+    collect(chat.session.send("one"))
+    assert chat.stored().path()[-1].sampling == {"temperature": 0.2, "seed": 1}
+
+
+def test_a_turn_renders_and_tokenizes_the_conversation_once(chat: FakeChat) -> None:
+    session = chat.session
+    for number, turn in enumerate(
+        (
+            lambda: session.send("one"),
+            lambda: session.send("two"),
+            session.retry,
+            lambda: session.edit("three"),
+            session.resume,
+        ),
+        start=1,
+    ):
+        result = collect(turn())
+        assert chat.encodings == (number, number)
+        assert session.used_tokens() == result.finished.prompt_tokens + result.finished.completion_tokens
+        assert chat.encodings == (number, number)  # the engine's own counts were used
+
+
+def test_a_continued_answer_is_tokenized_once_from_its_text_too(chat: FakeChat) -> None:
+    collect(chat.session.send("one"))
+    later = FakeChat(chat.path, conversation=chat.stored())
+    collect(later.session.resume())
+    assert later.encodings == (1, 1)
+
+
+def test_used_tokens_are_counted_once_where_no_answer_has_counted_them(chat: FakeChat) -> None:
+    session = chat.session
+    assert session.used_tokens() == 0
+    collect(session.send("one"))
+    collect(session.send("two"))
+    whole = session.used_tokens()
+    before = chat.encodings
+    session.undo()
+    assert session.used_tokens() == session.used_tokens() == session.count(session.conversation.messages()) < whole
+    assert chat.encodings == (before[0] + 2, before[1] + 2)  # one of them is the test's
+    later = FakeChat(chat.path, conversation=chat.stored())
+    assert later.session.used_tokens() == later.session.used_tokens() > 0
+    assert later.encodings == (1, 1)
+    later.session.model = later.loaded_model("other")
+    later.session.used_tokens()
+    assert later.encodings == (2, 2)
+    session.open(Conversation())
+    assert session.used_tokens() == 0
+
+
+def test_a_template_that_refuses_leaves_the_used_tokens_unknown(tmp_path: Path) -> None:
+    chat = FakeChat(tmp_path / "c.db", template="{{ raise_exception('no') }}")
+    chat.session.autosave.append(Turn("user", "one"))
+    assert chat.session.used_tokens() is chat.session.used_tokens() is None
+    assert chat.encodings == (1, 0)
+
+
+def test_an_engine_that_cannot_tokenize_gets_the_conversation_itself(chat: FakeChat) -> None:
+    remote = _Remote(chat.session.model.engine)
+    chat.session.model = LoadedModel(remote, "remote", "remote")
+    result = collect(chat.session.send("one"))
+    assert chat.texts() == ["one", result.text]
+    assert [type(request.prompt) for request in remote.requests] == [ChatPrompt]
+    assert chat.session.used_tokens() == result.finished.prompt_tokens + result.finished.completion_tokens
+    chat.session.undo()
+    collect(chat.session.send("two"))
+    chat.session.goto(chat.session.conversation.path()[0].id)
+    assert chat.session.used_tokens() is None
+
+
+class _Remote:
+    """An engine that answers, and tells no tokens."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.capabilities = replace(engine.capabilities, tokenize=False, token_prompts=False)
+        self.requests: list[Request] = []
+
+    def __getattr__(self, name: str) -> object:
+        assert name != "encode"
+        return getattr(self._engine, name)
+
+    def stream(self, requests: list[Request]) -> Events:
+        self.requests += requests
+        return self._engine.stream(requests)
+
+
+@pytest.mark.parametrize("name", [*PARAMS, *(alias for param in PARAMS.values() for alias in param.aliases)])
+def test_set_takes_every_parameter_by_every_name(name: str) -> None:
+    settings = Settings()
+    param = find_param(name)
+    typed, value = _VALUES.get(param.name, ("0.5", 0.5) if param.kind is Kind.FLOAT else ("1", 1))
+    if param.name == "dry_base":
+        typed, value = "2.5", 2.5
+    if param.name in ("n", "logprobs"):
+        with pytest.raises(GptcliError, match="has no effect in a chat"):
+            settings.change(f"parameter {name} {typed}")
+        return
+    assert settings.change(f"parameter {name} {typed}") == f"{name} is now {typed}."
+    held = settings.sampling if param.name in SAMPLING_PARAMS else settings
+    assert getattr(held, param.name) == value
+    assert (param.name in settings.sampling.chosen) == (param.name in SAMPLING_PARAMS)
+    settings.change(f'parameter {name} ""')
+    assert settings == Settings()
+
+
+_VALUES = {
+    "dry_sequence_breakers": ('"a b" c', ("a b", "c")),
+    "samplers": ("top-k;temp", ("top_k", "temperature")),
+    "logit_bias": ('" the"=-2', ((" the", -2.0),)),
+    "grammar": ('root ::= "a b"', 'root ::= "a b"'),
+    "stop": ('"a b" c', ("a b", "c")),
+    "ignore_eos": ("true", True),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, param in PARAMS.items() if param.kind in (Kind.INT, Kind.FLOAT)])
+def test_set_refuses_what_the_table_refuses(name: str) -> None:
+    param = PARAMS[name]
+    for value in (param.low - 1, param.high + 1, "nan", "warm"):
+        with pytest.raises(GptcliError) as caught:
+            Settings().change(f"parameter {name} {value}")
+        if name not in ("n", "logprobs"):
+            with pytest.raises(ParamError) as expected:
+                param.parse(str(value), name)
+            assert caught.value.message == str(expected.value)
+
+
+def test_a_negative_limit_or_seed_is_none() -> None:
+    settings = Settings(Sampling(seed=5), max_tokens=5)
+    settings.change("parameter num_predict -1")
+    settings.change("parameter seed -1")
+    assert (settings.max_tokens, settings.sampling.seed) == (None, None)

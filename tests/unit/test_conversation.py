@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gptcli.chat.conversation import Conversation, Turn, replant, settings_of, title_of
+from gptcli.chat.conversation import Conversation, Turn, copy_turns, settings_of, title_of
 from gptcli.errors import GptcliError
 from gptcli.params import Sampling
 from gptcli.types import FinishReason, Message
@@ -24,7 +24,7 @@ def sky() -> Conversation:
     return Conversation(id="5ky").add(SYSTEM, ASK, SHORT)
 
 
-def test_messages_are_the_path_from_the_system_message_to_the_leaf(sky: Conversation) -> None:
+def test_messages_are_the_path_to_the_leaf(sky: Conversation) -> None:
     assert sky.messages() == (
         Message("system", "be brief"),
         Message("user", "why is the sky blue?"),
@@ -43,7 +43,7 @@ def test_retry_keeps_the_first_answer_as_a_sibling(sky: Conversation) -> None:
     assert again.at(SHORT.id).path() == sky.path()
 
 
-def test_edit_and_undo_go_back_to_before_the_question(sky: Conversation) -> None:
+def test_edit_and_undo_go_back_to_before_the_message(sky: Conversation) -> None:
     undone = sky.at(ASK.parent)
     assert undone.messages() == (SYSTEM.message,)
     edited = undone.add(OTHER)
@@ -65,20 +65,20 @@ def test_a_value_never_changes(sky: Conversation) -> None:
     assert sky == Conversation(id="5ky", created=sky.created).add(SYSTEM, ASK, SHORT)
 
 
-def test_a_turn_needs_a_parent_that_is_there(sky: Conversation) -> None:
+def test_a_turn_needs_a_known_parent(sky: Conversation) -> None:
     with pytest.raises(KeyError):
         sky.add(Turn("user", "?", "nowhere"))
     with pytest.raises(KeyError):
         sky.at("nowhere")
 
 
-def test_the_title_is_of_the_first_question_and_the_model_of_the_last_answer(sky: Conversation) -> None:
+def test_the_title_comes_from_the_first_message_and_the_model_from_the_last_answer(sky: Conversation) -> None:
     assert sky.add(Turn("user", "and now?", SHORT.id)).title == "why is the sky blue?"
     assert sky.model == "tiny"
     assert sky.updated == max(turn.created for turn in (SYSTEM, ASK, SHORT))
 
 
-def test_continue_takes_the_place_of_the_stopped_answer(sky: Conversation) -> None:
+def test_a_continued_answer_replaces_the_stopped_one(sky: Conversation) -> None:
     stopped = sky.add(LONG)
     whole = replace(LONG, content="Light is scattered by air.", finish=FinishReason.STOP)
     done = stopped.extend(whole)
@@ -87,7 +87,7 @@ def test_continue_takes_the_place_of_the_stopped_answer(sky: Conversation) -> No
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_continue_stands_beside_what_it_would_destroy(sky: Conversation, answered: bool) -> None:
+def test_a_continued_answer_becomes_a_sibling_if_replacing_would_lose_text(sky: Conversation, answered: bool) -> None:
     there = sky.add(LONG, *([Turn("user", "go on", LONG.id)] if answered else []))
     new = replace(LONG, content="Light is scattered, yes." if answered else "Light is bent.")
     done = there.extend(new)
@@ -96,20 +96,20 @@ def test_continue_stands_beside_what_it_would_destroy(sky: Conversation, answere
     assert done.siblings(LONG.id)[-1] == done.path()[-1]
 
 
-def test_replant_copies_a_path_below_another_system_message(sky: Conversation) -> None:
+def test_a_path_can_be_copied_below_another_system_message(sky: Conversation) -> None:
     other = Turn("system", "be verbose")
-    moved = sky.add(other).add(*replant(sky.path()[1:], other.id))
+    moved = sky.add(other).add(*copy_turns(sky.path()[1:], other.id))
     assert [turn.content for turn in moved.path()] == ["be verbose", ASK.content, SHORT.content]
     assert [turn.content for turn in moved.at(SHORT.id).path()] == ["be brief", ASK.content, SHORT.content]
     assert len(moved.turns) == 6
 
 
-def test_a_turn_is_found_by_the_beginning_of_its_id(sky: Conversation) -> None:
+def test_a_turn_is_found_by_a_prefix_of_its_id(sky: Conversation) -> None:
     both = sky.add(Turn("user", "?", SHORT.id, id="541"))
     assert both.find("5Y") == SYSTEM
-    with pytest.raises(GptcliError, match="2 messages"):
+    with pytest.raises(GptcliError, match="2 message ids"):
         both.find("54")
-    with pytest.raises(GptcliError, match="No message"):
+    with pytest.raises(GptcliError, match="No message id"):
         both.find("zz")
 
 
@@ -127,7 +127,7 @@ def test_title(text: str, title: str) -> None:
     assert title_of(text) == title
 
 
-def test_only_settings_that_differ_are_kept_and_json_can_hold_them() -> None:
+def test_changed_parameters_become_json_values() -> None:
     assert settings_of(Sampling()) == {}
     sampling = Sampling(temperature=0.0, seed=7, logit_bias=((5, float("-inf")), ("a", 1.5)), samplers=("top_k",))
     kept = settings_of(sampling)

@@ -1,4 +1,4 @@
-"""Conversations as documents: what is said, where it branches, and nothing swallowed by an open code block."""
+"""Conversations as documents: messages, branches, and unclosed code blocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_markdown_is_the_current_path() -> None:
     assert markdown(Conversation(id="abc234")) == "# abc234\n"
 
 
-def test_the_tree_tells_every_message_once() -> None:
+def test_the_tree_has_every_message_once() -> None:
     assert tree(TALK).split("\n\n")[1::2] == [
         "## User (aaaaaaaa)",
         "## Assistant (bbbbbbbb, 1 of 2, another branch)",
@@ -30,10 +30,10 @@ def test_the_tree_tells_every_message_once() -> None:
         "## Assistant (dddddddd, 2 of 2, after aaaaaaaa, stopped by the user)",
     ]
     other = TALK.add(Turn("user", "anew", id="e" * 32))
-    assert "## User (eeeeeeee, 2 of 2, a beginning)\n\nanew\n" in tree(other)
+    assert "## User (eeeeeeee, 2 of 2, first message)\n\nanew\n" in tree(other)
 
 
-def test_a_record_has_everything_and_is_json() -> None:
+def test_a_record_is_a_json_value() -> None:
     found = record(TALK, TALK.turns.values())
     assert json.loads(json.dumps(found)) == found
     assert found["leaf"] == TWO.id
@@ -64,5 +64,5 @@ def test_a_record_has_everything_and_is_json() -> None:
         ("```a\n```\n```b", "\n```"),
     ],
 )
-def test_an_open_code_block_is_closed(content: str, end: str) -> None:
+def test_an_unclosed_code_block_is_closed(content: str, end: str) -> None:
     assert markdown(Conversation().add(Turn("user", content))).endswith(f"## User\n\n{content}{end}\n")

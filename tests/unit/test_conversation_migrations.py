@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gptcli.chat.conversation import Conversation, Turn
-from gptcli.chat.migrations import MIGRATIONS
+from gptcli.chat.database import MIGRATIONS
 from gptcli.chat.store import Store
 from gptcli.errors import GptcliError
 

@@ -1,4 +1,4 @@
-"""Words are found with the index and without it, and no character in a query can hurt."""
+"""Search with and without the index; any character may be in a query."""
 
 from __future__ import annotations
 
@@ -63,18 +63,20 @@ def fts5(request: pytest.FixtureRequest, store: Store) -> bool:
         (" \n", []),
     ],
 )
-def test_every_word_in_any_case_newest_first(store: Store, fts5: bool, query: str, expected: list[int]) -> None:
+def test_every_word_is_found_in_any_case_newest_first(
+    store: Store, fts5: bool, query: str, expected: list[int]
+) -> None:
     with store._file.reading() as db:
         hits = search.find(db, query, fts5, 10)
     contents = {turn.id: turn.content for turn in store.find("all").turns.values()}
     assert [contents[hit.turn] for hit in hits] == [TEXTS[number] for number in expected]
 
 
-def test_accents_do_not_matter_to_the_index(store: Store) -> None:
+def test_the_index_ignores_accents(store: Store) -> None:
     assert [hit.snippet for hit in store.search("cafe")] == [TEXTS[0]]
 
 
-def test_a_hit_says_where_it_is_and_shows_the_word(store: Store) -> None:
+def test_a_hit_has_its_place_and_a_snippet(store: Store) -> None:
     (hit,) = store.search("needle")
     assert hit.name == "all"
     assert hit.conversation == store.find("all").id
@@ -99,7 +101,7 @@ def test_no_query_raises(store: Store, query: str) -> None:
         assert hit.turn
 
 
-def test_the_index_heals_after_a_sqlite_without_fts5_wrote(tmp_path: Path) -> None:
+def test_the_index_is_rebuilt_after_a_sqlite_without_fts5_wrote(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
     with Store(path) as store:
         talk = store.create(Conversation().add(Turn("user", "before")))

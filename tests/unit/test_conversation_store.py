@@ -37,7 +37,7 @@ def talk(store: Store, *texts: str, name: str | None = None) -> Conversation:
     return conversation
 
 
-def test_every_field_comes_back(store: Store, path: Path) -> None:
+def test_every_field_is_loaded_again(store: Store, path: Path) -> None:
     question = Turn("user", "a\0b\udc80 ü", created=3.25)
     answer = Turn(
         "assistant",
@@ -62,7 +62,7 @@ def test_a_lone_surrogate_that_no_byte_made_does_not_stop_a_turn(store: Store) -
     assert [turn.content for turn in store.load(saved.id).path()] == ["a?b"]
 
 
-def test_creating_saves_turns_that_were_not_saved_before(store: Store) -> None:
+def test_create_saves_missing_turns(store: Store) -> None:
     kept = Conversation().add(Turn("user", "hello"))
     saved = store.create(kept)
     assert store.load(kept.id) == saved
@@ -85,7 +85,7 @@ def test_a_copy_under_another_id_has_turns_of_its_own(store: Store) -> None:
     assert store.load("copy22") == copy
 
 
-def test_the_same_turn_twice_is_there_once(store: Store, path: Path) -> None:
+def test_a_turn_saved_twice_is_stored_once(store: Store, path: Path) -> None:
     conversation = store.create(Conversation())
     turn = Turn("user", "once")
     with Store(path) as other:
@@ -95,7 +95,7 @@ def test_the_same_turn_twice_is_there_once(store: Store, path: Path) -> None:
     assert store.load(conversation.id) == grown
 
 
-def test_two_processes_that_answer_the_same_turn_make_branches(store: Store, path: Path) -> None:
+def test_two_processes_that_answer_the_same_turn_create_branches(store: Store, path: Path) -> None:
     mine = talk(store, "question")
     with Store(path) as other:
         theirs = other.append(other.load(mine.id), Turn("assistant", "theirs", mine.leaf))
@@ -114,7 +114,7 @@ def test_continue_replaces_the_stopped_answer(store: Store) -> None:
 
 
 @pytest.mark.parametrize("first", ["answered", "continued"])
-def test_continue_keeps_what_another_process_did_meanwhile(store: Store, path: Path, first: str) -> None:
+def test_continue_keeps_the_changes_of_another_process(store: Store, path: Path, first: str) -> None:
     mine = talk(store, "question", "ans")
     stopped = mine.path()[-1]
     with Store(path) as other:
@@ -129,14 +129,14 @@ def test_continue_keeps_what_another_process_did_meanwhile(store: Store, path: P
     assert len(stored.siblings(stopped.id)) == 2
 
 
-def test_going_back_is_remembered(store: Store) -> None:
+def test_the_leaf_is_saved(store: Store) -> None:
     conversation = talk(store, "one", "two", "three")
     moved = store.set_leaf(conversation, conversation.path()[0].id)
     assert store.load(conversation.id) == moved
     assert store.load(store.set_leaf(moved, None).id).leaf is None
 
 
-def test_the_last_conversation_is_the_one_last_talked_in(store: Store) -> None:
+def test_the_last_conversation_is_the_one_used_last(store: Store) -> None:
     assert store.last() is None
     old = talk(store, "a")
     new = talk(store, "b")
@@ -146,15 +146,15 @@ def test_the_last_conversation_is_the_one_last_talked_in(store: Store) -> None:
     assert [(summary.title, summary.messages) for summary in store.summaries(limit=1)] == [("a", 2)]
 
 
-def test_finding_by_id_name_and_beginning(store: Store) -> None:
-    with pytest.raises(GptcliError, match="No conversation is saved yet"):
+def test_find_by_id_name_and_prefix(store: Store) -> None:
+    with pytest.raises(GptcliError, match="There are no saved conversations"):
         store.find("sky")
     first = store.create(Conversation(id="abc234", name="Sky"))
     second = store.create(Conversation(id="abd234"))
     assert store.find("abc234") == first
     assert store.find("ABD") == second
     assert store.find("sky") == first
-    with pytest.raises(GptcliError, match="2 conversations begin with 'ab': abc234, abd234"):
+    with pytest.raises(GptcliError, match="2 conversations start with 'ab': abc234, abd234"):
         store.find("ab")
     with pytest.raises(GptcliError) as caught:
         store.find("skyy")
@@ -169,7 +169,7 @@ def test_names_are_unique_and_can_be_typed(store: Store) -> None:
     for name in ("sky", "SKY", first.id, "", " ", "a\nb", "\x1b[31m", "\udc80"):
         with pytest.raises(GptcliError):
             store.rename(second.id, name)
-    with pytest.raises(GptcliError, match="called 'sky' already"):
+    with pytest.raises(GptcliError, match="already called 'sky'"):
         store.create(Conversation(name="sky"))
     assert len(store.summaries()) == 2
     store.rename(first.id, "Sky")
@@ -203,7 +203,7 @@ def test_a_long_conversation_can_be_deleted(store: Store) -> None:
     assert store.summaries() == []
 
 
-def test_writing_to_a_deleted_conversation_says_so_and_it_can_be_saved_again(store: Store, path: Path) -> None:
+def test_writing_to_a_deleted_conversation_fails_and_it_can_be_saved_again(store: Store, path: Path) -> None:
     conversation = talk(store, "one")
     with Store(path) as other:
         other.delete(conversation.id)
@@ -220,7 +220,7 @@ def test_a_commit_is_synced(store: Store) -> None:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_full_disk_is_told_and_loses_nothing_before(store: Store, path: Path) -> None:
+def test_a_full_disk_is_an_error_and_loses_nothing(store: Store, path: Path) -> None:
     conversation = talk(store, "one")
     db = store._file.connection
     pages = db.execute("PRAGMA page_count").fetchone()[0]
@@ -251,22 +251,22 @@ def test_only_the_user_can_read_it(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
     path.write_bytes(b"no database " * 100)
-    with pytest.raises(GptcliError, match="no SQLite file"):
+    with pytest.raises(GptcliError, match="not an SQLite file"):
         Store(path)
     assert path.read_bytes() == b"no database " * 100
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(GptcliError) as caught:
         Store(tmp_path / "file" / "conversations.db")
     assert "GPTCLI_DATA_DIR" in caught.value.hint
 
 
-def test_the_default_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_chooses_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPTCLI_DATA_DIR", str(tmp_path))
     Store().close()
     assert (tmp_path / "conversations.db").exists()

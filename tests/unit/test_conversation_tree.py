@@ -1,4 +1,4 @@
-"""Whatever is done to a conversation, the file and the value in memory agree, and the tree is a tree."""
+"""After any sequence of changes, the file and the value in memory agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gptcli.chat.conversation import Conversation, Turn, replant
+from gptcli.chat.conversation import Conversation, Turn, copy_turns
 from gptcli.chat.store import Store
 from gptcli.types import FinishReason
 
@@ -66,7 +66,7 @@ class StoredTree(RuleBasedStateMachine):
     @rule(data=st.data())
     def copy_elsewhere(self, data: st.DataObject) -> None:
         path = self.talk.path()
-        self.talk = self.store.append(self.talk, *replant(path, self.some(data)))
+        self.talk = self.store.append(self.talk, *copy_turns(path, self.some(data)))
         assert [turn.content for turn in self.talk.path()[-len(path) :]] == [turn.content for turn in path]
 
     @rule()

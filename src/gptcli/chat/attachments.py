@@ -1,7 +1,4 @@
-"""Files put into a message: found by path or pattern, read as text, framed so that the model sees where each ends.
-
-It knows files and fences, and no conversation.
-"""
+"""Files attached to a message: found by path or pattern, read as text, and put into fences."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from pathlib import Path
 
 from gptcli.errors import GptcliError
 
-_MOST_FILES = 100
-_MOST_BYTES = 10_000_000
+_MAX_FILES = 100
+_MAX_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +23,21 @@ class Attachment:
 
 
 def attach(argument: str) -> list[Attachment]:
-    """The files that a path or globs (`**` too) mean, in order. Raises GptcliError where one cannot be read as text."""
+    """The files that a path or globs (also `**`) match, in order. Raises GptcliError if one is not readable text."""
     paths = _find(argument)
-    if len(paths) > _MOST_FILES:
-        raise GptcliError(f"{argument} matches {len(paths)} files.", f"Take at most {_MOST_FILES} at once.")
+    if len(paths) > _MAX_FILES:
+        raise GptcliError(f"{argument} matches {len(paths)} files.", f"Attach at most {_MAX_FILES} at once.")
     try:
         size = sum(path.stat().st_size for path in paths)
     except OSError as error:
         raise GptcliError(f"{error.filename} cannot be read: {error.strerror}.", "Check the path.") from error
-    if size > _MOST_BYTES:
-        raise GptcliError(f"{argument} has {size:,} bytes.", f"Take at most {_MOST_BYTES:,}.")
+    if size > _MAX_BYTES:
+        raise GptcliError(f"{argument} has {size:,} bytes.", f"Attach at most {_MAX_BYTES:,}.")
     return [Attachment(str(path), _read(path)) for path in paths]
 
 
-def framed(attachments: list[Attachment], message: str) -> str:
-    """The message after its files, each in a fence longer than any in it."""
+def with_attachments(attachments: list[Attachment], message: str) -> str:
+    """The files, each in a fence longer than any that it contains, then the message."""
     parts = []
     for attachment in attachments:
         longest = max(map(len, re.findall("`+", attachment.text)), default=0)
@@ -50,7 +47,7 @@ def framed(attachments: list[Attachment], message: str) -> str:
 
 
 def _find(argument: str) -> list[Path]:
-    """One path as it is written, spaces and brackets and all; else words, each a path or a pattern."""
+    """One path taken literally if it exists, else words, each a path or a pattern."""
     if (whole := _expanded(argument)).is_file():
         return [whole]
     try:
@@ -63,7 +60,7 @@ def _find(argument: str) -> list[Path]:
         matches = [path] if path.is_file() else map(Path, sorted(glob.glob(str(path), recursive=True)))
         files = [match for match in matches if match.is_file()]
         if not files:
-            raise GptcliError(f"No file is called or matched by {word}.", "Check the path.")
+            raise GptcliError(f"No file matches {word}.", "Check the path.")
         found |= dict.fromkeys(files)
     return list(found)
 
@@ -71,7 +68,7 @@ def _find(argument: str) -> list[Path]:
 def _expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # nobody is called so
+    except RuntimeError:  # there is no such user
         return Path(text)
 
 
@@ -79,6 +76,6 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise GptcliError(f"{path} is no text: byte {error.start:,} is not UTF-8.", "Convert it first.") from error
+        raise GptcliError(f"{path} is not text: byte {error.start:,} is not UTF-8.", "Convert it first.") from error
     except OSError as error:
         raise GptcliError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error

@@ -1,209 +1,282 @@
-"""The slash commands of the REPL: their names, what they want, and how a line finds one.
-
-It knows commands and what they tell, and neither streams nor keys; those that change the conversation are in moves.py.
-Names are ollama's where it has one.
-"""
+"""The slash commands of the REPL, with ollama's names where it has them. To add one: a function, and its row below."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from gptcli.chat import formatting as reports
-from gptcli.chat import settings_commands as tuning
-from gptcli.chat import tree_commands as moves
+from gptcli.chat import desktop, formatting
+from gptcli.chat import settings as chat_settings
 from gptcli.chat.attachments import attach
+from gptcli.chat.conversation import Conversation
+from gptcli.chat.repl import Command, Exit, Repl
 from gptcli.errors import GptcliError
 
-if TYPE_CHECKING:
-    from gptcli.chat.repl import Repl
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Command:
-    """`run` gets what stands after the name."""
-
-    names: tuple[str, ...]
-    argument: str
-    help: str
-    run: Callable[[Repl, str], None]
-
-
-class Leave(Exception):
-    """/bye: the talk is over."""
-
-
-class Unknown(GptcliError):
-    """No such command."""
-
-
-def run(talk: Repl, line: str) -> None:
-    """Do what a line that begins with a slash says. Raises Unknown for what is no command, and never sends it;
-    GptcliError where a command cannot be obeyed."""
-    name, *rest = line.split(None, 1)
-    command = by_name().get(name)
-    if command is None:
-        import difflib
-
-        near = difflib.get_close_matches(name, by_name(), n=2)
-        meant = f" Did you mean {' or '.join(near)}?" if near else ""
-        advice = f"/help lists them; a message that begins with a slash wants two.{meant}"
-        raise Unknown(f"There is no command {name}; nothing was sent.", advice)
-    command.run(talk, rest[0].rstrip() if rest else "")
-
-
-def by_name() -> dict[str, Command]:
-    """Every name of every command."""
-    return {name: command for command in COMMANDS for name in command.names}
-
-
-def _help(talk: Repl, argument: str) -> None:
-    if argument in ("set", "/set"):
-        talk.say(tuning.HELP)
-        return
-    if argument in ("show", "/show"):
-        talk.say("/show " + " | ".join(tuning.SHOWN))
-        return
-    rows = [(f"{', '.join(c.names)} {c.argument}".rstrip(), c.help) for c in COMMANDS]
-    talk.say(_columns([*rows, ("", ""), *_KEYS], talk.terminal.width))
-
-
-def _columns(rows: list[tuple[str, str]], width: int) -> str:
-    """Names beside what they mean, or above it where a terminal is too narrow for that."""
-    left = max(len(name) for name, _ in rows)
-    if left + _BESIDE <= width:
-        return "\n".join(f"{name:<{left}}  {meaning}".rstrip() for name, meaning in rows)
-    import textwrap
-
-    lines = []
-    for name, meaning in rows:
-        lines.append(name)
-        lines += textwrap.wrap(meaning, width - 1, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join(lines)
-
-
-def _leave(talk: Repl, argument: str) -> None:
-    raise Leave
-
-
-def _model(talk: Repl, argument: str) -> None:
-    if not argument:
-        talk.say(talk.session.voice.name)
-        return
-    talk.change_model(argument)
-    talk.notice(f"{talk.session.voice.name} answers from now on.")
-
-
-def _list(talk: Repl, argument: str) -> None:
-    talk.say(reports.conversations(talk.store().summaries(limit=20), talk.terminal.width))
-
-
-def _search(talk: Repl, argument: str) -> None:
-    talk.say(reports.hits(talk.store().search(moves.needed(argument, "/search WORDS"), limit=20), talk.terminal.width))
-
-
-def _file(talk: Repl, argument: str) -> None:
-    if not argument:
-        talk.attachments = []
-        talk.notice("No file goes with your next message.")
-        return
-    added = attach(argument)
-    talk.attachments += added
-    names = ", ".join(attachment.name for attachment in added)
-    talk.notice(f"Goes with your next message: {names} ({sum(len(a.text) for a in added):,} characters).")
-
-
-def _last(talk: Repl, argument: str) -> None:
-    if argument and not (argument.isdecimal() and int(argument)):
-        raise GptcliError(f"/last wants a number of messages, not {argument}.", "For example: /last 4")
-    talk.say(reports.tail(talk.session.conversation, int(argument or 2), ids=True))
-
-
-def _copy(talk: Repl, argument: str) -> None:
-    from gptcli.chat.clipboard import copy
-
-    newest = talk.session.conversation.last("assistant")
-    if newest is None:
-        raise GptcliError("There is no answer to copy.", "Say something first.")
-    talk.notice(f"Copied through {copy(newest.content, talk.terminal)}.")
-
-
-def _export(talk: Repl, argument: str) -> None:
-    kind, *path = argument.split(None, 1) or ["md"]
-    text = reports.exported(talk.session.conversation, kind)
-    if path:
-        talk.write_file(path[0], text)
-    else:
-        talk.say(text)
-
-
-def _tokens(talk: Repl, argument: str) -> None:
-    talk.say(reports.tokens(talk.session, argument))
-
-
-def _context(talk: Repl, argument: str) -> None:
-    talk.say(reports.context(talk.session, talk.terminal.width))
-
-
-def _stats(talk: Repl, argument: str) -> None:
-    talk.say(reports.stats(talk.session))
-
-
-def _template(talk: Repl, argument: str) -> None:
-    talk.say(tuning.shown(talk, "template"))
-
-
-def _set(talk: Repl, argument: str) -> None:
-    if argument:
-        talk.notice(tuning.change(talk, argument))
-    else:
-        talk.say(tuning.HELP)
-
-
-def _show(talk: Repl, argument: str) -> None:
-    talk.say(tuning.shown(talk, argument))
-
-
-_BESIDE = 56
-"""Columns that the longest meaning takes."""
+_SHOW = ("info", "parameters", "system", "template")
 _KEYS = (
-    ("Ctrl-J, Alt-Enter", 'A new line; """ begins and ends a block of them'),
+    ("Ctrl-J, Alt-Enter", 'New line; """ begins and ends a block of lines'),
     ("Ctrl-G", "Write in your editor"),
-    ("Ctrl-R, Up", "Search and go through what you typed"),
+    ("Ctrl-R, Up", "Search and browse what you typed"),
     ("Tab", "Complete commands, files, models, names"),
-    ("Ctrl-C", "Stop the answer; what was said is kept"),
+    ("Ctrl-C", "Stop the answer and keep the text so far"),
     ("Ctrl-D", "Leave"),
-    ("//…", "Send a message that begins with a slash"),
+    ("//…", "Send a message that starts with a slash"),
 )
 
+
+def _needed(argument: str, usage: str) -> str:
+    if not argument:
+        raise GptcliError(f"An argument is missing: {usage}", "/help shows what each command takes.")
+    return argument
+
+
+# The session
+
+
+def _help(repl: Repl, argument: str) -> None:
+    if argument in ("set", "/set"):
+        repl.write(chat_settings.HELP)
+    elif argument in ("show", "/show"):
+        repl.write("/show " + " | ".join(_SHOW))
+    else:
+        rows = [(f"{', '.join(c.names)} {c.argument}".rstrip(), c.help) for c in COMMANDS]
+        repl.write(formatting.columns([*rows, ("", ""), *_KEYS], repl.terminal.width))
+
+
+def _bye(repl: Repl, argument: str) -> None:
+    raise Exit
+
+
+def _model(repl: Repl, argument: str) -> None:
+    if not argument:
+        repl.write(repl.session.model.name)
+        return
+    repl.change_model(argument)
+    repl.notice(f"The model is now {repl.session.model.name}.")
+
+
+def _set(repl: Repl, argument: str) -> None:
+    name, _, value = argument.partition(" ")
+    if not argument:
+        repl.write(chat_settings.HELP)
+    elif name == "system":
+        _set_system(repl, value.strip().strip('"'))
+    else:
+        repl.notice(repl.session.settings.change(argument))
+
+
+def _show(repl: Repl, argument: str) -> None:
+    model = repl.session.model
+    if argument in ("", "info"):
+        repl.write(f"{model.name}: {model.description}\n{model.reference}\ncontext: {model.engine.limit:,} tokens")
+    elif argument == "parameters":
+        repl.write(repl.session.settings.parameters())
+    elif argument == "system":
+        repl.write(formatting.system(repl.session.conversation))
+    elif argument == "template":
+        _template(repl, "")
+    else:
+        raise GptcliError(f"/show cannot show {argument}.", f"It shows {', '.join(_SHOW)}.")
+
+
+def _template(repl: Repl, argument: str) -> None:
+    repl.write(repl.session.model.template or "The model has no chat template; ChatML is used.")
+
+
+def _system(repl: Repl, argument: str) -> None:
+    if argument:
+        _set_system(repl, argument)
+    else:
+        repl.write(formatting.system(repl.session.conversation))
+
+
+def _set_system(repl: Repl, text: str) -> None:
+    repl.session.set_system(text)
+    repl.notice("The system message is set; the messages stay." if text else "The system message is removed.")
+
+
+# Other conversations
+
+
+def _clear(repl: Repl, argument: str) -> None:
+    path = repl.session.conversation.path()
+    system = path[0].content if path and path[0].role == "system" else ""
+    _open(repl, Conversation())
+    repl.session.set_system(system)
+    repl.notice("A new conversation with the same system message." if system else "A new conversation.")
+
+
+def _new(repl: Repl, argument: str) -> None:
+    _open(repl, Conversation())
+    repl.notice("A new conversation.")
+
+
+def _load(repl: Repl, argument: str) -> None:
+    _open(repl, repl.store().find(_needed(argument, "/load NAME")))
+    repl.write(formatting.last_messages(repl.session.conversation, 4))
+
+
+def _open(repl: Repl, conversation: Conversation) -> None:
+    repl.session.open(conversation)
+    repl.attachments = []
+
+
+def _save(repl: Repl, argument: str) -> None:
+    if not repl.session.conversation.turns:
+        raise GptcliError("There is no message yet.", "Send one first.")
+    repl.session.autosave.enable(argument or None, repl.store())
+    named = f" as {argument}" if argument else ""
+    repl.notice(f"Saved{named}: {repl.session.conversation.id}.")
+
+
+def _rename(repl: Repl, argument: str) -> None:
+    _needed(argument, "/rename NAME")
+    if not repl.session.autosave.enabled:
+        raise GptcliError("This conversation is not being saved.", f"/save {argument} saves it under that name.")
+    _save(repl, argument)
+
+
+def _list(repl: Repl, argument: str) -> None:
+    repl.write(formatting.conversations(repl.store().summaries(limit=20), repl.terminal.width))
+
+
+def _search(repl: Repl, argument: str) -> None:
+    hits = repl.store().search(_needed(argument, "/search WORDS"), limit=20)
+    repl.write(formatting.search_hits(hits, repl.terminal.width))
+
+
+def _names(repl: Repl) -> list[str]:
+    return [summary.name or summary.id for summary in repl.store().summaries()]
+
+
+# The tree of messages
+
+
+def _retry(repl: Repl, argument: str) -> None:
+    repl.play(repl.session.retry())
+
+
+def _continue(repl: Repl, argument: str) -> None:
+    repl.play(repl.session.resume())
+
+
+def _undo(repl: Repl, argument: str) -> None:
+    repl.notice(f"Back to before: {formatting.shortened(repl.session.undo().content)}")
+
+
+def _edit(repl: Repl, argument: str) -> None:
+    newest = repl.session.conversation.last("user")
+    if newest is None:
+        raise GptcliError("There is no message yet.", "Ctrl-G writes one in the editor.")
+    text = argument or desktop.edit(newest.content)
+    if not text.strip() or text == newest.content:
+        repl.notice("Nothing was changed.")
+        return
+    repl.play(repl.session.edit(text))
+
+
+def _branch(repl: Repl, argument: str) -> None:
+    if argument:
+        _goto(repl, argument)
+        return
+    newest = repl.session.undo()
+    repl.notice(f"Your next message starts a branch beside: {formatting.shortened(newest.content)}")
+
+
+def _branches(repl: Repl, argument: str) -> None:
+    repl.write(formatting.branches(repl.session.conversation, repl.terminal.width))
+
+
+def _goto(repl: Repl, argument: str) -> None:
+    turn = repl.session.goto(_needed(argument, "/goto ID"))
+    repl.write(formatting.last_messages(repl.session.conversation, 2))
+    if turn.role == "user":
+        repl.notice("/retry gets a new answer to it.")
+
+
+# Messages and files
+
+
+def _file(repl: Repl, argument: str) -> None:
+    if not argument:
+        repl.attachments = []
+        repl.notice("Your next message has no files attached.")
+        return
+    added = attach(argument)
+    repl.attachments += added
+    names = ", ".join(attachment.name for attachment in added)
+    repl.notice(f"Attached to your next message: {names} ({sum(len(a.text) for a in added):,} characters).")
+
+
+def _last(repl: Repl, argument: str) -> None:
+    if argument and not (argument.isdecimal() and int(argument)):
+        raise GptcliError(f"/last takes a number of messages, not {argument}.", "For example: /last 4")
+    repl.write(formatting.last_messages(repl.session.conversation, int(argument or 2), ids=True))
+
+
+def _copy(repl: Repl, argument: str) -> None:
+    newest = repl.session.conversation.last("assistant")
+    if newest is None:
+        raise GptcliError("There is no answer to copy.", "Send a message first.")
+    repl.notice(f"Copied with {desktop.copy(newest.content, repl.terminal)}.")
+
+
+def _export(repl: Repl, argument: str) -> None:
+    kind, *name = argument.split(None, 1) or ["md"]
+    text = formatting.exported(repl.session.conversation, kind)
+    if not name:
+        repl.write(text)
+        return
+    path = Path(name[0]).expanduser()
+    try:
+        with path.open("x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+    except OSError as error:
+        raise GptcliError(f"{path} cannot be written: {error.strerror}.", "Choose another name.") from error
+    repl.notice(f"Written to {path}.")
+
+
+# Numbers
+
+
+def _tokens(repl: Repl, argument: str) -> None:
+    repl.write(formatting.tokens(repl.session, argument))
+
+
+def _context(repl: Repl, argument: str) -> None:
+    repl.write(formatting.context(repl.session, repl.terminal.width))
+
+
+def _stats(repl: Repl, argument: str) -> None:
+    repl.write(formatting.stats(repl.session))
+
+
 COMMANDS = (
-    Command(("/help", "/?"), "[set|show]", "This list", _help),
-    Command(("/bye", "/exit"), "", "Leave; what is saved stays", _leave),
-    Command(("/clear",), "", "Begin anew, with the same system message", moves.clear),
-    Command(("/new",), "", "Begin anew, with nothing", moves.new),
-    Command(("/set",), "WHAT VALUE", "Change a setting; alone it lists them", _set),
-    Command(("/show",), "[WHAT]", "info, parameters, system or template", _show),
-    Command(("/load",), "NAME", "Go on with a saved conversation", moves.load),
-    Command(("/save",), "[NAME]", "Save it, under a name", moves.save),
-    Command(("/system",), "[TEXT]", "Show or change the system message", moves.system),
-    Command(("/model",), "[REF]", "Show or change who answers", _model),
-    Command(("/retry",), "", "Another answer; the old one stays on its branch", moves.retry),
-    Command(("/undo",), "", "Take the newest message and its answer back", moves.undo),
-    Command(("/edit",), "[TEXT]", "Another wording of it, in the editor if none is given", moves.edit),
-    Command(("/continue",), "", "Go on with an answer that was cut", moves.resume),
-    Command(("/branch",), "[ID]", "Go on from an earlier message, beside what followed", moves.branch),
-    Command(("/branches",), "", "Every end that the conversation has", moves.branches),
-    Command(("/goto",), "ID", "Go on after that message", moves.goto),
-    Command(("/list",), "", "Saved conversations", _list),
-    Command(("/search",), "WORDS", "Find them in what was said", _search),
-    Command(("/rename",), "NAME", "Name this conversation", moves.rename),
-    Command(("/file",), "[PATH|GLOB]", "Put files into the next message; alone it takes them out", _file),
-    Command(("/last",), "[N]", "Show the last N messages again", _last),
-    Command(("/copy",), "", "Copy the last answer", _copy),
-    Command(("/export",), "[md|json [FILE]]", "The conversation as a document", _export),
-    Command(("/tokens",), "[TEXT]", "Count the tokens of a text, or of the conversation", _tokens),
-    Command(("/context",), "", "What takes the room", _context),
-    Command(("/stats",), "", "Counts and rates of the last answer", _stats),
-    Command(("/template",), "", "The model's chat template", _template),
+    Command(("/help", "/?"), "[set|show]", "Show this list", _help, lambda repl: ("set", "show")),
+    Command(("/bye", "/exit"), "", "Leave", _bye),
+    Command(("/clear",), "", "Start over with the same system message", _clear),
+    Command(("/new",), "", "Start a new conversation", _new),
+    Command(("/set",), "NAME VALUE", "Change a setting; alone it lists them", _set, lambda repl: chat_settings.WORDS),
+    Command(("/show",), "[NAME]", "Show info, parameters, system or template", _show, lambda repl: _SHOW),
+    Command(("/load",), "NAME", "Open a saved conversation", _load, _names),
+    Command(("/save",), "[NAME]", "Save the conversation, under a name", _save),
+    Command(("/system",), "[TEXT]", "Show or change the system message", _system),
+    Command(("/model",), "[REF]", "Show or change the model", _model, lambda repl: repl.models()),
+    Command(("/retry",), "", "Get another answer; the old one stays on its branch", _retry),
+    Command(("/undo",), "", "Take back the last message and its answer", _undo),
+    Command(("/edit",), "[TEXT]", "Reword the last message, in your editor without TEXT", _edit),
+    Command(("/continue",), "", "Continue an answer that was cut off", _continue),
+    Command(("/branch",), "[ID]", "Start a branch at an earlier message", _branch),
+    Command(("/branches",), "", "List the branches of the conversation", _branches),
+    Command(("/goto",), "ID", "Go to a message", _goto),
+    Command(("/list",), "", "List saved conversations", _list),
+    Command(("/search",), "WORDS", "Search saved conversations", _search),
+    Command(("/rename",), "NAME", "Name the conversation", _rename),
+    Command(("/file",), "[PATH|GLOB]", "Attach files to the next message; alone it detaches", _file),
+    Command(("/last",), "[N]", "Show the last N messages", _last),
+    Command(("/copy",), "", "Copy the last answer to the clipboard", _copy),
+    Command(("/export",), "[md|json [FILE]]", "Export the conversation", _export, lambda repl: ("md", "json")),
+    Command(("/tokens",), "[TEXT]", "Count the tokens of a text or of the conversation", _tokens),
+    Command(("/context",), "", "Show what fills the context", _context),
+    Command(("/stats",), "", "Show counts and rates of the last answer", _stats),
+    Command(("/template",), "", "Show the model's chat template", _template),
 )

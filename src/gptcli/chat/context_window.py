@@ -1,23 +1,23 @@
-"""Which messages the model is shown when a conversation no longer fits into the context.
+"""Chooses the messages that the model is shown when a conversation no longer fits into the context.
 
-It knows messages and a way to count them, and no engine. The conversation itself is never shortened, only what is
-shown of it; and it is always said.
+The conversation itself is never shortened, and the user is told whenever messages are left out.
 """
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Callable
 from enum import Enum
 
 from gptcli.errors import ContextFull
-from gptcli.types import Message
+from gptcli.types import Message, TokenPrompt
 
-ANSWER_ROOM = 256
-"""Tokens kept free for an answer whose length nobody said."""
+ANSWER_TOKENS = 256
+"""Tokens reserved for an answer without a limit of its own."""
 _SUMMARY_TOKENS = 300
-_SPARE = 0.75
-"""How full a shortened prompt may be: were it full, the next turn would shorten again and compute all of it anew."""
+_TARGET = 0.75
+"""How full a shortened prompt may be. If it were full, the next turn would have to shorten it and compute it again."""
 
 Messages = tuple[Message, ...]
 Count = Callable[[Messages], int]
@@ -32,111 +32,122 @@ class Overflow(str, Enum):
     SUMMARIZE = "summarize"
 
 
-def answer_room(limit: int, max_tokens: int | None) -> int:
-    """Tokens of a context of `limit` that are kept for the answer; never more than half of it."""
-    return min(max_tokens or ANSWER_ROOM, limit // 2)
+def reserved_tokens(limit: int, max_tokens: int | None) -> int:
+    """Tokens of a context of `limit` that are reserved for the answer: never more than half of it."""
+    return min(max_tokens or ANSWER_TOKENS, limit // 2)
 
 
-def summary_room(limit: int) -> int:
-    """Tokens that a summary may have, in a context of `limit`."""
+def summary_tokens(limit: int) -> int:
+    """Tokens that a summary may have in a context of `limit`."""
     return min(_SUMMARY_TOKENS, limit // 8)
 
 
-def too_long(count: int, limit: int, kept: int) -> ContextFull:
-    """The error that names all three numbers and what to do."""
+def _context_full(count: int, limit: int, reserved: int) -> ContextFull:
     return ContextFull(
-        f"The conversation has {count:,} tokens; the context holds {limit:,}, and {kept:,} are kept for the answer.",
-        "Use --overflow (or /set overflow) oldest or summarize, a larger --ctx-size, or begin a new one.",
+        f"The conversation has {count:,} tokens; the context holds {limit:,}, {reserved:,} of them reserved for the"
+        " answer.",
+        "Use --overflow (or /set overflow) oldest or summarize, a larger --ctx-size, or a new conversation.",
     )
 
 
-def parted(messages: Messages) -> tuple[Messages, Messages]:
+def _split(messages: Messages) -> tuple[Messages, Messages]:
     """The system message, if there is one, and the others."""
     at = int(bool(messages) and messages[0].role == "system")
     return messages[:at], messages[at:]
 
 
-def shorten(messages: Messages, count: Count, limit: int, kept: int, before: int = 0) -> tuple[int, Messages]:
-    """How many of the oldest messages to leave out, and the messages without them; `before` were left out so far, and
-    are again while that will do.
+def shorten(messages: Messages, count: Count, limit: int, reserved: int, previous: int = 0) -> tuple[int, Messages]:
+    """The number of oldest messages to leave out, and the messages without them.
 
-    Whole turns only: a question goes with its answer. The system message and the newest question stay.
-    Raises ContextFull where even those are too long."""
-    system, rest = parted(messages)
+    `previous` were left out the last time, and are again while that is enough. A question is left out with its answer.
+    The system message and the newest question stay. Raises ContextFull if these are too long.
+    """
+    system, rest = _split(messages)
     starts = [index for index, message in enumerate(rest) if message.role == "user" and index > 0]
     if not starts:
-        raise too_long(count(messages), limit, kept)
-    if before in starts and count(system + rest[before:]) <= limit - kept:
-        return before, system + rest[before:]
-    room = int((limit - kept) * _SPARE)
-    at = bisect_left(starts, True, key=lambda start: count(system + rest[start:]) <= room)
+        raise _context_full(count(messages), limit, reserved)
+    if previous in starts and count(system + rest[previous:]) <= limit - reserved:
+        return previous, system + rest[previous:]
+    target = int((limit - reserved) * _TARGET)
+    at = bisect_left(starts, True, key=lambda start: count(system + rest[start:]) <= target)
     start = starts[min(at, len(starts) - 1)]
-    if at == len(starts) and (size := count(system + rest[start:])) > limit - kept:
-        raise too_long(size, limit, kept)
+    if at == len(starts) and (size := count(system + rest[start:])) > limit - reserved:
+        raise _context_full(size, limit, reserved)
     return start, system + rest[start:]
 
 
 def with_summary(messages: Messages, summary: str) -> Messages:
-    """The messages with what came before them, in words, at the end of the system message."""
-    system, rest = parted(messages)
-    told = f"Earlier in this conversation: {summary}"
-    return (Message("system", f"{system[0].content}\n\n{told}" if system else told), *rest)
+    """The messages, with a summary of earlier ones at the end of the system message."""
+    system, rest = _split(messages)
+    text = f"Earlier in this conversation: {summary}"
+    return (Message("system", f"{system[0].content}\n\n{text}" if system else text), *rest)
 
 
 class ContextWindow:
-    """What of one conversation the model is shown, from turn to turn."""
+    """What the model is shown of one conversation, from turn to turn."""
 
-    def __init__(self, count: Count, summarize: Callable[[Messages], str], say: Callable[[str], None]) -> None:
-        """`summarize` has the model put messages into a few words; `say` tells what is left out."""
+    def __init__(self, count: Count, summarize: Callable[[Messages], str], notify: Callable[[str], None]) -> None:
+        """`count` counts the tokens of a prompt, `summarize` has the model summarize messages, `notify` tells the user
+        what is left out."""
         self.left_out = 0
-        """Messages that the model was not shown the last time."""
+        """Messages left out of the last prompt."""
         self._count = count
         self._summarize = summarize
-        self._say = say
+        self._notify = notify
         self._summarized: Messages = ()
         self._summary = ""
 
     def fit(
-        self, messages: Messages, limit: int, max_tokens: int | None, choose: Callable[[str], Overflow]
-    ) -> Messages:
-        """All messages where they fit, else what the choice leaves of them; it is asked for with what to say.
+        self,
+        messages: Messages,
+        encode: Callable[[Messages], TokenPrompt],
+        limit: int,
+        max_tokens: int | None,
+        choose: Callable[[str], Overflow],
+    ) -> TokenPrompt:
+        """The prompt of all messages if they fit, else of those that the user's choice leaves; `choose` asks for it.
 
-        Raises ContextFull where that is to refuse, or nothing fits."""
-        kept = answer_room(limit, max_tokens)
-        size = self._count(messages)
-        if size <= limit - kept:
+        Raises ContextFull if the choice is to refuse, or nothing fits."""
+        encode = functools.cache(encode)
+
+        def count(shown: Messages) -> int:
+            return len(encode(shown).tokens)
+
+        reserved = reserved_tokens(limit, max_tokens)
+        size = count(messages)
+        if size <= limit - reserved:
             self.left_out = 0
-            return messages
-        refusal = too_long(size, limit, kept)
-        left_out, shown = shorten(messages, self._count, limit, kept, self.left_out)  # else there is nothing to choose
+            return encode(messages)
+        left_out, shown = shorten(messages, count, limit, reserved, self.left_out)  # or there is nothing to choose
+        refusal = _context_full(size, limit, reserved)
         choice = choose(refusal.message)
-        if choice in (Overflow.REFUSE, Overflow.ASK):  # asking where nobody answers is refusing
+        if choice in (Overflow.REFUSE, Overflow.ASK):  # ask: there is nobody to ask
             raise refusal
-        summing = choice is Overflow.SUMMARIZE
-        if summing:
-            left_out, shown = shorten(messages, self._count, limit, kept + summary_room(limit), self.left_out)
+        if choice is Overflow.SUMMARIZE:
+            left_out, shown = shorten(messages, count, limit, reserved + summary_tokens(limit), self.left_out)
         if left_out != self.left_out:
-            self._say(
-                f"The context is full ({size:,} of {limit:,} tokens, {kept:,} kept for the answer): "
-                f"from now on the model is not shown the {left_out} oldest messages."
+            self._notify(
+                f"The context is full ({size:,} of {limit:,} tokens, {reserved:,} reserved for the answer):"
+                f" the model no longer sees the {left_out} oldest messages."
             )
         self.left_out = left_out
-        if not summing:
-            return shown
-        system, rest = parted(messages)
-        return with_summary(shown, self._told(system, rest[:left_out], limit))
+        if choice is Overflow.SUMMARIZE:
+            system, rest = _split(messages)
+            shown = with_summary(shown, self._summary_of(system, rest[:left_out], limit))
+        return encode(shown)
 
-    def _told(self, system: Messages, left_out: Messages, limit: int) -> str:
-        """The model's own summary of messages, made once; of more of them, from the last one and what was added."""
-        if left_out != self._summarized:
-            self._say("The model summarizes them first.")
+    def _summary_of(self, system: Messages, messages: Messages, limit: int) -> str:
+        """The model's summary of messages, made once; for more of them, from the last summary and the new ones."""
+        if messages != self._summarized:
+            self._notify("The model is summarizing them.")
             known = len(self._summarized)
-            told = system + left_out
-            if known and left_out[:known] == self._summarized:
-                told = with_summary(system + left_out[known:], self._summary)
-            if self._count(told) > limit - 2 * summary_room(limit):  # the question and the answer need room too
-                _, told = shorten(told, self._count, limit, 2 * summary_room(limit))
-                self._say("The oldest of them are too long even for that, and are left out of the summary.")
-            self._summary = self._summarize(told)
-            self._summarized = left_out
+            text = system + messages
+            if known and messages[:known] == self._summarized:
+                text = with_summary(system + messages[known:], self._summary)
+            reserved = 2 * summary_tokens(limit)  # for the request to summarize, and the summary
+            if self._count(text) > limit - reserved:
+                _, text = shorten(text, self._count, limit, reserved)
+                self._notify("The oldest of them do not fit into the summary and are left out of it.")
+            self._summary = self._summarize(text)
+            self._summarized = messages
         return self._summary

@@ -1,7 +1,4 @@
-"""A conversation as a value: a tree of messages and the leaf that is being talked at.
-
-It knows how to walk and grow that tree, and no file, model or screen; every operation returns a new value.
-"""
+"""A conversation as an immutable value: a tree of messages, and the leaf that the next message answers."""
 
 from __future__ import annotations
 
@@ -9,30 +6,32 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from gptcli.errors import GptcliError
-from gptcli.params import Sampling
+from gptcli.params import SAMPLING_PARAMS, Sampling
 from gptcli.types import FinishReason, Message
 
-_ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read as another one
+SHORT_ID = 8
+"""Hex digits of a turn's id that tell the turns of one conversation apart."""
+_ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
 _ID_LENGTH = 6
 _TITLE_LENGTH = 60
 
 
 def new_turn_id() -> str:
-    """128 random bits in hex: the one who says a turn names it, so saying it twice is saving it once."""
+    """128 random bits in hex. A turn has its id before it is saved, so saving it twice stores it once."""
     return os.urandom(16).hex()
 
 
 def new_conversation_id() -> str:
-    """Six letters and digits that can be typed from a screen (29 bits; the store avoids those taken)."""
+    """Six letters and digits, short enough to type (29 bits; the store avoids ids that are taken)."""
     return "".join(_ID_LETTERS[byte % len(_ID_LETTERS)] for byte in os.urandom(_ID_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message in the tree; `parent` is the message it answers, None for a first one, as the system's."""
+    """One message in the tree; `parent` is the message it answers, None for a first message."""
 
     role: str
     content: str
@@ -41,12 +40,12 @@ class Turn:
     created: float = field(default_factory=time.time)
     """Seconds since 1970, UTC."""
     reasoning: str = ""
-    """What the model thought before it answered, apart from `content`."""
+    """The model's reasoning, which is not part of `content`."""
     model: str | None = None
     finish: FinishReason | None = None
-    """Why an answer ended (`CANCELLED`: the user stopped it); None for what a model did not write."""
+    """Why an answer ended (`CANCELLED`: the user stopped it); None for other messages."""
     sampling: Mapping[str, object] = field(default_factory=dict)
-    """The settings that differed from the defaults, see `settings_of`."""
+    """The sampling parameters that differed from the defaults, see `settings_of`."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
@@ -54,10 +53,14 @@ class Turn:
     def message(self) -> Message:
         return Message(self.role, self.content)
 
+    @property
+    def short_id(self) -> str:
+        return self.id[:SHORT_ID]
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a listing shows of a conversation; times in seconds since 1970."""
+    """A conversation in a listing; times are seconds since 1970."""
 
     id: str
     name: str | None
@@ -66,53 +69,53 @@ class Summary:
     created: float
     updated: float
     messages: int
-    """All of them, on every branch."""
+    """The number of messages on all branches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A tree of turns, oldest first, and the place in it where the talk goes on."""
+    """A tree of turns, oldest first."""
 
     id: str = field(default_factory=new_conversation_id)
     name: str | None = None
     title: str = ""
     """The first words of the first user message."""
     model: str | None = None
-    """The one that answered last."""
+    """The model that answered last."""
     leaf: str | None = None
-    """The turn that the next one answers; None: nothing was said, or all of it was undone."""
+    """The turn that the next one answers; None if there is none, or all were undone."""
     created: float = field(default_factory=time.time)
     updated: float = 0.0
     turns: Mapping[str, Turn] = field(default_factory=dict)
 
     def path(self, leaf: str | None = None) -> tuple[Turn, ...]:
-        """The turns from the root to `leaf`, both included; to the current leaf when none is given."""
+        """The turns from the root to `leaf`, or to the current leaf."""
         at = self.leaf if leaf is None else leaf
-        found = []
+        path = []
         while at is not None:
             turn = self.turns[at]
-            found.append(turn)
+            path.append(turn)
             at = turn.parent
-        return tuple(reversed(found))
+        return tuple(reversed(path))
 
     def messages(self) -> tuple[Message, ...]:
-        """What the model is to see: the path to the current leaf."""
+        """The messages on the path to the current leaf."""
         return tuple(turn.message for turn in self.path())
 
     def last(self, role: str) -> Turn | None:
-        """The newest turn of `role` on the path: /retry goes to the user's, /edit and /undo to its parent."""
+        """The newest turn of `role` on the path."""
         return next((turn for turn in reversed(self.path()) if turn.role == role), None)
 
     def children(self, parent: str | None) -> tuple[Turn, ...]:
-        """The turns that answer `parent`, oldest first; with None, the roots."""
+        """The turns that answer `parent`, oldest first; for None, the first turns."""
         return tuple(turn for turn in self.turns.values() if turn.parent == parent)
 
     def siblings(self, turn_id: str) -> tuple[Turn, ...]:
-        """The turn and its alternatives: those that answer the same one, oldest first."""
+        """The turn and its alternatives, which answer the same turn, oldest first."""
         return self.children(self.turns[turn_id].parent)
 
     def branches(self) -> tuple[tuple[Turn, ...], ...]:
-        """The path to every turn that none answers, oldest end first."""
+        """The path to every turn without an answer, oldest first."""
         answered = {turn.parent for turn in self.turns.values()}
         return tuple(self.path(turn_id) for turn_id in self.turns if turn_id not in answered)
 
@@ -121,18 +124,18 @@ class Conversation:
         found = [turn for turn in self.turns.values() if turn.id.startswith(prefix.lower())]
         if len(found) == 1:
             return found[0]
-        how_many = f"{len(found)} messages" if found else "No message"
-        advice = "Give more of it." if found else "`/branches` lists them."
-        raise GptcliError(f"{how_many} of conversation {self.id} begin with {prefix!r}.", advice)
+        if found:
+            raise GptcliError(f"{len(found)} message ids start with {prefix!r}.", "Type more of the id.")
+        raise GptcliError(f"No message id starts with {prefix!r}.", "`/branches` lists the branches.")
 
     def at(self, leaf: str | None) -> Conversation:
-        """The same tree, to be gone on with after `leaf`; None is before the first message."""
+        """The same tree with another leaf; None is before the first message."""
         if leaf is not None and leaf not in self.turns:
             raise KeyError(leaf)
         return replace(self, leaf=leaf)
 
     def add(self, *turns: Turn) -> Conversation:
-        """With `turns`, the last as the leaf; each parent must be there. A known id is left as it is."""
+        """With `turns` added, the last as the leaf. A turn whose id is known stays as it is."""
         if not turns:
             return self
         known = dict(self.turns)
@@ -147,17 +150,16 @@ class Conversation:
         return replace(self, title=title, model=model, updated=updated, leaf=turns[-1].id, turns=known)
 
     def extend(self, turn: Turn) -> Conversation:
-        """With a longer version of an answer (/continue), in its place or beside it, see `extension`."""
+        """With a longer version of an answer, in its place or beside it, see `extension`."""
         turn = extension(self.turns[turn.id], bool(self.children(turn.id)), turn)
         return replace(self.add(turn), turns={**self.turns, turn.id: turn})
 
 
 def extension(old: Turn, answered: bool, new: Turn) -> Turn:
-    """What to keep of `new`, which goes on from `old`, whose id it has.
+    """The turn to keep of `new`, a longer version of `old` with the same id.
 
-    It takes the old one's place only where nothing is lost by that: it begins with the old text, and nobody
-    answered that. Otherwise (another process went on with it meanwhile) it gets an id of its own and
-    becomes a sibling.
+    It replaces the old one if it starts with its text and nobody answered that. Otherwise another process has continued
+    the old one meanwhile, and the new one becomes a sibling with an id of its own.
     """
     grows = new.content.startswith(old.content) and new.reasoning.startswith(old.reasoning)
     if grows and not answered:
@@ -167,8 +169,8 @@ def extension(old: Turn, answered: bool, new: Turn) -> Turn:
     return replace(new, parent=old.parent, role=old.role, id=new_turn_id())
 
 
-def replant(turns: tuple[Turn, ...], parent: str | None) -> tuple[Turn, ...]:
-    """Copies of a path with ids of their own, below another parent: a new system message, or a summary."""
+def copy_turns(turns: tuple[Turn, ...], parent: str | None) -> tuple[Turn, ...]:
+    """Copies of a path, with ids of their own, below another parent."""
     copies: list[Turn] = []
     for turn in turns:
         parent = copies[-1].id if copies else parent
@@ -177,7 +179,7 @@ def replant(turns: tuple[Turn, ...], parent: str | None) -> tuple[Turn, ...]:
 
 
 def title_of(text: str) -> str:
-    """The first words of `text` on one line, at most 60 characters, "…" where more followed."""
+    """The first words of `text` on one line of at most 60 characters."""
     start = " ".join(text[: 20 * _TITLE_LENGTH].split())
     if len(start) <= _TITLE_LENGTH:
         return start
@@ -186,14 +188,13 @@ def title_of(text: str) -> str:
 
 
 def settings_of(sampling: Sampling) -> dict[str, object]:
-    """The settings that are not llama.cpp's defaults, as JSON knows values (an infinite bias as "-inf")."""
-    default = Sampling()
-    found: dict[str, object] = {}
-    for item in fields(Sampling):
-        value = getattr(sampling, item.name)
-        if item.name == "chosen" or value == getattr(default, item.name):
+    """The parameters that are not llama.cpp's defaults, as JSON values (an infinite bias as "-inf")."""
+    changed: dict[str, object] = {}
+    for name, param in SAMPLING_PARAMS.items():
+        value = getattr(sampling, name)
+        if value == param.default:
             continue
-        if item.name == "logit_bias":
+        if name == "logit_bias":
             value = [[token, str(bias) if math.isinf(bias) else bias] for token, bias in value]
-        found[item.name] = list(value) if isinstance(value, tuple) else value
-    return found
+        changed[name] = list(value) if isinstance(value, tuple) else value
+    return changed

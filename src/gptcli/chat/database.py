@@ -1,7 +1,6 @@
-"""The one SQLite file and its transactions: private, durable, shared by any number of processes.
+"""The SQLite file of conversations: its schema, its transactions, and what its errors mean.
 
-It knows files, locks and SQLite's errors, and not what is in the tables. Write-ahead log with
-`synchronous=FULL`: a commit is synced before it is acknowledged
+It has a write-ahead log with `synchronous=FULL`: a commit is synced before it returns
 (https://sqlite.org/pragma.html#pragma_synchronous), so it survives a kill and a loss of power.
 """
 
@@ -15,31 +14,70 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gptcli.chat import search
-from gptcli.chat.migrations import check_version, migrate
 from gptcli.errors import GptcliError
 
 BUSY_SECONDS = 30.0
 """How long to wait for other processes' transactions, each of which takes milliseconds."""
 
-_TROUBLE = (  # what SQLite says (https://sqlite.org/rescode.html), what it means, what to do
-    ("is full", "the disk is full", "Free some space and save again; what was saved before is intact."),
-    ("disk I/O", "the disk failed or is full", "Check it and save again; what was saved before is intact."),
-    ("is locked", f"another process has held it for {BUSY_SECONDS:.0f} s", "End that process, or try again."),
+_ERRORS = (  # SQLite's text (https://sqlite.org/rescode.html), what it means, what to do
+    ("is full", "the disk is full", "Free some space and save again; nothing saved before is lost."),
+    ("disk I/O", "the disk failed or is full", "Check it and save again; nothing saved before is lost."),
+    ("is locked", f"another process has locked it for {BUSY_SECONDS:.0f} s", "End that process, or try again."),
     ("readonly", "it cannot be written", "Check its permissions, or set GPTCLI_DATA_DIR to another folder."),
     ("unable to open", "it cannot be opened", "Check its folder, or set GPTCLI_DATA_DIR to another one."),
-    ("not a database", "it is no SQLite file", "Move it away; gptcli then makes a new one."),
-    ("malformed", "it is damaged", "Move it away, and rescue what is in it with `sqlite3 FILE .recover`."),
+    ("not a database", "it is not an SQLite file", "Move it away; gptcli then creates a new one."),
+    ("malformed", "it is damaged", "Move it away, and recover its contents with `sqlite3 FILE .recover`."),
 )
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (  # a released migration never changes
+    (  # 1: conversations, each a tree of messages
+        """
+        CREATE TABLE conversations (
+            id TEXT PRIMARY KEY,
+            name TEXT UNIQUE COLLATE NOCASE,
+            title TEXT NOT NULL,
+            model TEXT,
+            leaf TEXT,               -- a message of it; NULL: before the first
+            created REAL NOT NULL,   -- seconds since 1970, as all times here
+            updated REAL NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE messages (
+            seq INTEGER PRIMARY KEY, -- the order of arrival, and the row of the search index
+            id TEXT NOT NULL,        -- given by the one who said it, so that saving it twice is saving it once
+            conversation TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+            parent TEXT,
+            role TEXT NOT NULL,
+            content TEXT NOT NULL,
+            created REAL NOT NULL,
+            model TEXT,
+            finish TEXT,
+            sampling TEXT NOT NULL,  -- a JSON object
+            prompt_tokens INTEGER,
+            completion_tokens INTEGER,
+            UNIQUE (conversation, id),
+            FOREIGN KEY (conversation, parent) REFERENCES messages (conversation, id)
+        )
+        """,
+        "CREATE INDEX messages_parent ON messages (conversation, parent)",
+        "CREATE INDEX conversations_updated ON conversations (updated)",
+    ),
+    (  # 2: a model's reasoning, apart from its answer
+        "ALTER TABLE messages ADD COLUMN reasoning TEXT NOT NULL DEFAULT ''",
+    ),
+)
+"""The statements of each schema version; `PRAGMA user_version` is how many a file has had."""
 
 
 class Database:
-    """A connection to the file, which is made or brought up to date first; close it."""
+    """A connection to the file, which is created or migrated first; close it."""
 
     def __init__(self, path: Path) -> None:
-        """Raises GptcliError if the file cannot be opened or made, or a newer gptcli wrote it."""
+        """Raises GptcliError if the file cannot be opened or created, or a newer gptcli wrote it."""
         self.path = path
-        with self._explained():
-            _make_private(path)
+        with self._explained_errors():
+            _create_private(path)
             self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 self._prepare()
@@ -48,14 +86,14 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Let go of the file; the last one to do so folds the log into it."""
+        """Close the file; the last process to do so merges the log into it."""
         self.connection.close()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, on the disk when the block is left, undone when it raises.
+        """One transaction, committed at the end of the block, rolled back if it raises.
 
-        It holds the write lock from its start, so that what it reads stays true until then.
+        It holds the write lock from its start, so nothing it has read can change.
         """
         with self._transaction("BEGIN IMMEDIATE"):
             yield self.connection
@@ -67,26 +105,26 @@ class Database:
             yield self.connection
 
     def scrub(self) -> None:
-        """Fold the log into the file, so that what was deleted is in neither."""
-        with self._explained():
+        """Merge the log into the file, so that deleted text is in neither."""
+        with self._explained_errors():
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _prepare(self) -> None:
         db = self.connection
         db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        check_version(db, self.path)  # before anything is written
+        _version(db, self.path)  # before anything is written
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA fullfsync = ON")  # macOS, where fsync alone leaves the bytes to the drive's cache
+        db.execute("PRAGMA fullfsync = ON")  # macOS, where fsync alone leaves the bytes in the drive's cache
         db.execute("PRAGMA secure_delete = ON")
-        _use_log(db)
-        migrate(db, self.path)
+        _enable_wal(db)
+        _migrate(db, self.path)
         self.fts5 = search.has_fts5(db)
         search.prepare(db, self.fts5)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
-        with self._explained():
+        with self._explained_errors():
             self.connection.execute(begin)
             try:
                 yield
@@ -97,36 +135,64 @@ class Database:
                 raise
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """What machine and other processes can do to the file, as GptcliError; a bug stays what it is."""
+    def _explained_errors(self) -> Iterator[None]:
+        """Turn what the machine and other processes can do to the file into GptcliError; a bug stays as it is."""
         try:
             yield
         except OSError as error:
-            advice = "Check its folder, or set GPTCLI_DATA_DIR to another one."
-            raise GptcliError(f"Cannot use {self.path}: {error.strerror or error}.", advice) from error
+            hint = "Check its folder, or set GPTCLI_DATA_DIR to another one."
+            raise GptcliError(f"Cannot use {self.path}: {error.strerror or error}.", hint) from error
         except sqlite3.DatabaseError as error:
-            for said, what, advice in _TROUBLE:
-                if said in str(error):
-                    raise GptcliError(f"Cannot use {self.path}: {what} ({error}).", advice) from error
+            for text, meaning, hint in _ERRORS:
+                if text in str(error):
+                    raise GptcliError(f"Cannot use {self.path}: {meaning} ({error}).", hint) from error
             raise
 
 
-def _make_private(path: Path) -> None:
-    """Make the file before SQLite does, which would let others read it; -wal and -shm get its mode."""
+def _create_private(path: Path) -> None:
+    """Create the file before SQLite does, which would let others read it; -wal and -shm get its mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if os.name == "posix" and path.stat().st_mode & 0o077:
         path.chmod(0o600)
 
 
-def _use_log(db: sqlite3.Connection) -> None:
-    """Write-ahead log on. Of many that turn it on at once SQLite sends some away without waiting."""
-    until = time.monotonic() + BUSY_SECONDS
+def _enable_wal(db: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. If many processes do so at once, SQLite refuses some without waiting."""
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.01)
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """The schema version of the file, 0 for a new one. Raises GptcliError if a newer gptcli wrote it."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise GptcliError(
+            f"{path} was written by a newer gptcli (schema {version}; this one knows {len(MIGRATIONS)}).",
+            "Upgrade gptcli, or set GPTCLI_DATA_DIR to another folder.",
+        )
+    return version
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Apply all missing migrations or none. Another process may have applied them meanwhile."""
+    if _version(db, path) == len(MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for statements in MIGRATIONS[_version(db, path) :]:
+            for statement in statements:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

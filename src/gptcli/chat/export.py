@@ -1,15 +1,13 @@
-"""A conversation as a document: Markdown for people, a JSON value for programs.
-
-It knows turns and the two formats, and neither files nor terminals.
-"""
+"""A conversation as a document: Markdown for people, JSON values for programs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
 from gptcli.chat.conversation import Conversation, Summary, Turn
+from gptcli.chat.search import Hit
+from gptcli.render.fences import unclosed_fence
 from gptcli.types import FinishReason
 
 _ENDINGS = {
@@ -17,39 +15,37 @@ _ENDINGS = {
     FinishReason.LENGTH: "stopped at the token limit",
     FinishReason.CONTEXT: "stopped because the context was full",
 }
-_SHORT = 8  # hex digits of a turn's id: enough to tell those of one conversation apart
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 
 def markdown(conversation: Conversation) -> str:
-    """The current path, a heading for each message; a code block that an answer left open is closed after it."""
+    """The current branch, with a heading for each message; unclosed code blocks are closed."""
     return _document(conversation, ((turn, "") for turn in conversation.path()))
 
 
 def tree(conversation: Conversation) -> str:
-    """Every branch, each message once: an answer's alternatives follow when all that came of it is told.
+    """Every branch, each message once, depth first.
 
-    The headings say what is answered where that is not the message above, and what is not on the current path.
+    A heading says which message is answered if it is not the one above, and whether it is on another branch.
     """
     current = {turn.id for turn in conversation.path()}
-    notes = []
+    turns = []
     above: str | None = None
     for turn in _depth_first(conversation):
-        alternatives = conversation.siblings(turn.id)
-        note = [turn.id[:_SHORT]]
-        if len(alternatives) > 1:
-            note.append(f"{alternatives.index(turn) + 1} of {len(alternatives)}")
+        siblings = conversation.siblings(turn.id)
+        notes = [turn.short_id]
+        if len(siblings) > 1:
+            notes.append(f"{siblings.index(turn) + 1} of {len(siblings)}")
         if turn.parent != above:
-            note.append(f"after {turn.parent[:_SHORT]}" if turn.parent else "a beginning")
+            notes.append(f"after {conversation.turns[turn.parent].short_id}" if turn.parent else "first message")
         if turn.id not in current:
-            note.append("another branch")
-        notes.append((turn, ", ".join(note)))
+            notes.append("another branch")
+        turns.append((turn, ", ".join(notes)))
         above = turn.id
-    return _document(conversation, notes)
+    return _document(conversation, turns)
 
 
 def record(conversation: Conversation, turns: Iterable[Turn]) -> dict[str, object]:
-    """The conversation with these turns, as JSON has values; times in UTC by ISO 8601."""
+    """The conversation with these turns as a JSON value; times are UTC in ISO 8601."""
     return {
         "id": conversation.id,
         "name": conversation.name,
@@ -63,7 +59,7 @@ def record(conversation: Conversation, turns: Iterable[Turn]) -> dict[str, objec
 
 
 def summary_record(summary: Summary) -> dict[str, object]:
-    """What a listing knows, as JSON has values."""
+    """A row of a listing as a JSON value."""
     return {
         "id": summary.id,
         "name": summary.name,
@@ -75,13 +71,26 @@ def summary_record(summary: Summary) -> dict[str, object]:
     }
 
 
+def hit_record(hit: Hit) -> dict[str, object]:
+    """A search result as a JSON value."""
+    return {
+        "conversation": hit.conversation,
+        "name": hit.name,
+        "title": hit.title,
+        "message": hit.turn,
+        "role": hit.role,
+        "created": utc(hit.created),
+        "snippet": hit.snippet,
+    }
+
+
 def utc(seconds: float) -> str:
-    """Seconds since 1970 by ISO 8601, to the second."""
+    """Seconds since 1970 in ISO 8601, to the second."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
 def _message(turn: Turn) -> dict[str, object]:
-    found: dict[str, object] = {
+    message: dict[str, object] = {
         "id": turn.id,
         "parent": turn.parent,
         "role": turn.role,
@@ -89,13 +98,13 @@ def _message(turn: Turn) -> dict[str, object]:
         "created": utc(turn.created),
     }
     if turn.reasoning:
-        found["reasoning"] = turn.reasoning
+        message["reasoning"] = turn.reasoning
     if turn.role == "assistant":
-        found["model"] = turn.model
-        found["finish_reason"] = turn.finish.value if turn.finish else None
-        found["sampling"] = dict(turn.sampling)
-        found["usage"] = {"prompt_tokens": turn.prompt_tokens, "completion_tokens": turn.completion_tokens}
-    return found
+        message["model"] = turn.model
+        message["finish_reason"] = turn.finish.value if turn.finish else None
+        message["sampling"] = dict(turn.sampling)
+        message["usage"] = {"prompt_tokens": turn.prompt_tokens, "completion_tokens": turn.completion_tokens}
+    return message
 
 
 def _document(conversation: Conversation, turns: Iterable[tuple[Turn, str]]) -> str:
@@ -105,7 +114,8 @@ def _document(conversation: Conversation, turns: Iterable[tuple[Turn, str]]) -> 
         details = ", ".join(text for text in (note, ending) if text)
         parts.append(f"## {turn.role.capitalize()}" + (f" ({details})" if details else ""))
         if content := turn.content.strip("\n"):
-            parts.append(content + _closing_fence(content))
+            fence = unclosed_fence(content)
+            parts.append(f"{content}\n{fence}" if fence else content)
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,18 +128,3 @@ def _depth_first(conversation: Conversation) -> Iterable[Turn]:
         turn = waiting.pop()
         yield turn
         waiting += children.get(turn.id, [])[::-1]
-
-
-def _closing_fence(content: str) -> str:
-    """The line that ends a code block left open (CommonMark 0.31, 4.5: same character, at least as many)."""
-    fence = ""
-    for line in content.split("\n"):
-        match = _FENCE.fullmatch(line)
-        if not match:
-            continue
-        marks, rest = match.groups()
-        if not fence:
-            fence = "" if marks[0] == "`" and "`" in rest else marks
-        elif marks.startswith(fence) and not rest.strip():
-            fence = ""
-    return f"\n{fence}" if fence else ""

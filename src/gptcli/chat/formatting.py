@@ -1,7 +1,4 @@
-"""What the REPL's commands tell: branches, the tail of a talk, what fills the context; as plain text.
-
-It knows how to word them, and neither streams nor keys.
-"""
+"""Formats what the slash commands print, as plain text."""
 
 from __future__ import annotations
 
@@ -9,50 +6,61 @@ import json
 from collections.abc import Iterable
 
 from gptcli.chat import export
-from gptcli.chat.conversation import Conversation, Summary
+from gptcli.chat.conversation import SHORT_ID, Conversation, Summary
 from gptcli.chat.search import Hit
 from gptcli.chat.session import ChatSession
 from gptcli.errors import GptcliError
 from gptcli.render.stats import rate
 from gptcli.types import FinishReason, TextPrompt
 
-_HEAD = 60
-_ID = 8  # hex digits of a turn's id
-_WHO = {"user": ">>> ", "assistant": "", "system": "system: "}
-_FULLEST_BAR, _BESIDE_BAR = 40, 45  # columns
+_PREFIXES = {"user": ">>> ", "assistant": "", "system": "system: "}
+_HELP_COLUMNS = 56
+_MAX_BAR, _BESIDE_BAR = 40, 45  # columns
 
 
-def head(text: str, width: int = _HEAD) -> str:
-    """The beginning of a text, on one line of at most `width` characters."""
+def shortened(text: str, width: int = 60) -> str:
+    """The start of a text, on one line of at most `width` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: max(1, width) - 1] + "…"
 
 
-def tail(conversation: Conversation, count: int, *, ids: bool = False) -> str:
-    """The last `count` messages, as they stood on the screen; `ids`: with what /goto and /branch want."""
+def columns(rows: list[tuple[str, str]], width: int) -> str:
+    """Names beside their help, or above it if the terminal is too narrow for that."""
+    left = max(len(name) for name, _ in rows)
+    if left + _HELP_COLUMNS <= width:
+        return "\n".join(f"{name:<{left}}  {help}".rstrip() for name, help in rows)
+    import textwrap
+
+    lines = []
+    for name, help in rows:
+        lines.append(name)
+        lines += textwrap.wrap(help, width - 1, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def last_messages(conversation: Conversation, count: int, *, ids: bool = False) -> str:
+    """The last `count` messages as they were on the screen; `ids`: with the ids that /goto and /branch take."""
     path = [turn for turn in conversation.path() if turn.role != "system"][-count:]
-    if not path:
-        return "Nothing has been said yet."
-    parts = []
+    lines = []
     for turn in path:
         stopped = " [stopped]" if turn.finish is FinishReason.CANCELLED else ""
-        label = f"[{turn.id[:_ID]}] " if ids else ""
-        parts.append(f"{label}{_WHO.get(turn.role, '')}{turn.content.rstrip()}{stopped}")
-    return "\n".join(parts)
+        label = f"[{turn.short_id}] " if ids else ""
+        lines.append(f"{label}{_PREFIXES.get(turn.role, '')}{turn.content.rstrip()}{stopped}")
+    return "\n".join(lines) or "There are no messages yet."
 
 
 def branches(conversation: Conversation, width: int) -> str:
-    """Every end of the conversation: id, length, its last question and answer; a star at the current one."""
+    """The end of every branch: id, length, its last question and answer; a star marks the current branch."""
     current = {turn.id for turn in conversation.path()}
     lines = []
     for path in conversation.branches():
-        asked = next((turn.content for turn in reversed(path) if turn.role == "user"), "")
-        said = path[-1].content if path[-1].role == "assistant" else "(no answer)"
-        mark = "*" if path[-1].id in current else " "
-        start = f"{mark} {path[-1].id[:_ID]} {len(path):>3}  "
-        room = width - len(start) - 1
-        lines.append(start + head(f"{head(asked, room // 2)} → {said}", room))
-    return "\n".join(lines) or "Nothing has been said yet."
+        last = path[-1]
+        question = next((turn.content for turn in reversed(path) if turn.role == "user"), "")
+        answer = last.content if last.role == "assistant" else "(no answer)"
+        start = f"{'*' if last.id in current else ' '} {last.short_id} {len(path):>3}  "
+        space = width - len(start) - 1
+        lines.append(start + shortened(f"{shortened(question, space // 2)} → {answer}", space))
+    return "\n".join(lines) or "There are no messages yet."
 
 
 def system(conversation: Conversation) -> str:
@@ -65,72 +73,72 @@ def conversations(summaries: Iterable[Summary], width: int) -> str:
     """Saved conversations, a line each."""
     lines = []
     for summary in summaries:
-        named = f"{summary.name}: " if summary.name else ""
+        name = f"{summary.name}: " if summary.name else ""
         start = f"{summary.id}  {export.utc(summary.updated)[:10]}  {summary.messages:>3}  "
-        lines.append(start + head(named + summary.title, width - len(start) - 1))
-    return "\n".join(lines) or "No conversation is saved yet."
+        lines.append(start + shortened(name + summary.title, width - len(start) - 1))
+    return "\n".join(lines) or "There are no saved conversations."
 
 
-def hits(found: Iterable[Hit], width: int) -> str:
-    """What a search found, a line each: what /load wants, then /goto, then where the words are."""
+def search_hits(hits: Iterable[Hit], width: int) -> str:
+    """Search results, a line each: the name for /load, the id for /goto, the text around the words."""
     lines = []
-    for hit in found:
-        start = f"{hit.name or hit.conversation}  {hit.turn[:_ID]}  "
-        lines.append(start + head(f"{hit.role}: {hit.snippet}", width - len(start) - 1))
+    for hit in hits:
+        start = f"{hit.name or hit.conversation}  {hit.turn[:SHORT_ID]}  "
+        lines.append(start + shortened(f"{hit.role}: {hit.snippet}", width - len(start) - 1))
     return "\n".join(lines) or "Nothing was found."
 
 
 def exported(conversation: Conversation, kind: str) -> str:
-    """The whole conversation as Markdown or JSON. Raises GptcliError for another kind."""
+    """The current branch as Markdown or JSON. Raises GptcliError for another kind."""
     if kind == "md":
         return export.markdown(conversation)
     if kind == "json":
         return json.dumps(export.record(conversation, conversation.path()), ensure_ascii=False, indent=2)
-    raise GptcliError(f"There is no export as {kind}.", "/export md or /export json")
+    raise GptcliError(f"There is no export format {kind}.", "/export md or /export json")
 
 
 def tokens(session: ChatSession, text: str) -> str:
-    """The number of tokens of a text, or of the prompt that comes next."""
+    """The number of tokens of a text, or of the next prompt."""
     if text:
-        return f"{_size(session, text):,} tokens"
+        return f"{_count(session, text):,} tokens"
     messages = session.conversation.messages()
     return f"{session.count(messages) if messages else 0:,} tokens so far"
 
 
 def context(session: ChatSession, width: int) -> str:
-    """What takes the room in the context: a bar and a share for each message; the rest is the template's."""
+    """What fills the context: a bar and a count for each message; the rest is the template's."""
     path = session.conversation.path()
-    limit = session.voice.engine.limit
+    limit = session.model.engine.limit
     if not path:
         return f"0 of {limit:,} tokens"
     total = session.count(session.conversation.messages())
-    rows = [(turn.role, turn.content, _size(session, turn.content)) for turn in path]
+    rows = [(turn.role, turn.content, _count(session, turn.content)) for turn in path]
     rows.append(("template", "", max(0, total - sum(size for *_, size in rows))))
-    bar = max(4, min(_FULLEST_BAR, width - _BESIDE_BAR))
+    bar = max(4, min(_MAX_BAR, width - _BESIDE_BAR))
     lines = [f"{total:,} of {limit:,} tokens ({total / limit:.0%})"]
     for role, content, size in rows:
         filled = "█" * min(bar, round(bar * size / limit))
         start = f"{filled:·<{bar}} {size:>6,} {role:<9} "
-        lines.append((start + head(content, max(1, width - len(start) - 1))).rstrip())
-    if session.room.left_out:
-        lines.append(f"The model was not shown the {session.room.left_out} oldest messages.")
+        lines.append((start + shortened(content, max(1, width - len(start) - 1))).rstrip())
+    if left_out := session.window.left_out:
+        lines.append(f"The {left_out} oldest messages were left out of the last prompt.")
     return "\n".join(lines)
 
 
-def _size(session: ChatSession, text: str) -> int:
-    data = TextPrompt(text.encode("utf-8", "surrogateescape"))
-    return len(session.voice.engine.tokens(data)) if text else 0
+def _count(session: ChatSession, text: str) -> int:
+    prompt = TextPrompt(text.encode("utf-8", "surrogateescape"))
+    return len(session.model.engine.encode(prompt).tokens) if text else 0
 
 
 def stats(session: ChatSession) -> str:
     """Counts and rates of the last answer."""
-    ended = session.last
-    if ended is None:
-        return "Nothing has been answered yet."
-    computed = ended.prompt_tokens - ended.reused_tokens
+    last = session.last_finished
+    if last is None:
+        return "There is no answer yet."
+    computed = last.prompt_tokens - last.reused_tokens
     return (
-        f"prompt:  {ended.prompt_tokens} tokens, {ended.reused_tokens} reused, {rate(computed, ended.prompt_seconds)}\n"
-        f"decode:  {ended.completion_tokens} tokens, {rate(ended.completion_tokens - 1, ended.decode_seconds)}\n"
-        f"seed:    {ended.seed}\n"
-        f"finish:  {ended.reason.value}"
+        f"prompt:  {last.prompt_tokens} tokens, {last.reused_tokens} reused, {rate(computed, last.prompt_seconds)}\n"
+        f"decode:  {last.completion_tokens} tokens, {rate(last.completion_tokens - 1, last.decode_seconds)}\n"
+        f"seed:    {last.seed}\n"
+        f"finish:  {last.reason.value}"
     )

@@ -1,128 +1,177 @@
-"""The line editor of the REPL: keys, history, completion and the status line, by prompt_toolkit.
-
-It knows keys and text being typed, and nothing of models or conversations.
-"""
+"""Reads what the user types: a line editor with history, completion and a status line, by prompt_toolkit."""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
-from prompt_toolkit.completion import Completer, Completion, PathCompleter
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.styles import Style
 
-from gptcli.chat.tty_mode import line_mode
 from gptcli.errors import GptcliError
+from gptcli.terminal import Terminal
 
-if TYPE_CHECKING:
-    from prompt_toolkit.key_binding.key_processor import KeyPressEvent
-
-PROMPT, CONTINUATION = ">>> ", "... "
-PLACEHOLDER = "Send a message (/? for help)"
-_BLOCK = '"""'
-_BEGINS_BLOCK = re.compile(r'(/(?:set )?\S+\s+)?"""')
-"""A triple quote begins a block at the start of a message, or of what a command is given, as /system or /set system."""
-
-Choices = Callable[[], Iterable[str]]
-"""What an argument may be; asked for when it is completed, and not before."""
+_PROMPT, _CONTINUATION = ">>> ", "... "
+_PLACEHOLDER = "Send a message (/? for help)"
+_QUOTES = '"""'
+_BLOCK_START = re.compile(r'(/(?:set )?\S+\s+)?"""')
+"""A triple quote opens a block at the start of a message or of a command's argument (/system, /set system)."""
 
 
 class Reader(Protocol):
-    """Whatever reads what the user types."""
+    """Reads messages from a terminal."""
 
-    def read(self, text: str, status: str) -> str:
-        """The next message, with `text` to begin with. Raises KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
+    def read(self, draft: str, status: str, *, history: bool) -> str:
+        """The next message, which starts as `draft`; `history`: whether it is saved to the history file.
+
+        Raises KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
 
     @property
     def typed(self) -> str:
-        """What stood in the line when it was left by Ctrl-C."""
+        """The text in the editor when Ctrl-C was pressed."""
 
-    def remember(self, wanted: bool) -> None:
-        """Whether what is typed goes into the file of what was typed."""
-
-    def unseen(self) -> AbstractContextManager[None]:
-        """A while in which nobody reads: what is typed waits, and does not appear amid an answer."""
-
-
-def open_block(text: str) -> bool:
-    """Whether a triple-quoted block has begun that does not end yet."""
-    begun = _BEGINS_BLOCK.match(text)
-    return begun is not None and _BLOCK not in text[begun.end() :]
-
-
-def unquoted(text: str) -> str:
-    """The text without the quotes of its block."""
-    begun = _BEGINS_BLOCK.match(text)
-    if begun is None:
-        return text
-    inside = text[begun.end() :].rstrip().removesuffix(_BLOCK).strip("\n")
-    return (begun[1] or "") + inside
+    def hide_typing(self) -> AbstractContextManager[None]:
+        """While an answer is printed: keys are not echoed, and wait for the next `read`."""
 
 
 class Keyboard:
-    """Reads messages; Enter sends, Ctrl-J and Alt-Enter begin a new line, as Enter does in a triple-quoted block."""
+    """Enter sends the message. Ctrl-J and Alt-Enter start a new line, as does Enter in a triple-quoted block."""
 
     def __init__(
-        self, commands: Mapping[str, str], arguments: Mapping[str, Choices], history: Path, color: bool
+        self, commands: Mapping[str, str], choices: Callable[[str], Iterable[str]], history: Path, color: bool
     ) -> None:
-        """`commands`: names and what they do; `arguments`: what may follow some of them. What is typed goes into the
-        file `history`."""
+        """`commands`: names and help; `choices` gives the possible arguments of a command."""
         self._file = history
+        self._saving = True
         self._status = ""
         self._session: PromptSession[str] = PromptSession(
-            message=PROMPT,
-            prompt_continuation=lambda width, line, wrapped: "" if wrapped else CONTINUATION,
+            message=_PROMPT,
+            prompt_continuation=lambda width, line, wrapped: "" if wrapped else _CONTINUATION,
             multiline=True,
             key_bindings=_bindings(),
-            completer=_Words(commands, arguments),
+            completer=_Completer(commands, choices),
             complete_while_typing=False,
             search_ignore_case=True,
             enable_suspend=True,
-            history=_Remembered(history),
+            history=_PrivateHistory(history),
             bottom_toolbar=lambda: self._status,
             placeholder=_placeholder if color else "",
             style=Style.from_dict({"bottom-toolbar": "noreverse dim", "placeholder": "dim"} if color else {}),
             tempfile_suffix=".md",
         )
 
-    def read(self, text: str, status: str) -> str:
+    def read(self, draft: str, status: str, *, history: bool) -> str:
         """See `Reader`."""
+        if history is not self._saving:
+            kept: History = _PrivateHistory(self._file) if history else InMemoryHistory()
+            self._session.history = self._session.default_buffer.history = kept
+            self._saving = history
         self._status = status
-        return unquoted(self._session.prompt(default=text))
+        return _unquoted(self._session.prompt(default=draft))
 
     @property
     def typed(self) -> str:
         """See `Reader`."""
         return self._session.default_buffer.text
 
-    def remember(self, wanted: bool) -> None:
-        """See `Reader`."""
-        history: History = _Remembered(self._file) if wanted else InMemoryHistory()
-        self._session.history = history
-        self._session.default_buffer.history = history
-
-    def unseen(self) -> AbstractContextManager[None]:
+    def hide_typing(self) -> AbstractContextManager[None]:
         """See `Reader`."""
         return line_mode(False)
 
 
+class DumbKeyboard:
+    """Reads lines from a terminal without cursor control (`TERM=dumb`, an editor's shell)."""
+
+    typed = ""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def read(self, draft: str, status: str, *, history: bool) -> str:
+        """See `Reader`; the draft cannot be edited here, but an empty line sends it."""
+        if re.match(r"/(?!/)", draft):
+            draft = ""  # an unknown command is not worth repeating
+        if draft:
+            self._terminal.notice("Your message was kept; press Enter to send it again.")
+        text = self._line(_PROMPT)
+        while _is_open_block(text):
+            text += "\n" + self._line(_CONTINUATION)
+        return _unquoted(text) or draft
+
+    def hide_typing(self) -> AbstractContextManager[None]:
+        """See `Reader`; the lines may come from a program, and nothing is hidden."""
+        return contextlib.nullcontext()
+
+    def _line(self, prompt: str) -> str:
+        self._terminal.write(prompt)
+        line = self._terminal.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+
+
+@contextlib.contextmanager
+def line_mode(on: bool) -> Iterator[None]:
+    """Let the terminal edit and echo lines, or neither; Ctrl-C stays a signal. Does nothing on Windows."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+    except (AttributeError, OSError, ValueError, termios.error):  # closed, or not a terminal
+        yield
+        return
+    now = before.copy()
+    if on:
+        now[0] |= termios.ICRNL
+        now[3] |= termios.ECHO | termios.ICANON
+    else:
+        now[0] &= ~termios.ICRNL
+        now[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(terminal, termios.TCSADRAIN, now)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _is_open_block(text: str) -> bool:
+    """Whether a triple-quoted block has started and not ended."""
+    start = _BLOCK_START.match(text)
+    return start is not None and _QUOTES not in text[start.end() :]
+
+
+def _unquoted(text: str) -> str:
+    """The text without the quotes of its block."""
+    start = _BLOCK_START.match(text)
+    if start is None:
+        return text
+    return (start[1] or "") + text[start.end() :].rstrip().removesuffix(_QUOTES).strip("\n")
+
+
 def _placeholder() -> FormattedText:
-    """A hint while nothing is typed; none in the line that is left behind."""
+    """A hint while nothing is typed."""
     app = get_app()
-    return FormattedText([] if app.is_done or app.layout.is_searching else [("class:placeholder", PLACEHOLDER)])
+    return FormattedText([] if app.is_done or app.layout.is_searching else [("class:placeholder", _PLACEHOLDER)])
 
 
-class _Remembered(FileHistory):
-    """What was typed, in a private file. A disk that is full or a file that cannot be read ends no talk."""
+class _PrivateHistory(FileHistory):
+    """A history file that only the user can read. If it cannot be read or written later, the chat goes on."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
@@ -139,33 +188,31 @@ class _Remembered(FileHistory):
             return []
 
     def store_string(self, string: str) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the conversation has it all the same
             super().store_string(string.encode("utf-8", "replace").decode())
-        except OSError:
-            return  # it is in the conversation all the same
 
 
-class _Words(Completer):
-    """Commands at the start of a line, and after some of them what they take; files after /file and /export."""
+class _Completer(Completer):
+    """Completes commands at the start of a line, their arguments, and files after /file and /export."""
 
-    def __init__(self, commands: Mapping[str, str], arguments: Mapping[str, Choices]) -> None:
+    def __init__(self, commands: Mapping[str, str], choices: Callable[[str], Iterable[str]]) -> None:
         self._commands = commands
-        self._arguments = arguments
+        self._choices = choices
         self._paths = PathCompleter(expanduser=True)
 
-    def get_completions(self, document: Document, complete_event: Any) -> Iterable[Completion]:
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         line = document.text_before_cursor
         if not line.startswith("/") or "\n" in line:
             return
-        name, space, typed = line.partition(" ")
+        name, space, argument = line.partition(" ")
         if not space:
-            for command, meaning in self._commands.items():
+            for command, help in self._commands.items():
                 if command.startswith(name):
-                    yield Completion(command, start_position=-len(name), display_meta=meaning)
-        elif choices := self._arguments.get(name):
-            for choice in choices():
-                if choice.startswith(typed):
-                    yield Completion(choice, start_position=-len(typed))
+                    yield Completion(command, start_position=-len(name), display_meta=help)
+            return
+        for choice in self._choices(name):
+            if choice.startswith(argument):
+                yield Completion(choice, start_position=-len(argument))
         if path := re.match(r"/(?:file|export \S+) ", line):
             yield from self._paths.get_completions(Document(line[path.end() :]), complete_event)
 
@@ -175,7 +222,7 @@ def _bindings() -> KeyBindings:
 
     @keys.add("enter")
     def _send(event: KeyPressEvent) -> None:
-        if open_block(event.current_buffer.text):
+        if _is_open_block(event.current_buffer.text):
             event.current_buffer.insert_text("\n")
         else:
             event.current_buffer.validate_and_handle()

@@ -1,18 +1,15 @@
-"""Finding words in stored messages: by an FTS5 index where SQLite has it, by reading them all elsewhere.
+"""Finds words in stored messages: with an FTS5 index if SQLite has it, else by reading them all.
 
-It knows the messages table and the index beside it, which is derived and can always be made again. The two
-ways answer alike, but that the index also matches words without their accents.
+Both give the same answers, except that the index also ignores accents. The index can always be rebuilt.
 """
 
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import sqlite3
+from typing import Any
 
 _TRIGGERS = {
     "message_index_insert": """
@@ -35,7 +32,7 @@ _SNIPPET_BEFORE, _SNIPPET_LENGTH = 30, 120  # characters
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message with the words that were looked for, and where it is."""
+    """A message that matches, and where it is."""
 
     conversation: str
     name: str | None
@@ -52,10 +49,9 @@ def has_fts5(db: sqlite3.Connection) -> bool:
 
 
 def prepare(db: sqlite3.Connection, fts5: bool) -> None:
-    """Make the index, or, where it cannot be kept, take away the triggers that would make every write fail.
+    """Create the index; without FTS5, drop the triggers, which would make every write fail.
 
-    A file can meet both kinds of SQLite. Without triggers the index is stale, so the next one that can
-    makes it anew.
+    Both kinds of SQLite may open the same file. Without triggers the index is stale, and is rebuilt.
     """
     if _triggers(db) == fts5:
         return
@@ -80,17 +76,17 @@ def prepare(db: sqlite3.Connection, fts5: bool) -> None:
         raise
 
 
-def forget(db: sqlite3.Connection, fts5: bool) -> None:
-    """Merge the index, so that the words of deleted messages are no longer in the file."""
+def optimize(db: sqlite3.Connection, fts5: bool) -> None:
+    """Merge the index, so that the words of deleted messages leave the file."""
     if fts5:
         db.execute("INSERT INTO message_index (message_index) VALUES ('optimize')")
 
 
 def find(db: sqlite3.Connection, query: str, fts5: bool, limit: int | None) -> list[Hit]:
-    """Messages with every word of `query`, in any case and with any ending, newest first.
+    """Messages with every word of `query`, newest first; case is ignored, and words may have any ending.
 
-    The index knows words of letters and digits. Anything else ("C++", "--yes"), and what the index does not
-    have (the middle of a word, scripts without spaces), is looked for as it is written.
+    The index has words of letters and digits. Anything else ("C++", "--yes", the middle of a word, scripts without
+    spaces) is searched for literally.
     """
     words = query.split()
     if not words:
@@ -125,7 +121,7 @@ def _hits(rows: Iterator[_Row], words: list[str], limit: int | None) -> list[Hit
 
 
 def _snippet(content: str, words: list[str]) -> str:
-    """One line around the first of `words` that is there as written."""
+    """One line around the first of `words` that occurs literally."""
     places = (re.search(re.escape(word), content, re.IGNORECASE) for word in words)
     start = max(0, next((place.start() for place in places if place), 0) - _SNIPPET_BEFORE)
     end = start + _SNIPPET_LENGTH
@@ -134,6 +130,6 @@ def _snippet(content: str, words: list[str]) -> str:
 
 
 def _triggers(db: sqlite3.Connection) -> bool:
-    marks = ", ".join("?" * len(_TRIGGERS))
-    query = f"SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name IN ({marks})"
+    names = ", ".join("?" * len(_TRIGGERS))
+    query = f"SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name IN ({names})"
     return bool(db.execute(query, tuple(_TRIGGERS)).fetchone()[0])

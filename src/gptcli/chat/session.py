@@ -1,7 +1,6 @@
-"""A talk going on: the conversation, the engine that answers, the settings, and where it is saved.
+"""A chat: the conversation, the model that answers, the settings, and where it is saved.
 
-It knows what each thing a user can do means for the tree of messages; it reads no keys and draws nothing. Every method
-that makes the model speak yields the engine's events, so that who shows them need know no more.
+It reads no keys and prints nothing. Every method that makes the model answer yields the engine's events.
 """
 
 from __future__ import annotations
@@ -12,205 +11,261 @@ import itertools
 from collections.abc import Callable, Generator
 
 from gptcli.chat.autosave import Autosave
-from gptcli.chat.context_window import ContextWindow, Messages, Overflow, summary_room
-from gptcli.chat.conversation import Conversation, Turn, replant, settings_of
-from gptcli.chat.model import LoadedModel, Settings
+from gptcli.chat.context_window import ContextWindow, Messages, Overflow, summary_tokens
+from gptcli.chat.conversation import Conversation, Turn, copy_turns, settings_of
+from gptcli.chat.settings import Settings
 from gptcli.chat.store import Store
 from gptcli.errors import Cancelled, ContextFull, GptcliError
-from gptcli.params import Sampling
-from gptcli.types import Channel, ChatPrompt, Delta, Event, Failed, Finished, FinishReason, Message, Request
+from gptcli.params import SEEDS, Sampling
+from gptcli.types import (
+    Channel,
+    ChatPrompt,
+    Delta,
+    Engine,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Message,
+    Prompt,
+    Request,
+    TokenPrompt,
+)
 
 Events = Generator[Event, None, None]
 
-_SEEDS = 2**32 - 1
 _SUMMARIZE = "Summarize our conversation so far in a few sentences. Keep names, numbers, decisions and open questions."
 
 
-class ChatSession:
-    """One conversation with one voice; every answered turn is in the store before its last event is given out.
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The model that answers: its engine, and what can be shown of it."""
 
-    What fails, or is stopped before anything was said, leaves the conversation where it was.
+    engine: Engine
+    name: str
+    reference: str
+    """Finds the model again; saved with its answers."""
+    description: str = ""
+    template: str | None = None
+
+
+class ChatSession:
+    """One conversation with one model at a time. A turn is saved before its last event is yielded.
+
+    If a request fails, or is stopped before there is any text, the conversation goes back to where it was.
     """
 
     def __init__(
         self,
-        voice: LoadedModel,
+        model: LoadedModel,
         conversation: Conversation,
         store: Store | None,
         settings: Settings,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
-        """`store`: None keeps everything in memory only. `say` tells what has to be heard."""
+        """`store`: None keeps everything in memory. `notify` prints what the user must know."""
         self.settings = settings
-        self.book = Autosave(conversation, store, say)
-        self.room = ContextWindow(self.count, self._summarize, say)
-        self.last: Finished | None = None
+        self.autosave = Autosave(conversation, store, notify)
+        self.window = ContextWindow(self.count, self._summarize, notify)
+        self.last_finished: Finished | None = None
         """How the last answer ended, with its counts and times."""
-        self.ask: Callable[[str], Overflow] = lambda question: Overflow.REFUSE
-        """Asks what to do about a full context, where the settings say so."""
-        self._voice = voice
-        self._say = say
-        self._numbers = itertools.count()
-        self._tokens: dict[str, tuple[int, ...]] = {}
-        """Token ids of answers by their turns, to go on with: text alone does not tell how it was cut into them."""
+        self.ask_overflow: Callable[[str], Overflow] = lambda question: Overflow.REFUSE
+        """Asks the user what to do about a full context, if the settings say so."""
+        self._model = model
+        self._notify = notify
+        self._ids = itertools.count()
+        self._answer_tokens: dict[str, tuple[int, ...]] = {}
+        """Token ids of answers by turn, to continue them exactly: text alone does not tell how it was tokenized."""
+        self._usage: tuple[str, int | None] | None = None
+        """A turn, and the tokens of the conversation up to its end."""
 
     @property
     def conversation(self) -> Conversation:
-        return self.book.conversation
+        return self.autosave.conversation
 
     @property
-    def voice(self) -> LoadedModel:
-        return self._voice
+    def model(self) -> LoadedModel:
+        return self._model
 
-    @voice.setter
-    def voice(self, voice: LoadedModel) -> None:
-        self._voice = voice
-        self._tokens.clear()
+    @model.setter
+    def model(self, model: LoadedModel) -> None:
+        self._model = model
+        self._answer_tokens.clear()
+        self._usage = None
 
-    def say(self, text: str) -> Events:
-        """The user's next message, and the model's answer to it. Raises GptcliError where there can be none."""
-        yield from self._ask(text, self.conversation.leaf)
+    def send(self, text: str) -> Events:
+        """The user's next message, and the model's answer to it. Raises GptcliError if there can be none."""
+        yield from self._send(text, self.conversation.leaf)
 
     def resume(self) -> Events:
-        """/continue: go on with the newest answer from exactly where it ended. Raises GptcliError if there is none."""
+        """/continue: continue the newest answer exactly where it ended. Raises GptcliError if there is none."""
         path = self.conversation.path()
         if not path or path[-1].role != "assistant":
-            raise GptcliError("There is no answer to go on with.", "Say something, or /retry where none came.")
-        begun = path[-1]
-        if begun.id not in self._tokens and begun.reasoning and not begun.content:
+            raise GptcliError("There is no answer to continue.", "Send a message, or /retry if it got no answer.")
+        partial = path[-1]
+        if partial.id not in self._answer_tokens and partial.reasoning and not partial.content:
             raise GptcliError(
                 "That answer was stopped while the model was thinking, in another session or by another model.",
-                "/retry has it think anew.",
+                "/retry gets a new answer.",
             )
-        yield from self._speak(begun, begun.id)
+        yield from self._generate(partial, partial.id)
 
     def retry(self) -> Events:
         """/retry: another answer to the newest message; the old one stays on its own branch."""
         before = self.conversation.leaf
-        self.book.move(self._newest().id)
-        yield from self._speak(None, before)
+        self.autosave.move(self._newest_message().id)
+        yield from self._generate(None, before)
 
     def edit(self, text: str) -> Events:
-        """/edit: another wording of the newest message, and an answer to that; both old ones stay on their branch."""
-        yield from self._ask(text, self._newest().parent)
+        """/edit: reword the newest message and answer it; the old message and answer stay on their branch."""
+        yield from self._send(text, self._newest_message().parent)
 
     def undo(self) -> Turn:
-        """/undo: go back to before the newest message; returns it. Nothing is deleted."""
-        newest = self._newest()
-        self.book.move(newest.parent)
+        """/undo: go back to before the newest message, and return it. Nothing is deleted."""
+        newest = self._newest_message()
+        self.autosave.move(newest.parent)
         return newest
 
     def goto(self, prefix: str) -> Turn:
-        """Go on after the turn whose id begins so. Raises GptcliError if none or several do."""
+        """Go to the turn whose id starts with `prefix`. Raises GptcliError if none or several do."""
         turn = self.conversation.find(prefix)
-        self.book.move(turn.id)
+        self.autosave.move(turn.id)
         return turn
 
     def set_system(self, text: str) -> None:
-        """The system message from now on; what was said stays, on a branch below the new one."""
+        """Change the system message. The messages so far are copied to a branch below the new one."""
         path = self.conversation.path()
         old = path[0].content if path and path[0].role == "system" else ""
         if text == old:
             return
         root = (Turn("system", text),) if text else ()
-        planted = replant(tuple(turn for turn in path if turn.role != "system"), root[0].id if root else None)
-        if turns := (*root, *planted):
-            self.book.append(*turns)
+        copies = copy_turns(tuple(turn for turn in path if turn.role != "system"), root[0].id if root else None)
+        if turns := (*root, *copies):
+            self.autosave.append(*turns)
         else:
-            self.book.move(None)
+            self.autosave.move(None)
 
-    def begin(self, conversation: Conversation) -> None:
-        """Go over to another conversation, new or stored."""
-        self.book.open(conversation)
-        self.last = None
+    def open(self, conversation: Conversation) -> None:
+        """Switch to another conversation, new or stored."""
+        self.autosave.open(conversation)
+        self.last_finished = None
 
     def count(self, messages: Messages) -> int:
-        """Tokens of the prompt that these messages make. Raises RequestError, LoadError."""
-        prompt = ChatPrompt(messages, template_options=self.settings.template_options)
-        return len(self.voice.engine.tokens(prompt))
+        """Tokens of the prompt for these messages. Raises RequestError, LoadError."""
+        return len(self.model.engine.encode(self._chat_prompt(messages, None)).tokens)
 
-    def _newest(self) -> Turn:
+    def used_tokens(self) -> int | None:
+        """Tokens of the conversation, None if they cannot be counted.
+
+        The engine has counted them for the newest answer; elsewhere (after /undo or /model, say) they are counted once.
+        """
+        leaf = self.conversation.leaf
+        if leaf is None:
+            return 0
+        if self._usage is None or self._usage[0] != leaf:
+            used = None
+            if self.model.engine.capabilities.tokenize:
+                with contextlib.suppress(GptcliError):  # a template may refuse an incomplete conversation
+                    used = self.count(self.conversation.messages())
+            self._usage = leaf, used
+        return self._usage[1]
+
+    def _newest_message(self) -> Turn:
         turn = self.conversation.last("user")
         if turn is None:
-            raise GptcliError("Nothing has been said yet.", "Say something first.")
+            raise GptcliError("There is no message yet.", "Send one first.")
         return turn
 
-    def _ask(self, text: str, parent: str | None) -> Events:
-        """Put a message after `parent`, or beside it where that is one without an answer, and have it answered."""
+    def _send(self, text: str, parent: str | None) -> Events:
+        """Put a message after `parent`, or beside it if that is a message without an answer, and have it answered."""
         before = self.conversation.leaf
         if parent is not None and self.conversation.turns[parent].role == "user":
-            self._say("The message before this one has no answer; it stays on a branch of its own.")
+            self._notify("The previous message has no answer; it stays on a branch of its own.")
             parent = self.conversation.turns[parent].parent
-        waiting = [
+        unanswered = [
             turn
             for turn in self.conversation.children(parent)
             if (turn.role, turn.content) == ("user", text) and not self.conversation.children(turn.id)
         ]
-        if waiting:  # the very same message, which got no answer
-            self.book.move(waiting[0].id)
+        if unanswered:  # the very same message, sent before
+            self.autosave.move(unanswered[0].id)
         else:
-            self.book.append(Turn("user", text, parent=parent))
-        yield from self._speak(None, before)
+            self.autosave.append(Turn("user", text, parent=parent))
+        yield from self._generate(None, before)
 
-    def _speak(self, begun: Turn | None, before: str | None) -> Events:
-        """Let the model answer, or go on with `begun`; where nothing comes, go back to `before`."""
-        said: dict[Channel, list[str]] = {channel: [] for channel in Channel}
-        ended: Finished | None = None
+    def _generate(self, partial: Turn | None, before: str | None) -> Events:
+        """Let the model answer, or continue `partial`; if there is no text, go back to the leaf `before`."""
+        pieces: dict[Channel, list[str]] = {channel: [] for channel in Channel}
+        finished: Finished | None = None
         try:
-            with contextlib.closing(self.voice.engine.stream([self._request(begun)])) as events:
+            with contextlib.closing(self.model.engine.stream([self._request(partial)])) as events:
                 for event in events:
                     if isinstance(event, Failed):
                         raise event.error
                     if isinstance(event, Delta):
-                        said[event.channel].append(event.text)
+                        pieces[event.channel].append(event.text)
                     elif isinstance(event, Finished):
-                        ended = self.last = event
-                        self._keep(begun, said, ended, before)
+                        finished = self.last_finished = event
+                        self._save_answer(partial, pieces, finished, before)
                     yield event
         finally:
-            if ended is None:  # it failed, or nobody listens any more
-                self._keep(begun, said, None, before)
+            if finished is None:  # it failed, or the caller closed the generator
+                self._save_answer(partial, pieces, None, before)
 
-    def _request(self, begun: Turn | None) -> Request:
+    def _request(self, partial: Turn | None) -> Request:
         settings = self.settings
-        shown = self.room.fit(self.conversation.messages(), self.voice.engine.limit, settings.max_tokens, self._choose)
-        prompt = ChatPrompt(shown, begun is not None, settings.template_options)
-        if begun is not None and begun.id in self._tokens:
-            prompt = ChatPrompt(shown[:-1], False, settings.template_options, self._tokens[begun.id])
         return Request(
-            id=str(next(self._numbers)),
-            prompt=prompt,
-            sampling=settings.sampling if begun else self._fresh(settings.sampling),
+            id=str(next(self._ids)),
+            prompt=self._prompt(partial),
+            sampling=settings.sampling if partial else self._with_own_seed(settings.sampling),
             max_tokens=settings.max_tokens,
             stop=settings.stop,
+            ignore_eos=settings.ignore_eos,
             logprobs=settings.logprobs,
         )
 
-    def _fresh(self, sampling: Sampling) -> Sampling:
-        """With a seed of its own for each answer to the same message, lest another answer be the same again."""
-        others = len(self.conversation.children(self.conversation.leaf))
-        return (
-            sampling if sampling.seed is None else dataclasses.replace(sampling, seed=(sampling.seed + others) % _SEEDS)
-        )
+    def _prompt(self, partial: Turn | None) -> Prompt:
+        """The conversation, shortened if it must be. It is encoded here, and once."""
+        engine, messages = self.model.engine, self.conversation.messages()
+        if not engine.capabilities.tokenize:
+            return self._chat_prompt(messages, partial)
 
-    def _choose(self, question: str) -> Overflow:
+        def encode(shown: Messages) -> TokenPrompt:
+            return engine.encode(self._chat_prompt(shown, partial))
+
+        return self.window.fit(messages, encode, engine.limit, self.settings.max_tokens, self._choose_overflow)
+
+    def _chat_prompt(self, messages: Messages, partial: Turn | None) -> ChatPrompt:
+        """The prompt for an answer, or for the rest of `partial`, which is the last of the messages."""
+        options = self.settings.template_options
+        if partial is not None and partial.id in self._answer_tokens:
+            return ChatPrompt(messages[:-1], False, options, self._answer_tokens[partial.id])
+        return ChatPrompt(messages, partial is not None, options)
+
+    def _with_own_seed(self, sampling: Sampling) -> Sampling:
+        """Another seed for each answer to the same message, so that /retry does not repeat the answer."""
+        if sampling.seed is None:
+            return sampling
+        siblings = len(self.conversation.children(self.conversation.leaf))
+        return dataclasses.replace(sampling, seed=(sampling.seed + siblings) % SEEDS)
+
+    def _choose_overflow(self, question: str) -> Overflow:
         if self.settings.overflow is not Overflow.ASK:
             return self.settings.overflow
-        choice = self.ask(question)
+        choice = self.ask_overflow(question)
         if choice is Overflow.REFUSE:
-            raise ContextFull("It was not sent.", "/set overflow oldest or summarize makes room; /new begins anew.")
+            raise ContextFull("Not sent.", "/set overflow oldest or summarize frees space; /new starts over.")
         return choice
 
     def _summarize(self, messages: Messages) -> str:
-        """What the model makes of messages in a few words. Raises Cancelled where it is stopped."""
+        """The model's short summary of messages. Raises Cancelled if it is stopped."""
         options = (*self.settings.template_options, ("enable_thinking", False))
         prompt = ChatPrompt((*messages, Message("user", _SUMMARIZE)), template_options=options)
         sampling = dataclasses.replace(self.settings.sampling, grammar="", logit_bias=())
-        most = summary_room(self.voice.engine.limit)
-        request = Request(str(next(self._numbers)), prompt, sampling, most, stream=False)
+        request = Request(str(next(self._ids)), prompt, sampling, summary_tokens(self.model.engine.limit), stream=False)
         pieces = []
         reason = FinishReason.CANCELLED
-        for event in self.voice.engine.stream([request]):
+        for event in self.model.engine.stream([request]):
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Delta) and event.channel is Channel.ANSWER:
@@ -221,30 +276,34 @@ class ChatSession:
             raise Cancelled("Stopped while the oldest messages were being summarized.")
         return "".join(pieces).strip()
 
-    def _keep(
-        self, begun: Turn | None, said: dict[Channel, list[str]], ended: Finished | None, before: str | None
+    def _save_answer(
+        self, partial: Turn | None, pieces: dict[Channel, list[str]], finished: Finished | None, before: str | None
     ) -> None:
-        """Save what was said, be it a whole answer, one that was stopped, or the rest of one that was begun."""
-        text, reasoning = "".join(said[Channel.ANSWER]), "".join(said[Channel.REASONING])
-        reason = ended.reason if ended else FinishReason.CANCELLED
+        """Save an answer, whole or stopped, or the rest of a partial one."""
+        text, reasoning = "".join(pieces[Channel.ANSWER]), "".join(pieces[Channel.REASONING])
+        reason = finished.reason if finished else FinishReason.CANCELLED
         if not text and not reasoning and reason is FinishReason.CANCELLED:
-            self.book.move(before)
+            self.autosave.move(before)
             return
-        old = begun or Turn("assistant", "", parent=self.conversation.leaf)
+        old = partial or Turn("assistant", "", parent=self.conversation.leaf)
         turn = dataclasses.replace(
             old,
             content=old.content + text,
             reasoning=old.reasoning + reasoning,
-            model=self.voice.reference,
+            model=self.model.reference,
             finish=reason,
             sampling=settings_of(self.settings.sampling),
-            prompt_tokens=ended.prompt_tokens if begun is None and ended else old.prompt_tokens,
-            completion_tokens=(old.completion_tokens or 0) + (ended.completion_tokens if ended else 0),
+            prompt_tokens=finished.prompt_tokens if partial is None and finished else old.prompt_tokens,
+            completion_tokens=(old.completion_tokens or 0) + (finished.completion_tokens if finished else 0),
         )
-        known = self._tokens.pop(old.id, ())
-        if begun is None:
-            self.book.append(turn)
+        known = self._answer_tokens.pop(old.id, ())
+        if partial is None:
+            self.autosave.append(turn)
         else:
-            self.book.lengthen(turn)
-        if ended is not None and ended.stop is None and (begun is None or known) and self.conversation.leaf is not None:
-            self._tokens[self.conversation.leaf] = known + ended.tokens
+            self.autosave.extend(turn)
+        leaf = self.conversation.leaf
+        if finished is None or leaf is None:
+            return
+        self._usage = leaf, finished.prompt_tokens + finished.completion_tokens
+        if finished.stop is None and (partial is None or known):
+            self._answer_tokens[leaf] = known + finished.tokens

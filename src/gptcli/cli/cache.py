@@ -1,11 +1,9 @@
-"""`gptcli cache`: list and clear the computed prefixes that make long prompts begin at once.
-
-It knows options and what is said to whom; the files belong to the engine's shelf.
-"""
+"""`gptcli cache`: list and clear the prefix cache, with which long prompts start at once."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,16 +11,14 @@ import typer
 if TYPE_CHECKING:
     from gptcli.cli.main import CommandContext
 
-app = typer.Typer(
-    help="List and clear the computed prompts that are kept on disk.", no_args_is_help=True, add_completion=False
-)
+app = typer.Typer(help="List and clear the prefix cache.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")
 def list_cache(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
-    """List what is kept, the last used first: tokens, bytes, time, model, how the text begins and ends."""
+    """List saved prefixes, the last used first: tokens, bytes, time, model, start and end of the text."""
     from gptcli.engine.prefix_cache import kept_in
     from gptcli.render.progress import bytes_text
     from gptcli.render.table import write_table
@@ -34,30 +30,27 @@ def list_cache(
     if as_json:
         records = [
             {
-                "tokens": len(kept.tokens),
-                "bytes": kept.size,
-                "used": _time(kept.used),
-                "model": kept.model,
-                "text": kept.text,
-                "path": str(kept.path),
+                "tokens": len(prefix.tokens),
+                "bytes": prefix.size,
+                "used": _utc(prefix.used),
+                "model": prefix.model,
+                "text": prefix.text,
+                "path": str(prefix.path),
             }
-            for kept in found
+            for prefix in found
         ]
         terminal.write(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
     elif found:
-        size = bytes_text if terminal.stdout_tty else str
-        rows = [
-            (str(len(kept.tokens)), size(kept.size), _time(kept.used, terminal.stdout_tty), kept.model, kept.text)
-            for kept in found
-        ]
+        size, time = (bytes_text, _local) if terminal.stdout_tty else (str, _utc)
+        rows = [(str(len(p.tokens)), size(p.size), time(p.used), p.model, p.text) for p in found]
         write_table(terminal, ("TOKENS", "SIZE", "USED", "MODEL", "TEXT"), rows)
     else:
-        terminal.notice("Nothing is kept; chats and `gptcli complete --cache-prompt` keep what they computed.")
+        terminal.notice("The prefix cache is empty; saved chats and `gptcli complete --cache-prompt` fill it.")
 
 
 @app.command()
 def clear(context: typer.Context) -> None:
-    """Delete all of it; the next long prompts are computed again."""
+    """Delete all saved prefixes; long prompts are computed again."""
     from gptcli.engine.prefix_cache import clear as clear_folder
     from gptcli.render.progress import bytes_text
     from gptcli.runtime.prefixes import folder
@@ -66,10 +59,9 @@ def clear(context: typer.Context) -> None:
     session.terminal.notice(f"Deleted {bytes_text(clear_folder(folder()))}.")
 
 
-def _time(seconds: float, local: bool = False) -> str:
-    """For people in their own time, for programs in UTC."""
-    from datetime import datetime, timezone
+def _local(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
-    if local:
-        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

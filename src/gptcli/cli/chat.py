@@ -1,10 +1,10 @@
-"""`gptcli chat`: a REPL on a terminal without a message, one answer otherwise.
+"""`gptcli chat`: a REPL on a terminal, or one answer."""
 
-It turns flags into a session and lets it run; what a chat is belongs to chat/.
-"""
-
+import contextlib
 import dataclasses
-from typing import Annotated
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,19 @@ from gptcli.chat.context_window import Overflow
 from gptcli.cli import suggestions
 from gptcli.cli.main import CommandContext
 from gptcli.cli.option_groups import takes
-from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags
-from gptcli.cli.values import OutputFormat
-from gptcli.errors import UsageError
+from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, param_option
+from gptcli.errors import ExitCode, GptcliError, ModelNotFound, UsageError
+from gptcli.terminal import Terminal
+from gptcli.types import FinishReason
+
+if TYPE_CHECKING:
+    from gptcli.chat.conversation import Conversation
+    from gptcli.chat.session import ChatSession
+    from gptcli.chat.settings import Settings
+    from gptcli.chat.store import Store
+    from gptcli.cli.model_switcher import ModelSwitcher
+    from gptcli.runtime.loader import EngineLoader
+    from gptcli.runtime.options import EngineOptions
 
 app = typer.Typer(add_completion=False)
 
@@ -23,11 +33,11 @@ _CHAT = "Conversation"
 
 @dataclasses.dataclass(slots=True)
 class ChatFlags:
-    """Which conversation, and how it is kept."""
+    """Which conversation, and how it is answered."""
 
     system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="The system message.")] = None
     resume: Annotated[
-        bool, typer.Option("--continue", "-c", help="Go on with the last conversation.", rich_help_panel=_CHAT)
+        bool, typer.Option("--continue", "-c", help="Continue the last conversation.", rich_help_panel=_CHAT)
     ] = False
     chat: Annotated[
         str | None,
@@ -35,11 +45,11 @@ class ChatFlags:
             "--chat",
             metavar="NAME|ID",
             autocompletion=suggestions.chats,
-            help="Go on with that one.",
+            help="Continue this conversation.",
             rich_help_panel=_CHAT,
         ),
     ] = None
-    no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of it.", rich_help_panel=_CHAT)] = False
+    no_save: Annotated[bool, typer.Option("--no-save", help="Do not save anything.", rich_help_panel=_CHAT)] = False
     overflow: Annotated[
         Overflow | None,
         typer.Option(
@@ -49,26 +59,17 @@ class ChatFlags:
             rich_help_panel=_CHAT,
         ),
     ] = None
-    max_tokens: Annotated[
-        int,
-        typer.Option("--max-tokens", "-n", "--n-predict", min=-1, metavar="N", help="Tokens of an answer; -1: all."),
-    ] = -1
-    stop: Annotated[list[str] | None, typer.Option("--stop", metavar="TEXT", help="End before TEXT; repeatable.")] = (
-        None
-    )
-    extract: Annotated[
-        bool, typer.Option("--extract", "-x", help="Print only the first fenced block of the answer.")
-    ] = False
-    extract_last: Annotated[bool, typer.Option("--xl", help="Print only the last one.")] = False
-    plain: Annotated[bool, typer.Option("--plain", help="No Markdown styles.")] = False
-    no_think: Annotated[bool, typer.Option("--no-think", help="Ask a model that thinks first not to.")] = False
-    hide_thinking: Annotated[
-        bool, typer.Option("--hide-thinking", help="Do not show what a model thinks before it answers.")
-    ] = False
-    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not look at standard input.")] = False
+    max_tokens: Annotated[int, param_option("max_tokens")] = -1
+    stop: Annotated[list[str] | None, param_option("stop")] = None
+    extract: Annotated[bool, typer.Option("--extract", "-x", help="Print only the first code block.")] = False
+    extract_last: Annotated[bool, typer.Option("--xl", help="Print only the last code block.")] = False
+    plain: Annotated[bool, typer.Option("--plain", help="Do not format Markdown.")] = False
+    no_think: Annotated[bool, typer.Option("--no-think", help="Disable thinking.")] = False
+    hide_thinking: Annotated[bool, typer.Option("--hide-thinking", help="Do not show the model's reasoning.")] = False
+    no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not read standard input.")] = False
 
     def check(self, output: OutputFlags) -> None:
-        """Raises UsageError for what contradicts itself."""
+        """Raises UsageError for flags that contradict each other."""
         for one, other, flags in (
             (self.resume, self.chat is not None, "--continue and --chat"),
             (self.extract, self.extract_last, "--extract and --xl"),
@@ -86,16 +87,171 @@ def chat(
     model: ModelFlags,
     sampling: SamplingFlags,
     output: OutputFlags,
-    message: Annotated[list[str] | None, typer.Argument(help="The message; none: talk.", show_default=False)] = None,
+    message: Annotated[
+        list[str] | None, typer.Argument(help="The message; without it, a REPL.", show_default=False)
+    ] = None,
 ) -> int:
-    """Talk with a model, or get one answer: standard input, a blank line, then the message."""
+    """Chat with a model, or get one answer to standard input, an empty line and the message."""
     model.check()
     sampling.check()
     output.check()
     chat_flags.check(output)
-    session: CommandContext = ctx.obj
-    session.terminal.quiet = output.quiet
+    context: CommandContext = ctx.obj
+    context.terminal.quiet = output.quiet
+    return _converse(None if message is None else " ".join(message), chat_flags, model, sampling, output, context)
 
-    from gptcli.cli.run_chat import converse
 
-    return converse(None if message is None else " ".join(message), chat_flags, model, sampling, output, session)
+def _converse(
+    message: str | None,
+    flags: ChatFlags,
+    model: ModelFlags,
+    sampling: SamplingFlags,
+    output: OutputFlags,
+    context: CommandContext,
+) -> ExitCode:
+    """One answer if there is a message or no terminal, else the REPL. Raises GptcliError."""
+    terminal = context.terminal
+    interactive = _is_interactive(message, flags, output, terminal)
+
+    from gptcli.chat.session import ChatSession
+    from gptcli.chat.store import Store
+    from gptcli.cli.model_switcher import ModelSwitcher
+
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def store() -> Store:  # opened when it is first needed
+            return stack.enter_context(Store())
+
+        conversation = _find_conversation(flags, store)
+        options = model.engine_options(verbose=output.verbose)
+        loader = _loader(options, conversation, context)
+        text = "" if interactive else _read_message(message, flags, terminal)
+        switcher = stack.enter_context(ModelSwitcher(loader, options, context))
+        switcher.saves_prefixes = not flags.no_save
+        settings = _settings(flags, sampling, output, interactive)
+        saved_in = None if flags.no_save else store()
+        session = ChatSession(switcher.model, conversation, saved_in, settings, terminal.report)
+        if flags.system is not None:
+            session.set_system(flags.system)
+        code = ExitCode.OK
+        if interactive:
+            _run_repl(session, switcher, terminal, store)
+        else:
+            code = _answer(session, text, switcher, flags, output, terminal)
+        switcher.save_prefix()
+        return code
+
+
+def _is_interactive(message: str | None, flags: ChatFlags, output: OutputFlags, terminal: Terminal) -> bool:
+    """Whether to run the REPL. Raises UsageError for flags that only the other one has."""
+    on_terminal = terminal.stdin_tty and terminal.stdout_tty
+    interactive = message is None and on_terminal and output.format is OutputFormat.TEXT
+    if interactive and (flags.extract or flags.extract_last):
+        raise UsageError("--extract needs a message.", "Add one or omit --extract.")
+    if flags.overflow is Overflow.ASK and not interactive:
+        raise UsageError("--overflow ask needs a terminal to ask on.", "Use refuse, oldest or summarize.")
+    return interactive
+
+
+def _find_conversation(flags: ChatFlags, store: "Callable[[], Store]") -> "Conversation":
+    from gptcli.chat.conversation import Conversation
+
+    if flags.chat is not None:
+        return store().find(flags.chat)
+    if not flags.resume:
+        return Conversation()
+    last = store().last()
+    if last is None:
+        raise GptcliError("There is no conversation to continue.", "Start one with `gptcli chat`.")
+    return last
+
+
+def _loader(options: "EngineOptions", conversation: "Conversation", context: CommandContext) -> "EngineLoader":
+    """Loads the model of the flags, else the one that answered last; never another without a word."""
+    if options.model is not None or conversation.model is None:
+        return context.loader(options)
+    try:
+        return context.loader(dataclasses.replace(options, model=conversation.model))
+    except ModelNotFound as error:
+        hint = f"The conversation used {conversation.model}; `-m MODEL` continues it with another model."
+        raise ModelNotFound(error.message, hint) from error
+
+
+def _read_message(message: str | None, flags: ChatFlags, terminal: Terminal) -> str:
+    """Standard input, an empty line, the argument. Raises UsageError if there is neither."""
+    from gptcli.cli.prompt import read_prompt
+
+    hint = "Give it as an argument or on standard input."
+    if message is None and (terminal.stdin_tty or flags.no_stdin):
+        raise UsageError("there is no message.", f"{hint} The REPL needs a terminal for input and output.")
+    parts = read_prompt([message] if message else [], [], terminal, use_stdin=not flags.no_stdin)
+    text = b"\n\n".join(part for part in parts if part).decode("utf-8", "surrogateescape")
+    if not text.strip():
+        raise UsageError("the message is empty.", hint)
+    return text
+
+
+def _settings(flags: ChatFlags, sampling: SamplingFlags, output: OutputFlags, interactive: bool) -> "Settings":
+    from gptcli.chat.settings import Settings
+
+    return Settings(
+        sampling=sampling.sampling(),
+        max_tokens=None if flags.max_tokens < 0 else flags.max_tokens,
+        stop=tuple(flags.stop or ()),
+        logprobs=output.logprobs,
+        template_options=(("enable_thinking", False),) if flags.no_think else (),
+        overflow=flags.overflow or (Overflow.ASK if interactive else Overflow.REFUSE),
+        stats=output.stats,
+        markdown=not flags.plain,
+        show_thinking=not flags.hide_thinking,
+    )
+
+
+def _run_repl(
+    session: "ChatSession", switcher: "ModelSwitcher", terminal: Terminal, store: "Callable[[], Store]"
+) -> None:
+    from gptcli.chat.commands import COMMANDS
+    from gptcli.chat.repl import Repl
+
+    interrupt = switcher.loaded.interrupt
+    Repl(session, terminal, interrupt, COMMANDS, store, switcher.change, suggestions.model_names).run()
+
+
+def _answer(
+    session: "ChatSession",
+    text: str,
+    switcher: "ModelSwitcher",
+    flags: ChatFlags,
+    output: OutputFlags,
+    terminal: Terminal,
+) -> ExitCode:
+    """Write one answer to stdout."""
+    from gptcli.render.renderers import choose
+    from gptcli.render.stats import report_cut_texts, show_stats
+
+    loaded = switcher.loaded
+    renderer = choose(
+        terminal,
+        output.format,
+        session.model.name,
+        chat=True,
+        markdown=session.settings.markdown,
+        thinking=session.settings.show_thinking,
+        report_reused=flags.resume or flags.chat is not None,
+        extract=0 if flags.extract else -1 if flags.extract_last else None,
+        logprobs=output.logprobs is not None,
+    )
+    with contextlib.closing(session.send(text)) as events, loaded.interrupt.watch():
+        for event in events:
+            renderer.show(event)
+    renderer.close()
+    finished = session.last_finished
+    if finished is None:
+        return ExitCode.INTERRUPTED  # before anything was computed
+    report_cut_texts(terminal, [finished])
+    if output.stats:
+        show_stats(terminal, [finished], loaded.load_seconds, loaded.device)
+    if finished.reason is FinishReason.CANCELLED:
+        return ExitCode.INTERRUPTED
+    return ExitCode.ERROR if session.autosave.failed else ExitCode.OK

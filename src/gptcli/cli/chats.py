@@ -1,7 +1,4 @@
-"""`gptcli chats`: list, show, search, export, rename and delete the conversations that were saved.
-
-It knows options and what is said to whom; the conversations themselves belong to `chat/`.
-"""
+"""`gptcli chats`: list, show, search, export, rename and delete saved conversations."""
 
 from __future__ import annotations
 
@@ -19,17 +16,13 @@ if TYPE_CHECKING:
     from gptcli.chat.conversation import Conversation
     from gptcli.cli.main import CommandContext
 
-app = typer.Typer(
-    help="List, show, search, export, rename and delete saved conversations.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+_HELP = "List, show, search, export, rename and delete saved conversations."
+
+app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False)
 
 Reference = Annotated[
     str,
-    typer.Argument(
-        metavar="CHAT", autocompletion=suggestions.chats, help="Its name, its id, or the beginning of its id."
-    ),
+    typer.Argument(metavar="CHAT", autocompletion=suggestions.chats, help="A name, an id, or the start of an id."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -43,7 +36,7 @@ class ExportFormat(str, Enum):
 
 @app.command("list")
 def list_chats(context: typer.Context, as_json: Json = False) -> None:
-    """List the saved conversations, the last used first: id, name, time, messages, title."""
+    """List conversations, the last used first: id, name, time, messages, title."""
     from gptcli.chat.export import summary_record, utc
     from gptcli.chat.store import Store
     from gptcli.render.table import write_table
@@ -55,7 +48,7 @@ def list_chats(context: typer.Context, as_json: Json = False) -> None:
         _write_json(terminal, [summary_record(chat) for chat in chats])
         return
     if not chats:
-        terminal.notice("No conversation is saved yet; `gptcli chat` begins one.")
+        terminal.notice("There are no saved conversations; `gptcli chat` starts one.")
         return
     when = _local_time if terminal.stdout_tty else utc
     rows = [(chat.id, chat.name or "", when(chat.updated), str(chat.messages), chat.title) for chat in chats]
@@ -66,7 +59,7 @@ def list_chats(context: typer.Context, as_json: Json = False) -> None:
 def show(
     context: typer.Context,
     chat: Reference,
-    everything: Annotated[bool, typer.Option("--all", help="Every branch, not only the current one.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Print all branches.")] = False,
     as_json: Json = False,
 ) -> None:
     """Print a conversation."""
@@ -83,11 +76,11 @@ def show(
 @app.command()
 def search(
     context: typer.Context,
-    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words that a message must all have.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words that a message must contain.")],
     as_json: Json = False,
 ) -> None:
-    """Find messages by their words, on every branch, newest first: id, role, text around the word."""
-    from gptcli.chat.export import utc
+    """Find messages on any branch, newest first: id, name, role, text around the word."""
+    from gptcli.chat.export import hit_record
     from gptcli.chat.store import Store
     from gptcli.render.table import write_table
 
@@ -95,24 +88,12 @@ def search(
     with Store() as store:
         hits = store.search(" ".join(words))
     if as_json:
-        records = [
-            {
-                "conversation": hit.conversation,
-                "name": hit.name,
-                "title": hit.title,
-                "message": hit.turn,
-                "role": hit.role,
-                "created": utc(hit.created),
-                "snippet": hit.snippet,
-            }
-            for hit in hits
-        ]
-        _write_json(terminal, records)
+        _write_json(terminal, [hit_record(hit) for hit in hits])
     elif hits:
         rows = [(hit.conversation, hit.name or "", hit.role, hit.snippet) for hit in hits]
         write_table(terminal, ("ID", "NAME", "ROLE", "TEXT"), rows)
     else:
-        terminal.notice(f"No message has {' and '.join(words)}.")
+        terminal.notice(f"No message contains {' and '.join(words)}.")
 
 
 @app.command()
@@ -121,7 +102,7 @@ def export(
     chat: Reference,
     form: Annotated[
         ExportFormat,
-        typer.Option("--format", help="md: the current branch, as Markdown. json: everything that is stored."),
+        typer.Option("--format", help="md: the current branch. json: everything that is stored."),
     ] = ExportFormat.MD,
 ) -> None:
     """Write a conversation to standard output, as Markdown or JSON."""
@@ -139,15 +120,17 @@ def export(
 def rename(
     context: typer.Context,
     chat: Reference,
-    name: Annotated[str, typer.Argument(metavar="NAME", help='The new name; "" takes the old one away.')],
+    name: Annotated[str, typer.Argument(metavar="NAME", help='The new name; "" removes the name.')],
 ) -> None:
-    """Give a conversation a name."""
+    """Name a conversation."""
     from gptcli.chat.store import Store
 
     with Store() as store:
         found = store.find(chat)
         store.rename(found.id, name or None)
-    _terminal(context).notice(f"Conversation {found.id} is now called {name}." if name else f"{found.id} has no name.")
+    _terminal(context).notice(
+        f"Conversation {found.id} is now called {name}." if name else f"{found.id} has no name now."
+    )
 
 
 @app.command()
@@ -155,32 +138,32 @@ def rm(
     context: typer.Context,
     chats: Annotated[
         list[str],
-        typer.Argument(metavar="CHAT...", autocompletion=suggestions.chats, help="Names, ids, or beginnings of ids."),
+        typer.Argument(metavar="CHAT...", autocompletion=suggestions.chats, help="Names, ids, or the start of ids."),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete conversations, with all their branches, for good."""
+    """Delete conversations with all their branches."""
     from gptcli.chat.store import Store
 
     terminal = _terminal(context)
     with Store() as store:
-        doomed = {found.id: found for found in map(store.find, chats)}
-        if not yes and not _agreed(terminal, list(doomed.values())):
+        chosen = {found.id: found for found in map(store.find, chats)}
+        if not yes and not _confirmed(terminal, list(chosen.values())):
             terminal.notice("Nothing was deleted.")
             return
-        for conversation_id in doomed:
+        for conversation_id in chosen:
             store.delete(conversation_id)
-    terminal.notice(f"Deleted {', '.join(doomed)}.")
+    terminal.notice(f"Deleted {', '.join(chosen)}.")
 
 
-def _agreed(terminal: Terminal, doomed: list[Conversation]) -> bool:
+def _confirmed(terminal: Terminal, chosen: list[Conversation]) -> bool:
     if not (terminal.stdin_tty and terminal.stderr_tty):
-        raise UsageError("Deleting needs a yes, and there is no terminal to ask on.", "Add --yes if you mean it.")
-    for chat in doomed:
-        name = chat.name or chat.title or "nothing said"
+        raise UsageError("deleting needs confirmation, and there is no terminal to ask on.", "Add --yes.")
+    for chat in chosen:
+        name = chat.name or chat.title or "empty"
         terminal.report(f"{chat.id}  {name}, {len(chat.turns)} messages")
-    what = "this conversation" if len(doomed) == 1 else f"these {len(doomed)} conversations"
-    terminal.stderr.write(escape_controls(f"Delete {what} for good? [y/N] "))
+    what = "this conversation" if len(chosen) == 1 else f"these {len(chosen)} conversations"
+    terminal.stderr.write(escape_controls(f"Delete {what}? [y/N] "))
     terminal.stderr.flush()
     return terminal.stdin.readline().strip().lower() in (b"y", b"yes")
 

@@ -13,7 +13,7 @@ from gptcli.engine.sequence import Sequence
 from gptcli.errors import ContextFull, RequestError
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import ChatPrompt, Request
+from gptcli.types import ChatPrompt, Request, TokenPrompt
 
 _SEEDS = 2**32 - 1
 """Seeds there are: llama.cpp takes 2**32 - 1 itself to mean a random one (LLAMA_DEFAULT_SEED)."""
@@ -48,9 +48,13 @@ def admit(request: Request, backend: Backend, limit: int, template: ChatTemplate
                 speech=OutputProcessor(request, index, is_chat=prompt.is_chat, thinking=prompt.thinking),
             )
         )
-    if isinstance(request.prompt, ChatPrompt) and request.prompt.begun:
-        for sample in samples:
-            sample.speech.resume(sample.speech.piece(token, backend.vocabulary) for token in request.prompt.begun)
+    begun: tuple[int, ...] = ()
+    if isinstance(request.prompt, ChatPrompt):
+        begun = request.prompt.begun
+    elif isinstance(request.prompt, TokenPrompt) and request.prompt.begun:
+        begun = request.prompt.tokens[-request.prompt.begun :]
+    for sample in samples if begun else ():
+        sample.speech.resume(sample.speech.piece(token, backend.vocabulary) for token in begun)
     leader, *leader.forks = samples
     return leader
 

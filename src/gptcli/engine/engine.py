@@ -19,7 +19,7 @@ from gptcli.errors import RequestError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import Event, Prompt, Request
+from gptcli.types import Capabilities, ChatPrompt, Event, Prompt, Request, TokenPrompt
 
 
 class LocalEngine:
@@ -79,6 +79,30 @@ class LocalEngine:
     def tokens(self, prompt: Prompt) -> list[int]:
         """The exact token ids that a text with this prompt begins with. Raises RequestError, LoadError."""
         return encode(prompt, self._backend.vocabulary, self._template).tokens
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities()
+
+    def encode(self, prompt: Prompt) -> TokenPrompt:
+        """The exact tokens of a prompt, to be counted or sent in its place. Raises RequestError, LoadError."""
+        if isinstance(prompt, TokenPrompt):
+            return prompt
+        encoded = encode(prompt, self._backend.vocabulary, self._template)
+        begun = len(prompt.begun) if isinstance(prompt, ChatPrompt) else 0
+        return TokenPrompt(tuple(encoded.tokens), encoded.is_chat, encoded.thinking, begun)
+
+    def token_text(self, token: int) -> str:
+        """A token as a reader would want it shown, control tokens included."""
+        return self._backend.vocabulary.name(token)
+
+    def cancel(self, request_id: str) -> None:
+        """End one request within a step."""
+        raise NotImplementedError
+
+    def save_prefix(self) -> None:
+        """Keep what the last request computed for other processes. Raises OSError."""
+        self.shelve()
 
     def shelve(self) -> None:
         """Keep what the last text computed on the shelf. Raises OSError where there is no place for it."""

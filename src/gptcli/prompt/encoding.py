@@ -36,6 +36,8 @@ def encode(prompt: Prompt, vocabulary: Vocabulary, template: ChatTemplate | None
         tokens = [vocabulary.begin]
     if not tokens:
         raise RequestError("the prompt is empty, and this model has no token to begin a text with.", "Give some text.")
+    if isinstance(prompt, TokenPrompt):
+        return Encoded(tokens, prompt.is_chat, prompt.thinking)
     return Encoded(tokens)
 
 

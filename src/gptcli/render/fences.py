@@ -36,6 +36,17 @@ class Fence:
 
 def code_blocks(text: str) -> list[str]:
     """The contents of the fenced blocks in order; an unclosed one goes to the end of the text."""
+    return _scan(text)[0]
+
+
+def unclosed_fence(text: str) -> str:
+    """The mark that would close the last block of the text; empty if every block is closed."""
+    fence = _scan(text)[1]
+    return fence.mark if fence else ""
+
+
+def _scan(text: str) -> tuple[list[str], Fence | None]:
+    """The contents of the blocks, and the fence of an unclosed one."""
     found: list[str] = []
     fence: Fence | None = None
     lines: list[str] = []
@@ -48,7 +59,7 @@ def code_blocks(text: str) -> list[str]:
             fence, lines = None, []
         else:
             lines.append(fence.content(line))
-    return [*found, "".join(lines)] if fence else found
+    return [*found, "".join(lines)] if fence else found, fence
 
 
 def _indent(line: str) -> int:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from gptcli.engine.autotune import best_width, lanes_for
 from gptcli.engine.engine import LocalEngine
+from gptcli.errors import GptcliError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import build_hint, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.model import ModelLoader
 from gptcli.llama.processor import choose_threads
-from gptcli.models.progress import Report
+from gptcli.models.gguf.summary import summarize
+from gptcli.models.progress import Report, Silent
 from gptcli.models.refs.resolve import ModelFile, resolve
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import prefixes
@@ -34,13 +36,27 @@ class LoadedEngine:
     model: ModelFile
     chat_template: str | None
     """The source of the template in the model's file."""
-    description: str
     device: str
     load_seconds: float
     interrupt: Interrupt
     """Stops the engine at the next token, or inside a long prompt."""
     cache_tokens: Callable[[], int]
     """Tokens that all KV caches hold together."""
+
+    def describe_model(self) -> str:
+        """Architecture, parameters and quantization, as `models list` shows them.
+
+        llama.cpp's own description (llama_model_desc) guesses the size by the number of layers: 256M for 135M."""
+        summary = summarize(self.model.path)
+        return f"{summary.label} {summary.quantization}"
+
+    @property
+    def reference(self) -> str:
+        """What finds this very file again: the model's name if that does, else the path."""
+        with contextlib.suppress(GptcliError):
+            if resolve(self.model.name, offline=True, report=Silent()).path == self.model.path:
+                return self.model.name
+        return str(self.model.path.absolute())
 
     def save_prefix(self, notify: Callable[[str], None]) -> None:
         """Keep what the last request computed for other processes. A full disk is only a notice."""
@@ -62,8 +78,8 @@ class EngineLoader:
         early: ModelLoader | None = None,
         process_ends: bool = False,
     ) -> None:
-        """`report` shows a download, `notify` prints a notice. `early`: a load that was started on a guess, used if the guess
-        was right. `process_ends`: nothing need be freed, because the process is about to end.
+        """`report` shows a download, `notify` prints a notice. `early`: a load that was started on a guess, used if the
+        guess was right. `process_ends`: nothing need be freed, because the process is about to end.
 
         Raises ModelNotFound, LoadError."""
         self._options = options
@@ -129,7 +145,6 @@ class EngineLoader:
                 engine,
                 self.model,
                 model.chat_template,
-                model.description,
                 model.offload.description,
                 self._loading.seconds,
                 interrupt,
