@@ -163,30 +163,30 @@ Register-ArgumentCompleter -Native -CommandName gptcli -ScriptBlock {
         [pscustomobject]@{ At = 'gptcli chat'; Is = 'flag'; Name = '-h'; Takes = ''; Words = @(); Help = 'Show this message and exit.' }
         [pscustomobject]@{ At = 'gptcli chat'; Is = 'arguments'; Name = '0'; Takes = 'text'; Words = @(); Help = '' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--from'; Takes = 'text'; Words = @(); Help = 'jsonl, csv, tsv, text, files or parquet.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--encoding'; Takes = 'text'; Words = @(); Help = 'Of the input.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--split'; Takes = 'text'; Words = @(); Help = 'Text: cut at blank lines, NUL, or this text.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--template'; Takes = 'file'; Words = @(); Help = 'The prompt, with {{ field }}s of a row.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--encoding'; Takes = 'text'; Words = @(); Help = 'Encoding of the input.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--split'; Takes = 'text'; Words = @(); Help = 'Split text at blank lines, NUL or this text.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--template'; Takes = 'file'; Words = @(); Help = 'The prompt, with a row''s {{ field }}s.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--system'; Takes = 'text'; Words = @(); Help = 'System prompt; implies --chat.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '-s'; Takes = 'text'; Words = @(); Help = 'System prompt; implies --chat.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--chat'; Takes = ''; Words = @(); Help = 'Prompts are said in a chat, not continued.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--row-settings'; Takes = 'text'; Words = @(); Help = 'Columns that are settings, such as seed.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--chat'; Takes = ''; Words = @(); Help = 'Send prompts as chat messages.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--row-settings'; Takes = 'text'; Words = @(); Help = 'Columns that are parameters, e.g. seed.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--limit'; Takes = 'text'; Words = @(); Help = 'Only the first N rows.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--sample'; Takes = 'text'; Words = @(); Help = 'Only N rows, chosen by --seed.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--sample'; Takes = 'text'; Words = @(); Help = 'Only N random rows, chosen by --seed.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--output'; Takes = 'file'; Words = @(); Help = 'File, or folder for files. (default: stdout)' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '-o'; Takes = 'file'; Words = @(); Help = 'File, or folder for files. (default: stdout)' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--out-format'; Takes = 'word'; Words = @('openai', 'simple', 'table', 'files'); Help = '(default: openai; table for CSV, files for a folder)' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--column'; Takes = 'text'; Words = @(); Help = 'A table''s new column.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--errors'; Takes = 'file'; Words = @(); Help = 'Put error lines there.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--column'; Takes = 'text'; Words = @(); Help = 'Name of a table''s new column.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--errors'; Takes = 'file'; Words = @(); Help = 'Write error lines to FILE.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--unordered'; Takes = ''; Words = @(); Help = 'Write rows as they end, not in input order.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--overwrite'; Takes = ''; Words = @(); Help = 'Where the output exists: begin anew, or go on with it. (default: go on)' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--resume'; Takes = ''; Words = @(); Help = 'Where the output exists: begin anew, or go on with it. (default: go on)' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--logprobs'; Takes = 'text'; Words = @(); Help = 'Probabilities with K others.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--samples'; Takes = 'text'; Words = @(); Help = 'Independent texts a row.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--overwrite'; Takes = ''; Words = @(); Help = 'If the output exists, start again or resume. (default: resume)' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--resume'; Takes = ''; Words = @(); Help = 'If the output exists, start again or resume. (default: resume)' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--logprobs'; Takes = 'text'; Words = @(); Help = 'Log-probabilities of K tokens.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--samples'; Takes = 'text'; Words = @(); Help = 'Samples for each row.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--parallel'; Takes = 'text'; Words = @(); Help = 'Rows at once. (default: measured)' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--deterministic'; Takes = ''; Words = @(); Help = 'One row at a time, the same bytes each time.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--max-failures'; Takes = 'text'; Words = @(); Help = 'End when more rows have failed.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--plan'; Takes = ''; Words = @(); Help = 'Say what it would take, and write nothing.' }
-        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--stats-file'; Takes = 'file'; Words = @(); Help = 'Statistics as JSON.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--max-failures'; Takes = 'text'; Words = @(); Help = 'Stop when more than N rows failed.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--plan'; Takes = ''; Words = @(); Help = 'Show the cost and write nothing.' }
+        [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--stats-file'; Takes = 'file'; Words = @(); Help = 'Write statistics as JSON.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--verbose'; Takes = ''; Words = @(); Help = 'Show llama.cpp''s log.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '-v'; Takes = ''; Words = @(); Help = 'Show llama.cpp''s log.' }
         [pscustomobject]@{ At = 'gptcli batch'; Is = 'flag'; Name = '--quiet'; Takes = ''; Words = @(); Help = 'Only errors on stderr.' }

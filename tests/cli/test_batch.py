@@ -99,7 +99,7 @@ def test_standard_input_simple_lines_and_errors_apart(tiny: Path, here: Path) ->
     assert len(json.loads(line)["choices"]) == 2
     assert json.loads(Path("errors").read_text())["error"]["code"] == "invalid_json"
     assert json.loads(Path("st").read_text())["failed"] == 1
-    assert "errors says why" in err
+    assert "errors has the errors" in err
 
 
 def test_a_prompt_longer_than_the_context_is_its_rows_error(tiny: Path, here: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_sample_is_the_same_each_time(tiny: Path, here: Path) -> None:
         (["in.jsonl", "--out-format", "files"], "needs a folder"),
         (["in.jsonl", "--deterministic", "--parallel", "4"], "--deterministic"),
         (["in.jsonl", "--limit", "1", "--sample", "1"], "contradict"),
-        (["in.jsonl", "--row-settings", "color"], "'color' is no setting"),
+        (["in.jsonl", "--row-settings", "color"], "'color' is no parameter"),
         (["in.jsonl", "-v", "-q"], "contradict"),
         (["in.jsonl", "-o", "x", "--errors", "x"], "the same"),
     ],

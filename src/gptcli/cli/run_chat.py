@@ -183,10 +183,10 @@ def _renderer(flags: ChatFlags, output: OutputFlags, terminal: Terminal, model: 
 
         resumed = flags.resume or flags.chat is not None
         return ChatText(terminal, markdown=not flags.plain, think=not flags.hide_thinking, tell_reused=resumed)
-    from gptcli.render.chat_completion import ChatJson, ChatLines
+    from gptcli.render.json import json_renderer
 
-    kind = ChatJson if output.format is OutputFormat.JSON else ChatLines
-    return kind(terminal, model, with_logprobs=output.logprobs is not None)
+    lines, logprobs = output.format is OutputFormat.JSONL, output.logprobs is not None
+    return json_renderer(terminal, model, lines=lines, chat=True, logprobs=logprobs)
 
 
 def _answer(

@@ -61,10 +61,10 @@ def choose_renderer(output: OutputFlags, terminal: Terminal, model: str, before:
         from gptcli.render.plain import PlainText
 
         return PlainText(terminal, before)
-    from gptcli.render.completion import CompletionJson, CompletionLines
+    from gptcli.render.json import json_renderer
 
-    kind = CompletionJson if output.format is OutputFormat.JSON else CompletionLines
-    return kind(terminal, model, with_logprobs=output.logprobs is not None, before=before)
+    lines, logprobs = output.format is OutputFormat.JSONL, output.logprobs is not None
+    return json_renderer(terminal, model, lines=lines, chat=False, logprobs=logprobs, before=before)
 
 
 def _show_tokens(opened: LoadedEngine, request: Request, terminal: Terminal) -> None:

@@ -11,12 +11,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from gptcli.batch import records
-from gptcli.batch.jsonl import read_jsonl
-from gptcli.batch.readers import Input, choose_format
+from gptcli.batch import source
+from gptcli.batch.input import Input, choose_format, sample_rows
 from gptcli.batch.row import Code, Row, RowError
-from gptcli.batch.sample import sample
-from gptcli.batch.table import Table
+from gptcli.batch.structured import Table, read_jsonl
 from gptcli.batch.text import read_text
 from gptcli.errors import GptcliError, UsageError
 
@@ -67,7 +65,7 @@ def test_a_row_names_itself(line: bytes, name: str | None) -> None:
 
 def test_a_line_over_the_limit_is_passed_over_without_being_held() -> None:
     stream = io.BytesIO(b"short\n" + b"x" * 100 + b"\nnext\n" + b"y" * 11)
-    assert list(records.lines(stream, 10)) == [
+    assert list(source.lines(stream, 10)) == [
         (1, b"short\n", True),
         (2, b"x" * 11, False),
         (3, b"next\n", True),
@@ -94,14 +92,14 @@ def test_a_separator_that_lies_across_reads_is_found() -> None:
         def read1(self, size: int | None = -1) -> bytes:
             return self.read(1)
 
-    found = [record.data for record in records.separated(Trickle(b"\xef\xbb\xbfone<=>two<=<=>three"), b"<=>")]
+    found = [record.data for record in source.separated(Trickle(b"\xef\xbb\xbfone<=>two<=<=>three"), b"<=>")]
     assert found == [b"one", b"two<=", b"three"]
 
 
 def test_a_record_over_the_limit_between_separators_is_an_error_and_the_next_is_not() -> None:
     stream = io.BytesIO(b"x" * 200_000 + b"\0good\0")
-    assert [(r.data[:4], r.whole) for r in records.separated(stream, b"\0", 1000)][1:] == [(b"good", True)]
-    assert not next(records.separated(io.BytesIO(b"x" * 200_000), b"\0", 1000)).whole
+    assert [(r.data[:4], r.whole) for r in source.separated(stream, b"\0", 1000)][1:] == [(b"good", True)]
+    assert not next(source.separated(io.BytesIO(b"x" * 200_000), b"\0", 1000)).whole
 
 
 def test_an_empty_separator_is_refused() -> None:
@@ -127,7 +125,7 @@ def test_a_bad_byte_in_a_table_spoils_its_row_only() -> None:
 
 
 def test_a_table_with_a_column_twice_is_refused() -> None:
-    with pytest.raises(UsageError, match="'a' twice"):
+    with pytest.raises(UsageError, match="named 'a'"):
         Table(io.BytesIO(b"a,b,a\n1,2,3\n"), ",")
 
 
@@ -261,13 +259,13 @@ def test_a_sample_is_the_same_for_the_same_seed_and_keeps_the_order() -> None:
     def rows() -> list[Row | RowError]:
         return [Row(number, number + 1, 0, {}) for number in range(1000)]
 
-    first = [row.line for row in sample(rows(), 20, 3)]
+    first = [row.line for row in sample_rows(rows(), 20, 3)]
     assert first == sorted(first)
     assert len(set(first)) == 20
-    assert first == [row.line for row in sample(rows(), 20, 3)]
-    assert first != [row.line for row in sample(rows(), 20, 4)]
-    assert [row.number for row in sample(rows(), 20, 3)] == list(range(20))
-    assert len(list(sample(rows()[:5], 20, 3))) == 5
+    assert first == [row.line for row in sample_rows(rows(), 20, 3)]
+    assert first != [row.line for row in sample_rows(rows(), 20, 4)]
+    assert [row.number for row in sample_rows(rows(), 20, 3)] == list(range(20))
+    assert len(list(sample_rows(rows()[:5], 20, 3))) == 5
 
 
 def test_parquet_rows_are_plain_values(tmp_path: Path) -> None:
