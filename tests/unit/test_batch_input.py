@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import io
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from gptcli.batch import source
-from gptcli.batch.input import Input, choose_format, sample_rows
+from gptcli.batch import input, source, structured, text
+from gptcli.batch.input import Input, choose_format, read_ahead, sample_rows
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.batch.structured import Table, read_jsonl
 from gptcli.batch.text import read_text
@@ -248,11 +249,67 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
         rows_of(tmp_path / "none" / "*.txt", "files")
 
 
-def test_rows_are_counted_beforehand_where_that_is_cheap(tmp_path: Path) -> None:
-    path = tmp_path / "in.csv"
-    path.write_text('text\n"a\nb"\nc\n')
-    assert Input((str(path),), "csv", io.BytesIO()).count() == 2
+@pytest.mark.parametrize(
+    ("name", "data", "split"),
+    [
+        ("in.csv", b'text,n\n"a\nb",1\n\nc,2\nd\n"e\n', None),
+        ("in.tsv", b"text\na\n\n\xff\n", None),
+        ("in.jsonl", b'\xef\xbb\xbf{"text": "a"}\n\n  \nbad\n[1]', None),
+        ("in.txt", b"a\n\n \nb\r\nc", None),
+        ("in.txt", b"a\nb\n\n\nc\n", "blank"),
+        ("in.txt", b"a--b---- --c", "--"),
+    ],
+)
+def test_rows_are_counted_without_parsing_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, split: str | None
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    given = Input((str(path),), choose_format([name]), io.BytesIO(), split=split)
+    expected = len(list(given.open()))
+    given.close()
+    for made in ("Row", "RowError"):
+        monkeypatch.setattr(structured, made, None)
+        monkeypatch.setattr(text, made, None)
+    assert given.count() == expected > 1
+
+
+def test_rows_are_not_counted_where_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Input(("-",), "jsonl", io.BytesIO()).count() is None
+    (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"a\nb\n"))
+    assert Input((str(tmp_path / "in.txt.gz"),), "text", io.BytesIO()).count() is None
+    (tmp_path / "in.txt").write_bytes(b"a\n" * 50)
+    monkeypatch.setattr(input, "COUNTED_BYTES", 99)
+    assert Input((str(tmp_path / "in.txt"),), "text", io.BytesIO()).count() is None
+
+
+@pytest.mark.parametrize(("count", "known"), [(0, 0), (32, 32), (33, None), (100, None)])
+def test_the_first_rows_are_read_ahead_and_no_more(count: int, known: int | None) -> None:
+    taken = 0
+
+    def rows() -> Iterator[Row | RowError]:
+        nonlocal taken
+        for number in range(count):
+            taken += 1
+            yield Row(number, number + 1, 0, {})
+
+    found, total = read_ahead(rows(), 33)
+    assert (total, taken) == (known, min(count, 33))
+    assert [row.number for row in found] == list(range(count))
+
+
+def test_an_input_that_breaks_while_it_is_read_ahead_gives_its_rows_first() -> None:
+    def rows(error: GptcliError) -> Iterator[Row | RowError]:
+        yield Row(0, 1, 0, {})
+        raise error
+
+    found, total = read_ahead(rows(GptcliError("broken.")), 33)
+    assert total is None
+    assert next(found).number == 0
+    with pytest.raises(GptcliError, match="broken"):
+        next(found)
+    with pytest.raises(UsageError, match="wrong"):
+        read_ahead(rows(UsageError("wrong.")), 33)
 
 
 def test_a_sample_is_the_same_for_the_same_seed_and_keeps_the_order() -> None:
