@@ -198,9 +198,8 @@ class Job:
             return Files()
         table = self.input.table
         assert table is not None, "only an input with a table has a table as output"
-        return TableRows(
-            table.header, table.delimiter, table.newline, self.options.column, separate_errors=separate_errors
-        )
+        column = self.options.column
+        return TableRows(table.header, table.delimiter, table.newline, column, separate_errors=separate_errors)
 
     def _open_output(self) -> "Output":
         from gptcli.batch.output import open_path, open_stream

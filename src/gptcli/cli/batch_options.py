@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from typer import Option
 from gptcli.errors import UsageError
 from gptcli.params import REQUEST_PARAMS
 
-_IN, _OUT, _RUN = "Input", "Output", "Run"
+_input, _output, _run = (partial(Option, rich_help_panel=panel) for panel in ("Input", "Output", "Run"))
 _MOST_SAMPLES, _MOST_LOGPROBS = (int(REQUEST_PARAMS[name].high) for name in ("n", "logprobs"))
 
 
@@ -28,95 +29,61 @@ class BatchOptions:
     """What is read, what is written, and how the job runs."""
 
     input_format: Annotated[
-        str | None,
-        Option("--from", metavar="FORMAT", help="jsonl, csv, tsv, text, files or parquet.", rich_help_panel=_IN),
+        str | None, _input("--from", metavar="FORMAT", help="jsonl, csv, tsv, text, files or parquet.")
     ] = None
-    encoding: Annotated[
-        str, Option("--encoding", metavar="NAME", help="Encoding of the input.", rich_help_panel=_IN)
-    ] = "utf-8"
+    encoding: Annotated[str, _input("--encoding", metavar="NAME", help="Encoding of the input.")] = "utf-8"
     split: Annotated[
-        str | None,
-        Option("--split", metavar="AT", help="Split text at blank lines, NUL or this text.", rich_help_panel=_IN),
+        str | None, _input("--split", metavar="AT", help="Split text at blank lines, NUL or this text.")
     ] = None
     template: Annotated[
-        str | None,
-        Option("--template", metavar="TEXT|FILE", help="The prompt, with a row's {{ field }}s.", rich_help_panel=_IN),
+        str | None, _input("--template", metavar="TEXT|FILE", help="The prompt, with a row's {{ field }}s.")
     ] = None
-    system: Annotated[
-        str | None, Option("--system", "-s", metavar="TEXT", help="System prompt; implies --chat.", rich_help_panel=_IN)
-    ] = None
-    chat: Annotated[bool, Option("--chat", help="Send prompts as chat messages.", rich_help_panel=_IN)] = False
+    system: Annotated[str | None, _input("--system", "-s", metavar="TEXT", help="System prompt; implies --chat.")] = (
+        None
+    )
+    chat: Annotated[bool, _input("--chat", help="Send prompts as chat messages.")] = False
     row_settings: Annotated[
-        str | None,
-        Option("--row-settings", metavar="A,B,…", help="Columns that are parameters, e.g. seed.", rich_help_panel=_IN),
+        str | None, _input("--row-settings", metavar="A,B,…", help="Columns that are parameters, e.g. seed.")
     ] = None
-    limit: Annotated[
-        int | None, Option("--limit", min=0, metavar="N", help="Only the first N rows.", rich_help_panel=_IN)
-    ] = None
+    limit: Annotated[int | None, _input("--limit", min=0, metavar="N", help="Only the first N rows.")] = None
     sample: Annotated[
-        int | None,
-        Option("--sample", min=1, metavar="N", help="Only N random rows, chosen by --seed.", rich_help_panel=_IN),
+        int | None, _input("--sample", min=1, metavar="N", help="Only N random rows, chosen by --seed.")
     ] = None
     output: Annotated[
-        Path | None,
-        Option(
-            "--output", "-o", metavar="PATH", help="File, or folder for files. (default: stdout)", rich_help_panel=_OUT
-        ),
+        Path | None, _output("--output", "-o", metavar="PATH", help="File, or folder for files. (default: stdout)")
     ] = None
     out_format: Annotated[
-        OutFormat | None,
-        Option("--out-format", help="(default: openai; table for CSV, files for a folder)", rich_help_panel=_OUT),
+        OutFormat | None, _output("--out-format", help="(default: openai; table for CSV, files for a folder)")
     ] = None
-    column: Annotated[
-        str, Option("--column", metavar="NAME", help="Name of a table's new column.", rich_help_panel=_OUT)
-    ] = "completion"
-    errors: Annotated[
-        Path | None, Option("--errors", metavar="FILE", help="Write error lines to FILE.", rich_help_panel=_OUT)
-    ] = None
-    unordered: Annotated[
-        bool, Option("--unordered", help="Write rows as they end, not in input order.", rich_help_panel=_OUT)
-    ] = False
+    column: Annotated[str, _output("--column", metavar="NAME", help="Name of a table's new column.")] = "completion"
+    errors: Annotated[Path | None, _output("--errors", metavar="FILE", help="Write error lines to FILE.")] = None
+    unordered: Annotated[bool, _output("--unordered", help="Write rows as they end, not in input order.")] = False
     overwrite: Annotated[
         bool,
-        Option(
+        _output(
             "--overwrite/--resume",
             help="If the output exists, start again or resume. (default: resume)",
-            rich_help_panel=_OUT,
             show_default=False,
         ),
     ] = False
     logprobs: Annotated[
         int | None,
-        Option(
-            "--logprobs",
-            min=0,
-            max=_MOST_LOGPROBS,
-            metavar="K",
-            help="Log-probabilities of K tokens.",
-            rich_help_panel=_OUT,
-        ),
+        _output("--logprobs", min=0, max=_MOST_LOGPROBS, metavar="K", help="Log-probabilities of K tokens."),
     ] = None
     samples: Annotated[
-        int,
-        Option("--samples", min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.", rich_help_panel=_OUT),
+        int, _output("--samples", min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.")
     ] = 1
     parallel: Annotated[
-        int | None,
-        Option("--parallel", min=1, metavar="N", help="Rows at once. (default: measured)", rich_help_panel=_RUN),
+        int | None, _run("--parallel", min=1, metavar="N", help="Rows at once. (default: measured)")
     ] = None
-    deterministic: Annotated[
-        bool, Option("--deterministic", help="One row at a time, the same bytes each time.", rich_help_panel=_RUN)
-    ] = False
+    deterministic: Annotated[bool, _run("--deterministic", help="One row at a time, the same bytes each time.")] = False
     max_failures: Annotated[
-        int | None,
-        Option("--max-failures", min=0, metavar="N", help="Stop when more than N rows failed.", rich_help_panel=_RUN),
+        int | None, _run("--max-failures", min=0, metavar="N", help="Stop when more than N rows failed.")
     ] = None
-    plan: Annotated[bool, Option("--plan", help="Show the cost and write nothing.", rich_help_panel=_RUN)] = False
-    stats_file: Annotated[
-        Path | None, Option("--stats-file", metavar="FILE", help="Write statistics as JSON.", rich_help_panel=_RUN)
-    ] = None
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Show llama.cpp's log.", rich_help_panel=_RUN)] = False
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Only errors on stderr.", rich_help_panel=_RUN)] = False
+    plan: Annotated[bool, _run("--plan", help="Show the cost and write nothing.")] = False
+    stats_file: Annotated[Path | None, _run("--stats-file", metavar="FILE", help="Write statistics as JSON.")] = None
+    verbose: Annotated[bool, _run("--verbose", "-v", help="Show llama.cpp's log.")] = False
+    quiet: Annotated[bool, _run("--quiet", "-q", help="Only errors on stderr.")] = False
 
     @property
     def most_rows(self) -> int | None:

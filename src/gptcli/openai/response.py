@@ -73,14 +73,6 @@ class Answer:
     def ends(self) -> list[Finished]:
         return [sample.end for sample in self.samples]
 
-    @property
-    def prompt_tokens(self) -> int:
-        return self.samples[0].end.prompt_tokens
-
-    @property
-    def completion_tokens(self) -> int:
-        return sum(end.completion_tokens for end in self.ends)
-
 
 @dataclass(slots=True)
 class ResponseBuilder:
@@ -108,7 +100,7 @@ class ResponseBuilder:
     def completion(self, answer: Answer) -> dict[str, object]:
         """The whole object; every sample must have ended."""
         choice = self._chat_choice if self.chat else self._text_choice
-        value = self._head("chat.completion" if self.chat else "text_completion")
+        value = self._head("chat.completion")
         value["choices"] = [choice(index, sample) for index, sample in enumerate(answer.samples)]
         value["usage"] = usage(answer.ends, cached_tokens=self.cached_tokens)
         if self.null_fields:
@@ -127,11 +119,15 @@ class ResponseBuilder:
             choice = {"index": event.index, "delta": role | more}
         choice["logprobs"] = self._chunk_logprobs(event) if self.logprobs and isinstance(event, Delta) else None
         choice["finish_reason"] = finish_reason(event.reason) if isinstance(event, Finished) else None
-        return {**self._chunk_head(), "choices": [choice]}
+        return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def usage_chunk(self, ends: Sequence[Finished]) -> dict[str, object]:
         """The last chunk of a stream, which has no choices."""
-        return {**self._chunk_head(), "choices": [], "usage": usage(ends, cached_tokens=self.cached_tokens)}
+        return {
+            **self._head("chat.completion.chunk"),
+            "choices": [],
+            "usage": usage(ends, cached_tokens=self.cached_tokens),
+        }
 
     def _chunk_logprobs(self, event: Delta) -> dict[str, object]:
         if self.chat:
@@ -139,11 +135,8 @@ class ResponseBuilder:
         alignment = self._alignments.setdefault(event.index, Alignment(self.text_offset))
         return alignment.logprobs(event.tokens, self._lengths[event.index])
 
-    def _chunk_head(self) -> dict[str, object]:
-        return self._head("chat.completion.chunk" if self.chat else "text_completion")
-
-    def _head(self, kind: str) -> dict[str, object]:
-        prefix = "chatcmpl" if self.chat else "cmpl"
+    def _head(self, chat_kind: str) -> dict[str, object]:
+        prefix, kind = ("chatcmpl", chat_kind) if self.chat else ("cmpl", "text_completion")
         return {"id": f"{prefix}-{self.key}", "object": kind, "created": self.created, "model": self.model}
 
     def _chat_choice(self, index: int, sample: Sample) -> dict[str, object]:
