@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gptcli.batch.formats import OpenAILines
-from gptcli.batch.opening import to_path
-from gptcli.batch.readers import Input
+from gptcli.batch.input import Input
+from gptcli.batch.output import open_path
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
 from gptcli.engine.engine import LocalEngine
@@ -65,7 +65,8 @@ def main() -> None:
     ):
         engine = Timed(LocalEngine(backend, parallel=parallel, interrupt=interrupt))
         started = time.perf_counter()
-        output = to_path(Path(folder, "out"), None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
+        out = Path(folder, "out")
+        output = open_path(out, None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
         Runner(lambda: engine, given.open(), RequestBuilder(base), OpenAILines("m", 1), output, BatchProgress()).run()
         seconds = time.perf_counter() - started
         given.close()

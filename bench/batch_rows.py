@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gptcli.batch.formats import OpenAILines
-from gptcli.batch.opening import to_path
-from gptcli.batch.readers import Input
+from gptcli.batch.input import Input
+from gptcli.batch.output import open_path
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
 from gptcli.render.batch import BatchProgress
@@ -63,9 +63,10 @@ def main() -> None:
         source = Path(folder, "in.jsonl")
         write_rows(source, rows)
         given = Input((str(source),), "jsonl", io.BytesIO())
-        output = to_path(Path(folder, "out"), None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
-        asking = RequestBuilder(Request("", TextPrompt(b"")))
-        Runner(lambda: engine, given.open(), asking, OpenAILines("m", 1), output, BatchProgress()).run()
+        out = Path(folder, "out")
+        output = open_path(out, None, folder=False, settings={}, ordered=True, overwrite=False, created=1)
+        builder = RequestBuilder(Request("", TextPrompt(b"")))
+        Runner(lambda: engine, given.open(), builder, OpenAILines("m", 1), output, BatchProgress()).run()
         given.close()
     tenth = rows // 10
     early = (engine.seconds[2 * tenth] - engine.seconds[tenth]) / tenth

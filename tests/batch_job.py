@@ -15,8 +15,8 @@ from pathlib import Path
 from batch_engine import TinyEngine
 
 from gptcli.batch.formats import OpenAILines, ResultFormat
-from gptcli.batch.opening import to_path
-from gptcli.batch.readers import Input, choose_format
+from gptcli.batch.input import Input, choose_format
+from gptcli.batch.output import open_path
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.runner import Runner
 from gptcli.render.batch import BatchProgress, BatchStatus
@@ -30,7 +30,7 @@ class Job:
     source: Path
     out: Path
     engine: TinyEngine = field(default_factory=TinyEngine)
-    asking: RequestBuilder = field(default_factory=lambda: RequestBuilder(Request("", TextPrompt(b""))))
+    builder: RequestBuilder = field(default_factory=lambda: RequestBuilder(Request("", TextPrompt(b""))))
     format: ResultFormat = field(default_factory=lambda: OpenAILines("tiny", 1))
     kind: str | None = None
     split: str | None = None
@@ -47,7 +47,7 @@ class Job:
         )
         try:
             rows = given.open()
-            output = to_path(
+            output = open_path(
                 self.out,
                 self.errors,
                 folder=False,
@@ -58,7 +58,7 @@ class Job:
             )
             limit = self.max_failures
             return Runner(
-                lambda: self.engine, rows, self.asking, self.format, output, BatchProgress(), max_failures=limit
+                lambda: self.engine, rows, self.builder, self.format, output, BatchProgress(), max_failures=limit
             ).run()
         finally:
             given.close()

@@ -10,6 +10,7 @@ numbers, and in a second one what to do.
     │   └── GatedError       3   the hub wants a licence accepted or a token
     ├── LoadError            4   damaged, unknown or too large for this machine
     ├── RequestError         5   the engine cannot do what was asked
+    │   ├── InvalidRequest   5   a field of a request is wrong, missing or not supported
     │   └── ContextFull      5   more tokens than the context holds
     ├── EngineError          5   llama.cpp failed while computing
     ├── EndpointError        6   a remote endpoint failed
@@ -71,6 +72,16 @@ class LoadError(GptcliError):
 
 class RequestError(GptcliError):
     exit_code = ExitCode.ENGINE
+
+
+class InvalidRequest(RequestError):
+    """A request that cannot be answered as it stands: `code` and `param` say why to a program."""
+
+    def __init__(self, message: str, *, code: str = "invalid_request", param: str | None = None) -> None:
+        """`code`: invalid_request, missing_field or unsupported. `param`: the name of the field, if it is about one."""
+        super().__init__(message)
+        self.code = code
+        self.param = param
 
 
 class ContextFull(RequestError):

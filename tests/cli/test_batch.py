@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from tiny_gpt2 import write_tiny_gpt2
 
+from gptcli.batch import structured
 from gptcli.cli.main import main
+from gptcli.engine.engine import LocalEngine
+from gptcli.errors import GptcliError
+from gptcli.runtime.loader import EngineLoader
 from gptcli.terminal import Terminal
+from gptcli.types import Prompt, TextPrompt, TokenPrompt
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,7 @@ def test_standard_input_simple_lines_and_errors_apart(tiny: Path, here: Path) ->
     assert len(json.loads(line)["choices"]) == 2
     assert json.loads(Path("errors").read_text())["error"]["code"] == "invalid_json"
     assert json.loads(Path("st").read_text())["failed"] == 1
-    assert "errors says why" in err
+    assert "errors has the errors" in err
 
 
 def test_a_prompt_longer_than_the_context_is_its_rows_error(tiny: Path, here: Path) -> None:
@@ -120,6 +125,70 @@ def test_a_plan_is_said_and_nothing_written(tiny: Path, here: Path) -> None:
     assert facts["generated"].strip() == "24 tokens at most"
     assert facts.keys() == {"rows", "prompts", "generated", "memory", "trial", "time"}
     assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "arguments", "parallel"),
+    [
+        (1, [], 1),
+        (32, [], 32),
+        (33, [], None),
+        (300, [], None),
+        (300, ["--limit", "5"], 5),
+        (300, ["--sample", "6"], 6),
+        (300, ["--limit", "100"], None),
+        (3, ["--limit", "100"], 3),
+        (3, ["--parallel", "2"], 2),
+        (3, ["--deterministic"], 1),
+    ],
+)
+@pytest.mark.parametrize("plan", [False, True])
+def test_every_row_is_parsed_once_and_a_small_job_runs_at_once(
+    tiny: Path,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    arguments: list[str],
+    parallel: int | None,
+    plan: bool,
+) -> None:
+    Path("in.jsonl").write_text("".join(f'{{"prompt": "{n}"}}\n' for n in range(rows)))
+    parsed: list[str] = []
+    asked: list[int | None] = []
+    decode = structured._decode_json
+
+    def counted(text: str) -> object:
+        parsed.append(text)
+        return decode(text)
+
+    class Stop(GptcliError):
+        pass
+
+    def engine(loader: EngineLoader, *, parallel: int | None, reuse: bool) -> None:
+        asked.append(parallel)
+        raise Stop("enough.")
+
+    monkeypatch.setattr(structured, "_decode_json", counted)
+    monkeypatch.setattr(EngineLoader, "engine", engine)
+    code, _, err = batch(tiny, "in.jsonl", *arguments, *["--plan"] * plan)
+    assert (code, asked) == (1, [parallel])
+    assert len(parsed) == len(set(parsed)) >= min(rows, 5)
+    most = int(arguments[1]) if arguments[:1] in (["--limit"], ["--sample"]) else rows
+    assert plan or f"0 of {min(rows, most)} rows" in err
+
+
+def test_a_plan_encodes_each_prompt_once(tiny: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts: list[object] = []
+
+    def encode(engine: LocalEngine, prompt: Prompt) -> TokenPrompt:
+        prompts.append(prompt)
+        return TokenPrompt((1, 2, 3))
+
+    monkeypatch.setattr(LocalEngine, "encode", encode)
+    code, out, _ = batch(tiny, "in.jsonl", "--plan")
+    assert code == 0
+    assert prompts == [TextPrompt(f"Once upon {n}".encode()) for n in range(6)]
+    assert "18 tokens, 3 a row, 3 at most" in out
 
 
 def test_a_sample_is_the_same_each_time(tiny: Path, here: Path) -> None:
@@ -145,7 +214,7 @@ def test_a_sample_is_the_same_each_time(tiny: Path, here: Path) -> None:
         (["in.jsonl", "--out-format", "files"], "needs a folder"),
         (["in.jsonl", "--deterministic", "--parallel", "4"], "--deterministic"),
         (["in.jsonl", "--limit", "1", "--sample", "1"], "contradict"),
-        (["in.jsonl", "--row-settings", "color"], "'color' is no setting"),
+        (["in.jsonl", "--row-settings", "color"], "'color' is no parameter"),
         (["in.jsonl", "-v", "-q"], "contradict"),
         (["in.jsonl", "-o", "x", "--errors", "x"], "the same"),
     ],

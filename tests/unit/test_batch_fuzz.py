@@ -13,8 +13,7 @@ from batch_job import Job
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gptcli.batch.request import RequestBuilder
-from gptcli.batch.template import Template
+from gptcli.batch.request import RequestBuilder, Template
 from gptcli.errors import GptcliError
 from gptcli.types import Request, TextPrompt
 

@@ -14,8 +14,8 @@ from batch_job import Job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptcli.batch.done import Done
 from gptcli.batch.formats import OpenAILines, SimpleLines, TableRows
+from gptcli.batch.journal import RowSet
 from gptcli.errors import GptcliError, UsageError
 
 BESIDE = ".gptcli-journal"
@@ -218,7 +218,7 @@ def test_errors_go_to_their_own_file_and_both_are_resumed(tmp_path: Path) -> Non
     source.write_text("".join(f'{{"prompt": "{n}"}}\n' if n % 3 else "bad\n" for n in range(12)))
 
     def job() -> Job:
-        return Job(source, out, TinyEngine(4, 5), errors=errors, format=OpenAILines("tiny", 1, apart=True))
+        return Job(source, out, TinyEngine(4, 5), errors=errors, format=OpenAILines("tiny", 1, separate_errors=True))
 
     job().run()
     good, bad = out.read_bytes(), errors.read_bytes()
@@ -235,7 +235,7 @@ def test_a_tables_header_is_written_once(tmp_path: Path) -> None:
     source.write_text("text\na\nb\n")
 
     def run() -> None:
-        Job(source, out, format=TableRows(["text"], ",", "\n", "answer", apart=False)).run()
+        Job(source, out, format=TableRows(["text"], ",", "\n", "answer", separate_errors=False)).run()
 
     run()
     whole = out.read_bytes()
@@ -247,7 +247,7 @@ def test_a_tables_header_is_written_once(tmp_path: Path) -> None:
 
 @given(st.permutations(range(12)), st.integers(0, 12))
 def test_what_is_done_is_known_whatever_the_order(order: list[int], count: int) -> None:
-    done = Done()
+    done = RowSet()
     for number in order[:count]:
         done.add(number, number * 7)
     assert done.count == count
@@ -257,7 +257,7 @@ def test_what_is_done_is_known_whatever_the_order(order: list[int], count: int) 
 
 @given(st.sets(st.integers(0, 9), min_size=1), st.data())
 def test_another_row_in_a_done_ones_place_is_noticed(numbers: set[int], data: st.DataObject) -> None:
-    done = Done()
+    done = RowSet()
     for number in numbers:
         done.add(number, number)
     changed = data.draw(st.sampled_from(sorted(numbers)))

@@ -12,10 +12,11 @@ import jsonschema
 import pytest
 from batch_engine import TinyEngine
 
-from gptcli.batch.answer import Answer
 from gptcli.batch.formats import Files, OpenAILines, ResultFormat, SimpleLines, TableRows
 from gptcli.batch.request import RequestBuilder
-from gptcli.batch.row import Code, Refusal, Row, RowError
+from gptcli.batch.row import Code, Row, RowError
+from gptcli.errors import InvalidRequest
+from gptcli.openai.response import Answer
 from gptcli.types import Delta, Finished, FinishReason, Request, TextPrompt
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "data" / "openai_batch_output.schema.json").read_text())
@@ -25,7 +26,7 @@ USER = {"role": "user", "content": "hi"}
 
 def answered(fields: dict[str, Any], form: ResultFormat, **of_row: Any) -> bytes:
     row = Row(4, 5, 6, fields, **of_row)
-    request = RequestBuilder(Request("", TextPrompt(b""))).request(row)
+    request = RequestBuilder(Request("", TextPrompt(b""))).build(row)
     answer = Answer(request.n)
     for event in TinyEngine().stream([request]):
         if isinstance(event, Delta):
@@ -77,7 +78,7 @@ def test_an_error_line_is_valid_and_names_its_line(code: Code) -> None:
 
 
 def test_errors_can_go_apart() -> None:
-    for form in (OpenAILines("tiny", 1, apart=True), SimpleLines(apart=True)):
+    for form in (OpenAILines("tiny", 1, separate_errors=True), SimpleLines(separate_errors=True)):
         result = form.error(RowError(4, 17, 6, Code.INVALID_JSON, "bad"), Code.INVALID_JSON, "bad.")
         assert (result.out, bool(result.error)) == (b"", True)
 
@@ -120,7 +121,7 @@ def test_simple_lines_are_short() -> None:
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize(("delimiter", "newline"), [(",", "\r\n"), ("\t", "\n")])
 def test_a_table_gets_a_column_and_stays_a_table(delimiter: str, newline: str, apart: bool) -> None:
-    form = TableRows(["a", "text"], delimiter, newline, "answer", apart=apart)
+    form = TableRows(["a", "text"], delimiter, newline, "answer", separate_errors=apart)
     bad = RowError(5, 6, 0, Code.INVALID_CSV, "", cells=["1", "2", "3"])
     data = (
         form.header()
@@ -139,11 +140,11 @@ def test_a_table_gets_a_column_and_stays_a_table(delimiter: str, newline: str, a
         assert rows[2][3] == "invalid_csv: line 6: 3 cells."
 
 
-@pytest.mark.parametrize("form", [TableRows(["text"], ",", "\n", "answer", apart=False), Files()])
-@pytest.mark.parametrize("wish", [{"n": 2}, {"logprobs": 0}])
-def test_what_has_no_place_in_the_output_is_refused(form: ResultFormat, wish: dict[str, Any]) -> None:
-    with pytest.raises(Refusal):
-        form.check(Request("0", TextPrompt(b""), **wish))
+@pytest.mark.parametrize("form", [TableRows(["text"], ",", "\n", "answer", separate_errors=False), Files()])
+@pytest.mark.parametrize("params", [{"n": 2}, {"logprobs": 0}])
+def test_what_has_no_place_in_the_output_is_refused(form: ResultFormat, params: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        form.check(Request("0", TextPrompt(b""), **params))
     form.check(Request("0", TextPrompt(b"")))
 
 

@@ -9,10 +9,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.batch.answer import Answer
-from gptcli.batch.completion import text_logprobs
-from gptcli.render.logprobs import UNLIKELY, Alignment, chat_logprobs
-from gptcli.types import Alternative, Delta, Finished, FinishReason, Request, TextPrompt, TokenInfo
+from gptcli.openai.logprobs import UNLIKELY, Alignment, chat_logprobs
+from gptcli.openai.response import Answer, text_logprobs
+from gptcli.types import Alternative, Delta, Finished, FinishReason, TokenInfo
 
 NEVER = -math.inf
 
@@ -57,11 +56,11 @@ def test_what_cannot_come_has_a_number_all_the_same() -> None:
     assert chat["content"][0]["top_logprobs"][0] == {"token": "\ufffd", "logprob": UNLIKELY, "bytes": [255]}
 
 
-def test_a_rows_offsets_count_from_its_prompt() -> None:
+def test_offsets_count_from_the_start_of_the_prompt() -> None:
     answer = Answer(1)
     tokens = [token("é".encode()[:1]), token("é".encode()[1:]), token(b"!")]
     answer.delta(Delta("0", 0, "é!", tokens))
     answer.finished(Finished("0", 0, FinishReason.STOP, 1, 0, 3, 1, 0.0, 0.0))
-    found = text_logprobs(answer.samples[0], Request("0", TextPrompt("où".encode()), logprobs=0))
+    found = text_logprobs(answer.samples[0], len("où"))
     assert found["tokens"] == ["", "é", "!"]
     assert found["text_offset"] == [2, 2, 3]

@@ -1,7 +1,4 @@
-"""What a row's answer, or its error, looks like in the output: OpenAI Batch lines, simple lines, a table, files.
-
-It knows formats and makes bytes; where they go, and when, it does not know.
-"""
+"""The bytes of a row's answer, or its error, in the output: OpenAI Batch lines, simple lines, a table, files."""
 
 from __future__ import annotations
 
@@ -9,13 +6,11 @@ import csv
 import io
 import json
 from dataclasses import dataclass
-from typing import Protocol
 
-from gptcli.batch.answer import Answer
-from gptcli.batch.completion import body, text_logprobs, usage
-from gptcli.batch.row import Code, Refusal, Row, RowError
-from gptcli.render.completion import finish_reason
-from gptcli.types import Request
+from gptcli.batch.row import Code, Row, RowError
+from gptcli.errors import InvalidRequest
+from gptcli.openai.response import Answer, ResponseBuilder, finish_reason, text_logprobs, usage
+from gptcli.types import ChatPrompt, Request, TextPrompt
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -26,67 +21,62 @@ class Result:
 
     out: bytes = b""
     error: bytes = b""
-    """What goes to the file of errors, when there is one."""
+    """The part for the file of errors."""
     name: str = ""
-    """The file's name, where each row has its own."""
+    """Of the row's file, if each row has one."""
 
 
-class ResultFormat(Protocol):
-    """Turns what happened to a row into bytes."""
+class ResultFormat:
+    """Makes bytes of a row's answer or error."""
 
     def header(self) -> bytes:
-        """What stands before the first row."""
-        ...
+        """The bytes before the first row."""
+        return b""
 
     def check(self, request: Request) -> None:
-        """Raises Refusal for a request whose answer has no place in this format."""
-        ...
+        """Raises InvalidRequest for a request whose answer this format cannot hold."""
 
-    def answer(self, row: Row, request: Request, answer: Answer) -> Result: ...
+    def answer(self, row: Row, request: Request, answer: Answer) -> Result:
+        raise NotImplementedError
 
-    def error(self, row: Row | RowError, code: Code, message: str) -> Result: ...
+    def error(self, row: Row | RowError, code: Code, message: str) -> Result:
+        raise NotImplementedError
 
 
 @dataclass(slots=True)
-class OpenAILines:
+class OpenAILines(ResultFormat):
     """Result lines of the OpenAI Batch format (https://platform.openai.com/docs/api-reference/batch/request-output)."""
 
     model: str
     created: int
-    apart: bool = False
-    """Errors go to a file of their own."""
-
-    def header(self) -> bytes:
-        return b""
-
-    def check(self, request: Request) -> None:
-        pass
+    separate_errors: bool = False
+    """Whether errors go to a file of their own."""
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         key = _key(row)
-        response = {
-            "status_code": 200,
-            "request_id": f"req_{key}",
-            "body": body(request, answer, key, self.model, self.created),
-        }
+        builder = ResponseBuilder(
+            self.model,
+            key,
+            self.created,
+            chat=isinstance(request.prompt, ChatPrompt),
+            logprobs=request.logprobs is not None,
+            text_offset=_text_offset(request),
+            null_fields=True,
+            cached_tokens=False,
+        )
+        response = {"status_code": 200, "request_id": f"req_{key}", "body": builder.completion(answer)}
         return Result(_line({"id": f"batch_req_{key}", "custom_id": _name(row), "response": response, "error": None}))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
         line = _openai_error(row, code, message)
-        return Result(error=line) if self.apart else Result(line)
+        return Result(error=line) if self.separate_errors else Result(line)
 
 
 @dataclass(slots=True)
-class SimpleLines:
-    """`id`, `text` and little more; with several samples a list of them in `choices`."""
+class SimpleLines(ResultFormat):
+    """`id`, `text` and little more. Several samples are a list in `choices`."""
 
-    apart: bool = False
-
-    def header(self) -> bytes:
-        return b""
-
-    def check(self, request: Request) -> None:
-        pass
+    separate_errors: bool = False
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         choices = []
@@ -95,28 +85,28 @@ class SimpleLines:
             if sample.thoughts:
                 choice["reasoning"] = sample.reasoning
             if request.logprobs is not None:
-                choice["logprobs"] = text_logprobs(sample, request)
+                choice["logprobs"] = text_logprobs(sample, _text_offset(request))
             choices.append(choice)
         parts = choices[0] if len(choices) == 1 else {"choices": choices}
-        return Result(_line({"id": _name(row), **parts, "usage": usage(answer)}))
+        return Result(_line({"id": _name(row), **parts, "usage": usage(answer.ends, cached_tokens=False)}))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
         line = _line({"id": _name(row), "line": row.line, "error": {"code": code.value, "message": message}})
-        return Result(error=line) if self.apart else Result(line)
+        return Result(error=line) if self.separate_errors else Result(line)
 
 
-class TableRows:
-    """The table that came in, with a column more; one row a row, so that the two can be laid side by side.
+class TableRows(ResultFormat):
+    """The input's table with one more column, row by row.
 
-    A row that failed has an empty cell there, and its error in a second column or in the file of errors.
-    The output is UTF-8 whatever the input was: an answer may hold any character.
+    A row that failed has an empty cell there, and its error in a second column or in the file of errors. The output is
+    UTF-8 whatever the input is, for an answer may hold any character.
     """
 
-    def __init__(self, header: list[str], delimiter: str, newline: str, column: str, *, apart: bool) -> None:
-        """`column` is the answers' and must be new to the table."""
-        self._names = [*header, column] if apart else [*header, column, f"{column}_error"]
+    def __init__(self, header: list[str], delimiter: str, newline: str, column: str, *, separate_errors: bool) -> None:
+        """`column`: the name of the answers' column, which must be new to the table."""
+        self._names = [*header, column] if separate_errors else [*header, column, f"{column}_error"]
         self._width = len(header)
-        self._apart = apart
+        self._separate_errors = separate_errors
         self._buffer = io.StringIO(newline="")
         self._write = csv.writer(self._buffer, delimiter=delimiter, lineterminator=newline).writerow
 
@@ -125,18 +115,18 @@ class TableRows:
 
     def check(self, request: Request) -> None:
         if request.n > 1:
-            raise Refusal(Code.UNSUPPORTED, "A table has one cell for the answer, so n must be 1.")
+            raise InvalidRequest("A table has one cell for the answer, so n must be 1.", code="unsupported", param="n")
         if request.logprobs is not None:
-            raise Refusal(Code.UNSUPPORTED, "A table has no place for logprobs.")
+            raise InvalidRequest("A table cannot hold logprobs.", code="unsupported", param="logprobs")
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         cells = [*(row.cells or []), answer.samples[0].text]
-        return Result(self._cells(cells if self._apart else [*cells, ""]))
+        return Result(self._cells(cells if self._separate_errors else [*cells, ""]))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
-        # A row with too many or too few cells is brought to the header's width, or the rest would stand askew.
+        # A row with too many or too few cells gets as many as the header, so that the new columns stay aligned.
         cells = [*(row.cells or []), *[""] * self._width][: self._width]
-        if self._apart:
+        if self._separate_errors:
             return Result(self._cells([*cells, ""]), _openai_error(row, code, message))
         return Result(self._cells([*cells, "", f"{code.value}: line {row.line}: {message}"]))
 
@@ -147,15 +137,13 @@ class TableRows:
         return self._buffer.getvalue().encode("utf-8", "replace")
 
 
-class Files:
-    """A file a row, named as its prompt's was; errors always go to the file of errors."""
-
-    def header(self) -> bytes:
-        return b""
+class Files(ResultFormat):
+    """A file for each row, with the name of its prompt's file. Errors go to the file of errors."""
 
     def check(self, request: Request) -> None:
         if request.n > 1 or request.logprobs is not None:
-            raise Refusal(Code.UNSUPPORTED, "A file has room for one text only: no n above 1, no logprobs.")
+            message = "A file holds one text, so n must be 1 and logprobs are not supported."
+            raise InvalidRequest(message, code="unsupported", param="n" if request.n > 1 else "logprobs")
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         return Result(answer.samples[0].text.encode(), name=_name(row))
@@ -169,8 +157,15 @@ def _name(row: Row | RowError) -> str:
 
 
 def _key(row: Row | RowError) -> str:
-    """Of a row, unique in its file; no clock or chance in it, so that a job done again gives the same bytes."""
+    """Identifies a row in its file. The same job gives the same keys each time."""
     return f"{row.number:08x}{row.digest:08x}"
+
+
+def _text_offset(request: Request) -> int:
+    """Offset of the answer in logprobs, which count from the beginning of the prompt."""
+    if request.logprobs is None or not isinstance(request.prompt, TextPrompt):
+        return 0
+    return len(request.prompt.data.decode("utf-8", "surrogateescape"))
 
 
 def _openai_error(row: Row | RowError, code: Code, message: str) -> bytes:
@@ -181,5 +176,5 @@ def _openai_error(row: Row | RowError, code: Code, message: str) -> bytes:
 def _line(value: object) -> bytes:
     try:
         return _compact(value).encode() + b"\n"
-    except UnicodeEncodeError:  # half a character in the row's own name: JSON can escape it
+    except UnicodeEncodeError:  # half a character in the row's id: JSON can escape it
         return json.dumps(value).encode() + b"\n"

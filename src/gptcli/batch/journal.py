@@ -1,6 +1,4 @@
-"""The record of a batch, beside its output: what the job is, which rows are written, which wait for their turn.
-
-It knows records and checksums; what a damaged or missing record means for the output is for others to say.
+"""The journal of a batch, a file beside its output: what the job is, which rows are written and which are waiting.
 
 Format, little endian: records of CRC-32 (4 bytes, of all that follows), kind (1), length (4), payload.
     settings  JSON {"settings": {...}, "created": seconds since 1970}; always the first
@@ -25,7 +23,7 @@ from gptcli.errors import GptcliError
 
 SETTINGS, WRITTEN, HELD = 1, 2, 3
 HEADER_ROW = (1 << 64) - 1
-"""The row number of what stands before the first row."""
+"""The row number of what is before the first row."""
 
 _HEAD = struct.Struct("<IBI")
 _WRITTEN = struct.Struct("<QIBQQII")
@@ -48,16 +46,16 @@ class Held(NamedTuple):
 
 
 class Journal:
-    """An append-only file of records; one that is damaged ends it."""
+    """An append-only file of records; it ends before the first damaged one."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open or create it; None: in a temporary file, which goes with the process."""
+        """Open or create it; None: a temporary file, which the system removes."""
         self.path = path
         self.end = 0
         self._file = _open(path)
 
     def append(self, kind: int, payload: bytes) -> int:
-        """Write a record and say where it begins."""
+        """Write a record; returns where it begins."""
         start = self.end
         data = _record(kind, payload)
         self._file.seek(start)
@@ -65,26 +63,26 @@ class Journal:
         self.end += len(data)
         return start
 
-    def written(self, entry: Written) -> None:
+    def add_written(self, entry: Written) -> None:
         row, digest, failed, ends, crcs = entry
         self.append(WRITTEN, _WRITTEN.pack(row, digest, failed, *ends, *crcs))
 
-    def hold(self, entry: Held) -> int:
-        """Keep a row's result until its turn; the returned place gets it back."""
+    def add_held(self, entry: Held) -> int:
+        """Keep a row's result until its turn; returns its place, for `read_held`."""
         row, digest, failed, result = entry
         head = _HELD.pack(row, digest, failed, len(result.out))
         return self.append(HELD, head + result.out + result.error)
 
-    def held(self, place: int) -> Held:
-        """The result that `hold` put there. Raises GptcliError where the file has been changed since."""
+    def read_held(self, place: int) -> Held:
+        """The result that `add_held` put there. Raises GptcliError if the file has been changed since."""
         self._file.seek(place)
         record = _read(self._file)
         if record is None or record[0] != HELD:
-            raise GptcliError(f"The journal {self.path} was changed from outside.", "Run the same command again.")
-        return to_held(record[1])
+            raise GptcliError(f"Another program changed the journal {self.path}.", "Run the same command again.")
+        return parse_held(record[1])
 
     def records(self) -> Iterator[tuple[int, int, bytes]]:
-        """Place, kind and payload of each record up to the first that is damaged; `end` is then where that begins."""
+        """Place, kind and payload of each record up to the first damaged one, where `end` is then."""
         place = 0
         self._file.seek(0)
         with open(self._file.fileno(), "rb", buffering=1 << 20, closefd=False) as reader:
@@ -95,19 +93,19 @@ class Journal:
 
     @property
     def torn(self) -> bool:
-        """Whether something follows the last good record."""
+        """Whether anything follows the last intact record."""
         return os.fstat(self._file.fileno()).st_size > self.end
 
     def rewrite(self, written: int, held: dict[int, int]) -> dict[int, int]:
-        """Keep the settings, the first `written` records of written rows and those of the rows `held`.
+        """Keep the settings, the first `written` records of written rows and those of the rows in `held`.
 
-        Returns where the held ones are now. The new file replaces the old one at once or not at all."""
+        Returns the new places of the held ones. The new file replaces the old one atomically."""
         new = Journal(self.path and self.path.with_name(self.path.name + "-new"))
         new.cut(0)
         places: dict[int, int] = {}
         for place, kind, payload in self.records():
             if kind == HELD:
-                row = to_held(payload).row
+                row = parse_held(payload).row
                 if held.get(row) == place:
                     places[row] = new.append(kind, payload)
             elif kind == SETTINGS or written > 0:
@@ -137,19 +135,64 @@ class Journal:
         self._file.close()
 
 
-def to_written(payload: bytes) -> Written:
+class RowSet:
+    """Numbers of rows with the CRC-32 of each row.
+
+    It needs memory for the gaps between them, not for the rows: a prefix without gaps is one checksum."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        """The smallest number that is not in the set."""
+        self.count = 0
+        self._chain = 0
+        self._rest: dict[int, int] = {}
+        self._seen = 0
+        self._seen_chain = 0
+
+    def add(self, number: int, digest: int) -> None:
+        self.count += 1
+        self._rest[number] = digest
+        while (first := self._rest.pop(self.next, None)) is not None:
+            self._chain = _link(self._chain, first)
+            self.next += 1
+
+    def has(self, number: int, digest: int) -> bool:
+        """Whether the row is in the set; call it in the order of the rows. Raises ValueError if it is another row.
+
+        A difference in the prefix is found at its last row, and so before any new row."""
+        if number < self.next:
+            self._seen += 1
+            self._seen_chain = _link(self._seen_chain, digest)
+            if number == self.next - 1 and self._seen_chain != self._chain:
+                raise ValueError(f"the first {self.next:,} rows")
+            return True
+        known = self._rest.get(number)
+        if known is None:
+            return False
+        self._seen += 1
+        if known != digest:
+            raise ValueError(f"row {number + 1:,}")
+        return True
+
+    @property
+    def unseen(self) -> int:
+        """Rows of the set for which `has` was not called."""
+        return self.count - self._seen
+
+
+def parse_written(payload: bytes) -> Written:
     row, digest, failed, end, error_end, crc, error_crc = _WRITTEN.unpack(payload)
     return Written(row, digest, failed, (end, error_end), (crc, error_crc))
 
 
-def to_held(payload: bytes) -> Held:
+def parse_held(payload: bytes) -> Held:
     row, digest, failed, size = _HELD.unpack_from(payload)
     middle = _HELD.size + size
     return Held(row, digest, failed, Result(payload[_HELD.size : middle], payload[middle:]))
 
 
-def settings_of(journal: Journal) -> tuple[dict[str, object], int] | None:
-    """The job's settings and when it began; None where the journal has not even those."""
+def read_settings(journal: Journal) -> tuple[dict[str, object], int] | None:
+    """The job's settings and when it was created; None if the journal does not begin with them."""
     for _, kind, payload in journal.records():
         if kind == SETTINGS:
             value = json.loads(payload)
@@ -163,7 +206,7 @@ def settings_payload(settings: dict[str, object], created: int) -> bytes:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder outlive a power cut, where the system can be asked for that."""
+    """Make the names in a folder survive a power cut, on systems that can do it."""
     if os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -193,3 +236,7 @@ def _read(file: BinaryIO) -> tuple[int, bytes] | None:
     if len(payload) < size or crc32(payload, crc32(head[4:])) != crc:
         return None
     return kind, payload
+
+
+def _link(chain: int, digest: int) -> int:
+    return crc32(digest.to_bytes(4, "little"), chain)

@@ -1,38 +1,33 @@
-"""What a batch would take, before it is begun: rows, tokens, bad rows, and the time by a short trial.
-
-It knows rows, requests and an engine; it writes nothing.
-"""
+"""What a batch would take: rows, tokens, bad rows, and the time, estimated from a short trial."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 from gptcli.batch.formats import ResultFormat
 from gptcli.batch.request import RequestBuilder
-from gptcli.batch.row import Refusal, Row, RowError
-from gptcli.batch.runner import Engine
-from gptcli.errors import GptcliError
-from gptcli.types import Delta, Finished, Prompt, Request
+from gptcli.batch.row import Row, RowError
+from gptcli.errors import GptcliError, InvalidRequest
+from gptcli.types import Delta, Engine, Finished, Request
 
 TRIAL_SECONDS = 20.0
 
 
 @dataclass(slots=True)
 class Plan:
-    """Counts over all rows, and what the trial measured."""
+    """Counts of all rows, and measurements of the trial."""
 
     rows: int = 0
     bad: Counter[str] = field(default_factory=Counter)
-    """Rows that cannot be asked, by error code."""
+    """Rows that cannot be answered, by error code."""
     prompt_tokens: int = 0
     longest_prompt: int = 0
     most_tokens: int | None = 0
-    """Tokens generated at most, if every row went on to its limit; None where a row has none."""
+    """Tokens generated if every row reaches its limit; None if a row has no limit."""
     trial_rows: int = 0
     trial_prompt_tokens: int = 0
     trial_tokens: int = 0
@@ -41,7 +36,7 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """The whole run, if its rows are like those of the trial; None where that came to no answer."""
+        """Estimate for the whole run, if its rows are like those of the trial; None if no trial row has ended."""
         if not self.trial_ended or not self.trial_seconds:
             return None
         work = self.trial_prompt_tokens + self.trial_tokens
@@ -50,15 +45,9 @@ class Plan:
 
 
 def make_plan(
-    rows: Iterable[Row | RowError],
-    asking: RequestBuilder,
-    format: ResultFormat,
-    engine: Engine,
-    tokens: Callable[[Prompt], list[int]],
-    *,
-    trial: int,
+    rows: Iterable[Row | RowError], builder: RequestBuilder, format: ResultFormat, engine: Engine, *, trial: int
 ) -> Plan:
-    """Look at every row, and answer the first `trial` ones for at most `TRIAL_SECONDS`."""
+    """Count every row, and answer the first `trial` ones for at most `TRIAL_SECONDS`."""
     plan, first = Plan(), list[Request]()
     for row in rows:
         plan.rows += 1
@@ -66,41 +55,40 @@ def make_plan(
             plan.bad[row.code.value] += 1
             continue
         try:
-            request = asking.request(row)
+            request = builder.build(row)
             format.check(request)
-            count = len(tokens(request.prompt))
-        except Refusal as refusal:
-            plan.bad[refusal.code.value] += 1
+            prompt = engine.encode(request.prompt)
+        except InvalidRequest as error:
+            plan.bad[error.code] += 1
             continue
         except GptcliError as error:
             plan.bad[type(error).__name__] += 1
             continue
-        _add(plan, request, count)
+        _count(plan, request, len(prompt.tokens))
         if len(first) < trial:
-            first.append(request)
-            plan.trial_prompt_tokens += count
-    _try(plan, first, engine)
+            # Streamed: about one delta a token, so that the tokens of rows that are cut short count too.
+            first.append(replace(request, prompt=prompt, stream=True))
+            plan.trial_prompt_tokens += len(prompt.tokens)
+    _run_trial(plan, first, engine)
     return plan
 
 
-def _add(plan: Plan, request: Request, count: int) -> None:
-    plan.prompt_tokens += count
-    plan.longest_prompt = max(plan.longest_prompt, count)
+def _count(plan: Plan, request: Request, prompt_tokens: int) -> None:
+    plan.prompt_tokens += prompt_tokens
+    plan.longest_prompt = max(plan.longest_prompt, prompt_tokens)
     if request.max_tokens is None or plan.most_tokens is None:
         plan.most_tokens = None
     else:
         plan.most_tokens += request.n * request.max_tokens
 
 
-def _try(plan: Plan, requests: list[Request], engine: Engine) -> None:
+def _run_trial(plan: Plan, requests: list[Request], engine: Engine) -> None:
     plan.trial_rows = len(requests)
-    began = time.perf_counter()
-    # Streamed: a delta a token, near enough, so that those of rows that are not let end count too.
-    streamed = [replace(request, stream=True) for request in requests]
-    with closing(cast("Generator[object, None, None]", engine.stream(streamed))) as events:
+    start = time.perf_counter()
+    with closing(engine.stream(requests)) as events:
         for event in events:
             plan.trial_tokens += isinstance(event, Delta)
             plan.trial_ended += isinstance(event, Finished)
-            plan.trial_seconds = time.perf_counter() - began
+            plan.trial_seconds = time.perf_counter() - start
             if plan.trial_seconds > TRIAL_SECONDS:
                 return

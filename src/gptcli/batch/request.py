@@ -1,172 +1,163 @@
-"""A row becomes a request: an OpenAI Batch line, an object with a prompt or messages, or fields under a template.
-
-It knows the shapes of rows and what the command line said for all of them; the engine it does not know.
-"""
+"""A row becomes a request: an OpenAI Batch line, an object with a prompt or messages, or fields in a template."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gptcli.batch.row import Code, Refusal, Row
-from gptcli.batch.row_params import from_cell, is_wish, request, whole_text
-from gptcli.batch.template import Template
-from gptcli.types import ChatPrompt, Message, Prompt, Request, TextPrompt, TokenPrompt
+from gptcli.batch.row import Row
+from gptcli.errors import InvalidRequest, UsageError
+from gptcli.openai.request import (
+    build_request,
+    check_text,
+    parse_chat_completion,
+    parse_completion,
+    parse_messages,
+    request_param,
+)
+from gptcli.params import Kind
+from gptcli.types import ChatPrompt, Message, Prompt, Request, TextPrompt
 
 CHAT_URL = "/v1/chat/completions"
 TEXT_URL = "/v1/completions"
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+
+class _WholeRow(dict[str, object]):
+    """All fields; as text, their JSON."""
+
+    def __str__(self) -> str:
+        return _to_json(self)
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    """JSON for a prompt. jinja2's own filter is for HTML and escapes `<`."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
+class Template:
+    """A jinja2 template with a row's fields as variables; `row` is the whole row.
+
+    The template is the user's, the fields are not: they are values and never code."""
+
+    def __init__(self, source: str) -> None:
+        """Raises UsageError for a template that cannot be read."""
+        import jinja2
+        from jinja2.sandbox import SandboxedEnvironment
+
+        environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+        environment.filters["tojson"] = _to_json
+        self._undefined = jinja2.UndefinedError
+        # What an expression over any values can raise besides jinja2's own errors.
+        self._invalid = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+        try:
+            self._render = environment.from_string(source).render
+        except jinja2.TemplateSyntaxError as problem:
+            raise UsageError(
+                f"The template cannot be read: {problem.message} (line {problem.lineno}).", "Correct the template."
+            ) from None
+
+    def render(self, fields: dict[str, object]) -> str:
+        """The prompt's text. Raises InvalidRequest if the row lacks a field or a value does not fit."""
+        try:
+            return self._render({"row": _WholeRow(fields)} | fields)
+        except self._undefined as problem:
+            message = f"The row lacks what the template uses: {problem.message}."
+            raise InvalidRequest(message, code="missing_field") from None
+        except self._invalid as problem:
+            raise InvalidRequest(f"The template does not fit the row: {problem}.") from None
+        except RecursionError:
+            raise InvalidRequest("The row is nested too deeply for the template.") from None
 
 
 @dataclass(slots=True)
 class RequestBuilder:
-    """What the command line said for every row."""
+    """Makes requests of rows, with what the command line has for all of them."""
 
     base: Request
-    """Sampling, limits, stops and samples for rows that do not say otherwise."""
+    """Parameters of rows that do not have their own."""
     system: str | None = None
-    """A system prompt for conversations that begin without one."""
+    """System prompt of conversations that begin without one."""
     chat: bool = False
-    """A plain prompt is what a user says in a chat, not text to continue."""
+    """Whether a prompt is a user's message in a chat, not text to continue."""
     template: Template | None = None
     columns: frozenset[str] = frozenset()
-    """Of templates and tables: the columns that say how to answer; an object with a prompt says it itself."""
+    """Columns that are parameters, with a template or a table; in other rows every field may be one."""
 
-    def request(self, row: Row) -> Request:
-        """What `row` asks, its number being the id. Raises Refusal where it cannot be asked."""
-        name, fields = str(row.number), row.fields
+    def build(self, row: Row) -> Request:
+        """The request of `row`; its id is the row's number. Raises InvalidRequest."""
+        request_id, fields = str(row.number), row.fields
         if self.template is not None:
             prompt = self._prompt(self.template.render(fields))
-            return request(name, prompt, self._column_wishes(row), self.base)
+            return build_request(request_id, prompt, self._column_params(row), self.base)
         if "body" in fields and ("url" in fields or "method" in fields or "custom_id" in fields):
-            return self._openai(name, fields)
-        wished = self._column_wishes(row) if row.cells is not None else _wishes(fields)
-        return request(name, self._plain_prompt(fields), wished, self.base)
+            return self._openai_line(request_id, fields)
+        prompt = self._plain_prompt(fields)
+        params = self._column_params(row) if row.cells is not None else _plain_params(fields)
+        return build_request(request_id, prompt, params, self.base)
 
     def _plain_prompt(self, fields: dict[str, object]) -> Prompt:
         if (messages := fields.get("messages")) is not None:
-            return self._conversation(messages)
+            return self._with_system(ChatPrompt(parse_messages(messages)))
         for key in ("prompt", "text"):
             if (text := fields.get(key)) is not None:
                 if not isinstance(text, str):
-                    raise Refusal(Code.INVALID_REQUEST, f"{key} must be a text.")
+                    raise InvalidRequest(f"{key} must be a text.", param=key)
                 return self._prompt(text)
-        raise Refusal(
-            Code.MISSING_FIELD, "The row has no prompt, messages or text; --template says what to make of it."
-        )
+        message = "The row has no field named prompt, messages or text."
+        raise InvalidRequest(message, code="missing_field", param="prompt")
 
     def _prompt(self, text: str) -> Prompt:
-        whole_text("The prompt", text)
+        check_text("The prompt", text, "prompt")
         if self.chat:
-            return ChatPrompt((*self._system(), Message("user", text)))
+            return self._with_system(ChatPrompt((Message("user", text),)))
         return TextPrompt(text.encode())
 
-    def _system(self) -> tuple[Message, ...]:
-        return (Message("system", self.system),) if self.system is not None else ()
+    def _with_system(self, prompt: ChatPrompt) -> ChatPrompt:
+        if self.system is None or prompt.messages[0].role == "system":
+            return prompt
+        return ChatPrompt((Message("system", self.system), *prompt.messages))
 
-    def _conversation(self, value: object) -> ChatPrompt:
-        if not isinstance(value, list) or not value:
-            raise Refusal(Code.INVALID_REQUEST, "messages must be a list of at least one message.")
-        messages = tuple(_message(number, message) for number, message in enumerate(value))
-        if messages[0].role != "system":
-            messages = (*self._system(), *messages)
-        return ChatPrompt(messages)
-
-    def _openai(self, name: str, fields: dict[str, object]) -> Request:
-        """A line of the OpenAI Batch format. `model` names the model there; here it is the one that was loaded."""
+    def _openai_line(self, request_id: str, fields: dict[str, object]) -> Request:
+        """The request of an OpenAI Batch line. Its `model` is ignored: one model is loaded."""
         body = fields["body"]
         if not isinstance(body, dict):
-            raise Refusal(Code.INVALID_REQUEST, "body must be an object.")
+            raise InvalidRequest("body must be an object.", param="body")
         for key in ("custom_id", "url"):
             if not isinstance(fields.get(key), str):
-                raise Refusal(Code.MISSING_FIELD, f"The line has no {key}, which must be a text.")
+                raise InvalidRequest(f"The line has no {key}, which must be a text.", code="missing_field", param=key)
         if fields.get("method", "POST") != "POST":
-            raise Refusal(Code.INVALID_REQUEST, "method must be POST.")
-        if not isinstance(body.get("model", ""), str):
-            raise Refusal(Code.INVALID_REQUEST, "model must be a text.")
-        prompt_field, others = "messages", {"model", "messages"}
-        prompt: Prompt
-        if fields["url"] == CHAT_URL:
-            prompt = self._conversation(_needed(body, prompt_field))
-        elif fields["url"] == TEXT_URL:
-            prompt_field, others = "prompt", {"model", "prompt", "suffix"}
-            prompt = _completion(_needed(body, prompt_field), body.get("suffix"))
-        else:
-            raise Refusal(Code.UNSUPPORTED, f"Only {CHAT_URL} and {TEXT_URL} are possible here.")
-        _check_logprobs(body, chat=fields["url"] == CHAT_URL)
-        return request(name, prompt, ((k, v) for k, v in body.items() if k not in others), self.base)
+            raise InvalidRequest("method must be POST.", param="method")
+        if fields["url"] == TEXT_URL:
+            return parse_completion(request_id, body, self.base)
+        if fields["url"] != CHAT_URL:
+            raise InvalidRequest(f"url must be {CHAT_URL} or {TEXT_URL}.", code="unsupported", param="url")
+        request = parse_chat_completion(request_id, body, self.base)
+        if self.system is not None and isinstance(request.prompt, ChatPrompt):
+            return replace(request, prompt=self._with_system(request.prompt))
+        return request
 
-    def _column_wishes(self, row: Row) -> Iterable[tuple[str, object]]:
+    def _column_params(self, row: Row) -> Iterable[tuple[str, object]]:
         for name in self.columns:
             value = row.fields.get(name)
             if row.cells is not None and isinstance(value, str):
-                value = from_cell(name, value)
+                value = _cell_value(name, value)
             yield name, value
 
 
-def _wishes(fields: dict[str, object]) -> Iterable[tuple[str, object]]:
-    """Of a plain object: the fields that say how to answer; others are the user's own."""
-    return ((name, value) for name, value in fields.items() if is_wish(name))
+def _plain_params(fields: dict[str, object]) -> Iterable[tuple[str, object]]:
+    """The fields of a plain object that are parameters; others are the user's own."""
+    return ((name, value) for name, value in fields.items() if request_param(name) is not None)
 
 
-def _needed(body: dict[str, object], key: str) -> object:
-    if body.get(key) is None:
-        raise Refusal(Code.MISSING_FIELD, f"body has no {key}.")
-    return body[key]
-
-
-def _check_logprobs(body: dict[str, object], *, chat: bool) -> None:
-    value = body.get("logprobs")
-    if value is not None and isinstance(value, bool) is not chat:
-        expected = "true or false" if chat else "a whole number"
-        raise Refusal(Code.INVALID_REQUEST, f"logprobs must be {expected} for this url.")
-    if not chat and body.get("top_logprobs") is not None:
-        raise Refusal(Code.INVALID_REQUEST, "top_logprobs is for chats; a completion says the number in logprobs.")
-
-
-def _completion(value: object, suffix: object) -> Prompt:
-    if suffix is not None and not isinstance(suffix, str):
-        raise Refusal(Code.INVALID_REQUEST, "suffix must be a text.")
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], (str, list)):
-        value = value[0]
-    if isinstance(value, str):
-        after = whole_text("suffix", suffix).encode() if suffix else None
-        return TextPrompt(whole_text("prompt", value).encode(), after)
-    if isinstance(value, list) and value and all(type(token) is int and 0 <= token < 1 << 31 for token in value):
-        if suffix:
-            raise Refusal(Code.UNSUPPORTED, "A prompt of token ids with a suffix is not possible here.")
-        return TokenPrompt(tuple(value))
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(item, (str, list)) for item in value):
-        raise Refusal(Code.UNSUPPORTED, "Several prompts in one line are not possible here; give each its own line.")
-    raise Refusal(Code.INVALID_REQUEST, "prompt must be a text or a list of token ids.")
-
-
-def _message(number: int, value: object) -> Message:
-    if not isinstance(value, dict):
-        raise Refusal(Code.INVALID_REQUEST, f"messages[{number}] must be an object.")
-    role = value.get("role")
-    if not isinstance(role, str):
-        raise Refusal(Code.INVALID_REQUEST, f"messages[{number}] has no role.")
-    if role not in _ROLES:
-        raise Refusal(Code.UNSUPPORTED, f"messages[{number}]: the role {role[:20]!r} is not possible here.")
-    for key, other in value.items():
-        if key not in ("role", "content") and other is not None:
-            raise Refusal(Code.UNSUPPORTED, f"messages[{number}]: {key[:40]!r} is not possible here.")
-    return Message(_ROLES[role], whole_text(f"messages[{number}]", _content(number, value.get("content"))))
-
-
-def _content(number: int, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list) or not value:
-        raise Refusal(Code.INVALID_REQUEST, f"messages[{number}]: content must be a text.")
-    texts = []
-    for part in value:
-        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise Refusal(Code.INVALID_REQUEST, f"messages[{number}]: a part of content must be an object with a type.")
-        if part["type"] != "text" or part.keys() - {"type", "text"}:
-            raise Refusal(Code.UNSUPPORTED, f"messages[{number}]: only plain text parts are possible here.")
-        if not isinstance(part.get("text"), str):
-            raise Refusal(Code.INVALID_REQUEST, f"messages[{number}]: a text part without a text.")
-        texts.append(part["text"])
-    return "".join(texts)
+def _cell_value(name: str, cell: str) -> object:
+    """The value in a table's cell, which is text; an empty one changes nothing."""
+    param = request_param(name)
+    if not cell:
+        return None
+    if param is None or param.kind in (Kind.TEXT, Kind.TEXTS, Kind.SAMPLERS):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell  # which is refused with the parameter's name and range

@@ -1,37 +1,33 @@
-"""The loop of a batch: rows in, requests to the engine, its events back, results out.
-
-It knows the order of things; formats, files and how anything is computed are the parts' business.
-"""
+"""The loop of a batch: rows become requests for the engine, and its events become results."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
 
-from gptcli.batch.answer import Answer
 from gptcli.batch.formats import ResultFormat
-from gptcli.batch.live import LiveRows
+from gptcli.batch.input import LiveRows
 from gptcli.batch.output import Output
 from gptcli.batch.request import RequestBuilder
-from gptcli.batch.row import Code, Refusal, Row, RowError
-from gptcli.errors import Cancelled, ContextFull, EngineError, GptcliError, RequestError, RowsFailed
+from gptcli.batch.row import Code, Row, RowError
+from gptcli.errors import (
+    Cancelled,
+    ContextFull,
+    EngineError,
+    GptcliError,
+    InvalidRequest,
+    RequestError,
+    RowsFailed,
+)
 from gptcli.interrupt import Interrupt
+from gptcli.openai.response import Answer
 from gptcli.render.batch import BatchProgress, BatchStatus
-from gptcli.types import Delta, Event, Failed, Finished, FinishReason, Request
+from gptcli.types import Delta, Engine, Event, Failed, Finished, FinishReason, Request
 
 PROGRESS_SECONDS = 0.1
-
-
-class Engine(Protocol):
-    def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
-        """As `gptcli.engine.engine.Engine.stream`.
-
-        An iterator of requests may give None while others run: nothing has come yet, ask again after the next step.
-        """
-        ...
 
 
 @dataclass(slots=True)
@@ -48,7 +44,7 @@ class Runner:
         self,
         engine: Callable[[], Engine],
         rows: Iterator[Row | RowError],
-        asking: RequestBuilder,
+        builder: RequestBuilder,
         format: ResultFormat,
         output: Output,
         progress: BatchProgress,
@@ -56,55 +52,55 @@ class Runner:
         live: bool = False,
         whole: bool = True,
         total: int | None = None,
-        share: Callable[[], float | None] = lambda: None,
+        share_read: Callable[[], float | None] = lambda: None,
         max_failures: int | None = None,
     ) -> None:
         """`engine` is called when there is a row to answer, and not before.
 
-        `live`: rows may come while others are answered. `whole`: `rows` are all of the input, so that every row
-        answered before must be among them. `total` and `share`: for the progress only. `max_failures`: end the run
+        `live`: rows may arrive while others are answered. `whole`: `rows` is the whole input, so every row that was
+        answered before must be among them. `total` and `share_read` are for the progress. `max_failures`: end the run
         when more rows than that have failed in it.
         """
         self._engine = engine
         self._rows = rows
         self._live = LiveRows(rows) if live else None
-        self._asking = replace(asking, base=replace(asking.base, stream=False))
+        self._builder = replace(builder, base=replace(builder.base, stream=False))
         self._format = format
         self._output = output
         self._progress = progress
         self._whole = whole
-        self._share = share
+        self._share_read = share_read
         self._max_failures = max_failures
         self.interrupt = Interrupt()
-        """What stops the run between rows; whoever makes the engine may put that of the engine here."""
+        """Stops the run between rows; `engine` may replace it with that of the engine."""
         self._active: dict[str, _Active] = {}
-        self._ended = self._cancelled = False
-        self._stop: GptcliError | None = None
-        self._shown = 0.0
+        self._input_ended = self._cancelled = False
+        self._error: GptcliError | None = None
+        self._updated = 0.0
         self.status = BatchStatus(total=total)
 
     def run(self) -> BatchStatus:
-        """Answer every row that has no answer yet and close the output.
+        """Answer every row that has no answer and close the output.
 
-        Raises Cancelled after Ctrl-C, RowsFailed after too many failures, and what reading or writing raises; rows
+        Raises Cancelled after Ctrl-C, RowsFailed after too many failures, and the errors of reading and writing. Rows
         that fail are counted, not raised. Every row that was answered is kept, whatever is raised.
         """
         try:
             with closing(self._output):
-                self._output.begin(self._format.header())
+                self._output.start(self._format.header())
                 self._answer_all()
-                if self._ended and self._whole and not self._cancelled and self._stop is None:
+                if self._input_ended and self._whole and not self._cancelled and self._error is None:
                     self._output.check_end()
         except KeyboardInterrupt:
             self._cancelled = True
         finally:
             self._update()
             self._progress.finish(self.status)
-        if self._stop is not None:
-            raise self._stop
+        if self._error is not None:
+            raise self._error
         if self._cancelled:
             raise Cancelled(
-                f"Stopped after {self.status.done:,} rows; they are kept.", "The same command goes on from there."
+                f"Stopped after {self.status.done:,} rows; they are kept.", "Run the same command again to continue."
             )
         return self.status
 
@@ -114,22 +110,21 @@ class Runner:
         if first is None:
             return
         engine = self._engine()
-        pulled = _chain(first, requests)
-        while not self._ended or self._active:
-            stream = cast("Generator[Event, None, None]", engine.stream(pulled))
-            with closing(stream) as events:
+        pulled = itertools.chain([first], requests)
+        while not self._input_ended or self._active:
+            with closing(engine.stream(pulled)) as events:
                 for event in events:
-                    self._take_up(event)
-                    if self._stop is not None and self._stop.exit_code == RowsFailed.exit_code:
+                    self._handle(event)
+                    if isinstance(self._error, RowsFailed):
                         return
-            if self._cancelled or self.interrupt.requested or self._stop is not None:
+            if self._cancelled or self.interrupt.requested or self._error is not None:
                 return
             if self._active:
-                raise EngineError(f"{len(self._active)} rows were left without an end.", "Run the same command again.")
+                raise EngineError(f"The engine did not finish {len(self._active)} rows.", "Run the same command again.")
 
-    def _requests(self) -> Iterator[Request]:
-        """The rows that are to be asked; bad ones get their error on the way."""
-        while self._stop is None:
+    def _requests(self) -> Iterator[Request | None]:
+        """Requests for the rows that have no answer, or None when no row has arrived; bad rows fail on the way."""
+        while self._error is None:
             if self.interrupt.requested:
                 self._cancelled = True
                 break
@@ -137,37 +132,38 @@ class Runner:
                 row = self._next_row()
             except StopIteration:
                 break
-            except GptcliError as error:  # the input broke: what runs is finished first
-                self._stop = error
+            except GptcliError as error:  # the input broke: finish the rows that are running
+                self._error = error
                 break
             if row is None:
-                yield cast(Request, None)
-            elif (request := self._ask(row)) is not None:
+                yield None
+            elif (request := self._request(row)) is not None:
                 yield request
-        self._ended = True
+        self._input_ended = True
 
     def _next_row(self) -> Row | RowError | None:
         if self._live is None:
             return next(self._rows)
         return self._live.take(lambda: not self._active and not self.interrupt.requested)
 
-    def _ask(self, row: Row | RowError) -> Request | None:
-        if self._output.has(row):
+    def _request(self, row: Row | RowError) -> Request | None:
+        """The request of a row; None if the row is done or cannot be answered."""
+        if self._output.is_done(row):
             self.status.resumed += 1
             return None
         if isinstance(row, RowError):
             self._fail(row, row.code, row.message)
             return None
         try:
-            request = self._asking.request(row)
+            request = self._builder.build(row)
             self._format.check(request)
-        except Refusal as refusal:
-            self._fail(row, refusal.code, refusal.message)
+        except InvalidRequest as error:
+            self._fail(row, Code(error.code), error.message)
             return None
         self._active[request.id] = _Active(row, request, Answer(request.n))
         return request
 
-    def _take_up(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Delta):
             self._active[event.id].answer.delta(event)
         elif isinstance(event, Finished):
@@ -177,26 +173,26 @@ class Runner:
             if isinstance(event.error, Cancelled):
                 self._cancelled = True
                 return
-            error = event.error
-            self._fail(active.row, _code(error), f"{error.message} {error.hint}".strip())
+            self._fail(active.row, _code(event.error), f"{event.error.message} {event.error.hint}".strip())
 
     def _finish(self, event: Finished) -> None:
-        """A row that was cancelled is no answer: it is not written, and asked again another time."""
+        """Write the answer when its last sample has ended; a cancelled one is dropped, to be computed another time."""
         active = self._active[event.id]
         if event.reason is FinishReason.CANCELLED:
             self._cancelled = True
         if not active.answer.finished(event):
             return
         del self._active[event.id]
-        if any(sample.end.reason is FinishReason.CANCELLED for sample in active.answer.samples):
+        ends = active.answer.ends
+        if any(end.reason is FinishReason.CANCELLED for end in ends):
             return
         result = self._format.answer(active.row, active.request, active.answer)
         self._output.put(active.row, result, failed=False)
         status = self.status
         status.done += 1
-        status.prompt_tokens += active.answer.prompt_tokens
+        status.prompt_tokens += event.prompt_tokens
         status.reused_tokens += event.reused_tokens
-        status.tokens += active.answer.completion_tokens
+        status.tokens += sum(end.completion_tokens for end in ends)
         self._update(sometimes=True)
 
     def _fail(self, row: Row | RowError, code: Code, message: str) -> None:
@@ -205,17 +201,18 @@ class Runner:
         status.done += 1
         status.failed += 1
         if self._max_failures is not None and status.failed > self._max_failures:
-            self._stop = RowsFailed(
+            self._error = RowsFailed(
                 f"{status.failed:,} rows failed, the last one on line {row.line}: {message}",
-                "Look at the error lines; the same command with a larger --max-failures goes on.",
+                "See the error lines. The same command with a larger --max-failures continues.",
             )
         self._update(sometimes=True)
 
     def _update(self, *, sometimes: bool = False) -> None:
+        """Show the status; `sometimes`: not if it was shown a moment ago."""
         now = time.monotonic()
-        if sometimes and now - self._shown < PROGRESS_SECONDS:
+        if sometimes and now - self._updated < PROGRESS_SECONDS:
             return
-        self._shown = now
+        self._updated = now
         status = self.status
         status.seconds = now - status.began
         status.active = len(self._active)
@@ -223,17 +220,14 @@ class Runner:
         known = status.done + status.resumed
         if status.total:
             status.share = known / status.total
-        elif (read := self._share()) is not None:
+        elif (read := self._share_read()) is not None:
             status.share = read * known / max(1, known + status.active)
         self._progress.update(status)
-
-
-def _chain(first: Request, rest: Iterator[Request]) -> Iterator[Request]:
-    yield first
-    yield from rest
 
 
 def _code(error: GptcliError) -> Code:
     if isinstance(error, ContextFull):
         return Code.CONTEXT_LENGTH_EXCEEDED
+    if isinstance(error, InvalidRequest):
+        return Code(error.code)
     return Code.UNSUPPORTED if isinstance(error, RequestError) else Code.ENGINE_ERROR

@@ -1,6 +1,6 @@
-"""Where input bytes come from: a file or standard input, compressed or not, in any encoding, as a UTF-8 stream.
+"""The bytes of an input, from a file or standard input, compressed or not, in any encoding, and how they are cut.
 
-It knows files, compression and encodings, and nothing of what the bytes mean.
+What comes out is UTF-8. A record that is longer than the limit is skipped without being held in memory.
 """
 
 from __future__ import annotations
@@ -14,27 +14,31 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol
 
 from gptcli.errors import GptcliError, UsageError
 
 BOM = codecs.BOM_UTF8
+LIMIT = 64 << 20
+"""Bytes of the longest record that is read; a longer one is an error (a prompt of 64 MiB fits no context)."""
 _BAD = "\udcff"
-"""Stands for bytes that the encoding does not know; no UTF-8, so that the row they are in is refused."""
+"""Stands for bytes that are invalid in the encoding. It is not UTF-8 either, so the row that holds it is an error."""
 
 
 @dataclass(slots=True)
 class Source:
-    """An open input; `size` in bytes where the end is known before it is read, `live` where more may still arrive."""
+    """An open input."""
 
     stream: BinaryIO
     name: str
     size: int | None = None
+    """Bytes, where they are known before the end is read."""
     live: bool = False
+    """Whether it is a pipe or a terminal, on which more may arrive later."""
 
 
 def open_source(path: str, stdin: BinaryIO, encoding: str = "utf-8") -> Source:
-    """Open `path` (`-` is `stdin`), decompress by its ending and recode to UTF-8.
+    """Open `path` (`-` is `stdin`), decompress by its suffix and convert to UTF-8.
 
     Raises UsageError for an unknown encoding and GptcliError for a file that cannot be opened.
     """
@@ -42,30 +46,30 @@ def open_source(path: str, stdin: BinaryIO, encoding: str = "utf-8") -> Source:
     with reading(path):
         source = _standard_input(stdin) if path == "-" else _file(path)
     if codec != "utf-8":
-        source.stream = cast(BinaryIO, io.BufferedReader(_Recoded(source.stream, encoding), 1 << 16))
+        source.stream = io.BufferedReader(_Recoded(source.stream, encoding), 1 << 16)
         source.size = None
     return source
 
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn what a broken or unreadable input raises into one clear error."""
+    """Turn any error of opening or reading an input into UsageError or GptcliError."""
     try:
         yield
     except FileNotFoundError:
         raise UsageError(f"There is no file {name}.", "Check the name.") from None
     except (OSError, EOFError, zlib.error, UnicodeError) as problem:
-        what = getattr(problem, "strerror", None) or str(problem) or "it ends too early"
+        reason = getattr(problem, "strerror", None) or str(problem) or "it ends too early"
         raise GptcliError(
-            f"{name} cannot be read: {what}.", "Mend it and run the same command again: answered rows are kept."
+            f"{name} cannot be read: {reason}.", "Repair it and run the same command again; answered rows are kept."
         ) from problem
 
 
-def plain_name(path: str) -> str:
-    """`path` without the ending of its compression."""
-    for ending in (".gz", ".zst"):
-        if path.lower().endswith(ending):
-            return path[: -len(ending)]
+def uncompressed_name(path: str) -> str:
+    """`path` without the suffix of its compression."""
+    for suffix in (".gz", ".zst"):
+        if path.lower().endswith(suffix):
+            return path[: -len(suffix)]
     return path
 
 
@@ -75,7 +79,7 @@ def _codec(encoding: str) -> str:
         "".encode(encoding)
     except LookupError:
         raise UsageError(
-            f"Python knows no text encoding {encoding!r}.", "Try utf-8, utf-16, cp1252 or latin-1."
+            f"Python has no text encoding {encoding!r}.", "Try utf-8, utf-16, cp1252 or latin-1."
         ) from None
     return "utf-8" if name in ("utf-8", "ascii") else name
 
@@ -86,7 +90,7 @@ def _standard_input(stdin: BinaryIO) -> Source:
     except (OSError, AttributeError):
         return Source(stdin, "standard input")
     live = not stat.S_ISREG(os.fstat(descriptor).st_mode)
-    # A reader of our own: one that a thread still waits on must not be the one that Python closes at its end.
+    # A reader of our own: Python must not close the one on which a thread may still be waiting.
     return Source(os.fdopen(os.dup(descriptor), "rb"), "standard input", live=live)
 
 
@@ -95,7 +99,7 @@ def _file(path: str) -> Source:
     if lower.endswith(".gz"):
         import gzip
 
-        return Source(cast(BinaryIO, gzip.open(path, "rb")), path)
+        return Source(io.BufferedReader(gzip.open(path, "rb")), path)
     if lower.endswith(".zst"):
         return Source(_open_zstd(path), path)
     stream = open(path, "rb")  # noqa: SIM115 - the caller owns it
@@ -108,17 +112,17 @@ def _open_zstd(path: str) -> BinaryIO:
     if sys.version_info >= (3, 14):
         from compression.zstd import ZstdDecompressor, ZstdError
 
-        made, error = ZstdDecompressor, ZstdError
+        new_decompressor, error = ZstdDecompressor, ZstdError
     else:
         try:
             import zstandard
         except ImportError:
             raise GptcliError(
-                f"{path} is compressed with zstd, which Python reads from 3.14 on.",
+                f"{path} is compressed with zstd, which Python can read since 3.14.",
                 "Install the package 'zstandard', or decompress the file first.",
             ) from None
-        made, error = zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError
-    return cast(BinaryIO, io.BufferedReader(_Frames(open(path, "rb"), made, error), 1 << 16))
+        new_decompressor, error = zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError
+    return io.BufferedReader(_Frames(open(path, "rb"), new_decompressor, error), 1 << 16)
 
 
 class _Decompressor(Protocol):
@@ -132,14 +136,14 @@ class _Decompressor(Protocol):
 
 
 class _Frames(io.RawIOBase):
-    """The frames of a zstd file, one after the other.
+    """Reads the frames of a zstd file, one after the other, and notices a file that was cut off.
 
-    The readers of the package `zstandard` take a file that was cut for a whole one, so the frames are counted here.
+    The readers of the package `zstandard` do not.
     """
 
-    def __init__(self, file: BinaryIO, made: Callable[[], _Decompressor], error: type[Exception]) -> None:
+    def __init__(self, file: BinaryIO, new_decompressor: Callable[[], _Decompressor], error: type[Exception]) -> None:
         self._file = file
-        self._made = made
+        self._new_decompressor = new_decompressor
         self._error = error
         self._frame: _Decompressor | None = None
         self._data = b""
@@ -164,7 +168,7 @@ class _Frames(io.RawIOBase):
         parts = []
         try:
             while packed:
-                frame = self._frame or self._made()
+                frame = self._frame or self._new_decompressor()
                 parts.append(frame.decompress(packed))
                 packed = frame.unused_data if frame.eof else b""
                 self._frame = None if frame.eof else frame
@@ -178,11 +182,11 @@ class _Frames(io.RawIOBase):
 
 
 class _Recoded(io.RawIOBase):
-    """Text in some encoding, as UTF-8 bytes; what the encoding does not know becomes bytes that are no UTF-8."""
+    """Converts text to UTF-8; bytes that are invalid in its encoding become `_BAD`."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
-        codecs.register_error("gptcli-mark", _mark)
-        self._text = io.TextIOWrapper(stream, encoding, errors="gptcli-mark", newline="")
+        codecs.register_error("gptcli-bad", _replace_bad)
+        self._text = io.TextIOWrapper(stream, encoding, errors="gptcli-bad", newline="")
         self._rest = b""
 
     def readable(self) -> bool:
@@ -190,7 +194,7 @@ class _Recoded(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         if not self._rest:
-            # A line at most: more could mean waiting for a pipe while a whole row is here already.
+            # One line at most: reading more could mean waiting for a pipe although a whole row has arrived.
             self._rest = self._text.readline(1 << 14).encode("utf-8", "surrogatepass")
         size = min(len(buffer), len(self._rest))
         buffer[:size] = self._rest[:size]
@@ -202,6 +206,77 @@ class _Recoded(io.RawIOBase):
         super().close()
 
 
-def _mark(problem: UnicodeError) -> tuple[str, int]:
+def _replace_bad(problem: UnicodeError) -> tuple[str, int]:
     assert isinstance(problem, UnicodeDecodeError)
     return _BAD, problem.end
+
+
+class Record(NamedTuple):
+    line: int
+    """The line on which it starts, from 1."""
+    data: bytes
+    whole: bool
+    """False: it is longer than the limit, and `data` is only its beginning."""
+
+
+def lines(stream: BinaryIO, limit: int = LIMIT) -> Iterator[Record]:
+    """Lines with their line ends, without a byte order mark."""
+    number = 0
+    while line := stream.readline(limit + 1):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(BOM)
+        whole = len(line) <= limit or line.endswith(b"\n")
+        if not whole:
+            while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+        yield Record(number, line, whole)
+
+
+def paragraphs(stream: BinaryIO, limit: int = LIMIT) -> Iterator[Record]:
+    """The text between blank lines, without the last line end."""
+    start, parts, size, whole = 0, list[bytes](), 0, True
+    for record in lines(stream, limit):
+        if record.data.strip():
+            start = start or record.line
+            size += len(record.data)
+            whole = whole and record.whole and size <= limit
+            if whole:
+                parts.append(record.data)
+        elif start:
+            yield Record(start, b"".join(parts).rstrip(b"\r\n"), whole)
+            start, parts, size, whole = 0, [], 0, True
+    if start:
+        yield Record(start, b"".join(parts).rstrip(b"\r\n"), whole)
+
+
+def separated(stream: BinaryIO, separator: bytes, limit: int = LIMIT) -> Iterator[Record]:
+    """The text between separators; a newline next to a separator belongs to the separator."""
+    buffer, line, searched, whole, first = bytearray(), 1, 0, True, True
+    read = getattr(stream, "read1", stream.read)
+    while chunk := read(1 << 16):
+        buffer += chunk
+        if first and len(buffer) >= len(BOM):
+            buffer[: len(BOM)] = buffer[: len(BOM)].removeprefix(BOM)
+            first = False
+        begin = 0
+        while (end := buffer.find(separator, max(begin, searched))) >= 0:
+            yield _between(line, bytes(buffer[begin:end]), whole)
+            line += buffer.count(b"\n", begin, end + len(separator))
+            begin, whole = end + len(separator), True
+        del buffer[:begin]
+        searched = max(0, len(buffer) - len(separator) + 1)
+        if len(buffer) > limit:
+            whole = False
+            line += buffer.count(b"\n", 0, searched)
+            del buffer[:searched]
+            searched = 0
+    if buffer or not whole:
+        yield _between(line, bytes(buffer), whole)
+
+
+def _between(line: int, data: bytes, whole: bool) -> Record:
+    inner = data.removeprefix(b"\r\n") if data.startswith(b"\r\n") else data.removeprefix(b"\n")
+    start = line + (len(inner) < len(data))
+    inner = inner.removesuffix(b"\n").removesuffix(b"\r") if inner.endswith(b"\n") else inner
+    return Record(start, inner, whole)

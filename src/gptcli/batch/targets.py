@@ -1,53 +1,49 @@
-"""Where finished bytes go: a file that can be cut back, a stream that cannot, a folder, nowhere.
-
-It knows bytes, lengths and checksums; what they mean, and which of them count, is the output's business.
-"""
+"""Where finished bytes go: a file that can be truncated, a stream that cannot, a folder, or nowhere."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 from zlib import crc32
 
 from gptcli.errors import GptcliError
 
 
-class Target(Protocol):
-    end: int
-    """Bytes written so far that count."""
-    crc: int
-    """CRC-32 of all of them."""
+class Target:
+    """The base of all targets: one in which nothing can be checked or dropped."""
+
+    def __init__(self) -> None:
+        self.end = self.crc = 0
+        """Bytes written so far that count, and the CRC-32 of all of them."""
 
     def append(self, data: bytes, name: str = "") -> None:
-        """Hand `data` to the operating system, so that it outlives this process."""
-        ...
+        """Hand `data` to the operating system, so that it survives this process."""
+        raise NotImplementedError
 
     def matches(self, end: int, crc: int) -> bool:
-        """Whether the bytes up to `end` are there and have that checksum; ends must be asked for in order."""
-        ...
+        """Whether the bytes up to `end` are there and have that checksum; `end` must not decrease between calls."""
+        return True
 
     def accept(self) -> None:
-        """What `matches` last found is what counts."""
-        ...
+        """Count the bytes that `matches` last found."""
 
-    def settle(self) -> None:
-        """Drop everything after what counts."""
-        ...
+    def truncate(self) -> None:
+        """Drop everything after the bytes that count."""
 
     def sync(self) -> None:
-        """Wait until it would outlive a power cut."""
-        ...
+        """Wait until the bytes would survive a power cut."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the target."""
 
 
-class FileTarget:
-    """A file of our own, which no second process may write at the same time."""
+class FileTarget(Target):
+    """A file, locked against other processes."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create it. Raises GptcliError where another process is writing it."""
-        self.end = self.crc = 0
+        """Open or create it. Raises GptcliError if another process is writing it."""
+        super().__init__()
         self._found = (0, 0)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115
@@ -66,15 +62,15 @@ class FileTarget:
         self.crc = crc32(data, self.crc)
 
     def matches(self, end: int, crc: int) -> bool:
-        wanted = end - self.end
-        data = self._reader.read(wanted) if wanted > 0 else b""
+        size = end - self.end
+        data = self._reader.read(size) if size > 0 else b""
         self._found = (end, crc32(data, self.crc))
-        return len(data) == wanted and self._found[1] == crc
+        return len(data) == size and self._found[1] == crc
 
     def accept(self) -> None:
         self.end, self.crc = self._found
 
-    def settle(self) -> None:
+    def truncate(self) -> None:
         self._file.truncate(self.end)
         self._file.seek(self.end)
 
@@ -86,30 +82,8 @@ class FileTarget:
         self._file.close()
 
 
-class _Settled:
-    """A target in which nothing can be checked or cut: what was written is done."""
-
-    def __init__(self) -> None:
-        self.end = self.crc = 0
-
-    def matches(self, end: int, crc: int) -> bool:
-        return True
-
-    def accept(self) -> None:
-        pass
-
-    def settle(self) -> None:
-        pass
-
-    def sync(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class StreamTarget(_Settled):
-    """Standard output, a pipe or a device: what is written is gone."""
+class StreamTarget(Target):
+    """Standard output, a pipe or a device."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
@@ -121,8 +95,8 @@ class StreamTarget(_Settled):
             self._stream.flush()
 
 
-class FolderTarget(_Settled):
-    """A file a row. Each is complete and synced before it gets its name, so there is nothing to check or cut."""
+class FolderTarget(Target):
+    """A file for each row, complete and synced before it gets its name."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -141,11 +115,11 @@ class FolderTarget(_Settled):
         os.replace(part, path)
 
 
-class Nowhere(_Settled):
-    """For the file of errors that was not asked for."""
+class NullTarget(Target):
+    """In place of a file of errors, if there is none."""
 
     def append(self, data: bytes, name: str = "") -> None:
-        assert not data, "an error line without a place"
+        assert not data, "there is no file of errors"
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:

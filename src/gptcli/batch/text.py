@@ -1,48 +1,143 @@
-"""Rows from plain text: a prompt a line, a paragraph, or whatever stands between separators.
-
-It knows records of text; each becomes a row with the one field `text`.
-"""
+"""Rows of plain text: a prompt a line, a paragraph or whatever is between separators, or a prompt a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
 
-from gptcli.batch.jsonl import not_utf8, too_long
-from gptcli.batch.records import Record, lines, paragraphs, separated
 from gptcli.batch.row import Code, Row, RowError
-from gptcli.errors import UsageError
+from gptcli.batch.source import (
+    BOM,
+    LIMIT,
+    Record,
+    lines,
+    open_source,
+    paragraphs,
+    reading,
+    separated,
+    uncompressed_name,
+)
+from gptcli.errors import GptcliError, UsageError
 
 
 def read_text(stream: BinaryIO, split: str | None = None) -> Iterator[Row | RowError]:
-    """A row a record; blank ones are passed over. `split`: None for lines, `blank`, `NUL`, or a separator.
+    """A row with the field `text` for each record that is not blank.
 
-    Raises UsageError for an empty separator.
-    """
-    for number, record in enumerate(r for r in _records(stream, split) if r.data.strip()):
-        yield text_row(number, record)
+    `split`: None for lines, `blank`, `NUL`, or a separator. Raises UsageError for an empty separator."""
+    for number, record in enumerate(_records(stream, split)):
+        yield _text_row(number, record)
 
 
-def text_row(number: int, record: Record) -> Row | RowError:
-    """A record as a row with the field `text`."""
-    digest = crc32(record.data)
+def count_text(stream: BinaryIO, split: str | None = None) -> int:
+    """The number of rows that `read_text` makes; nothing is decoded."""
+    return sum(1 for _ in _records(stream, split))
+
+
+def read_files(inputs: Sequence[str], encoding: str = "utf-8") -> Iterator[Row | RowError]:
+    """A row for each file, in the order of the inputs; those of a folder are sorted, and hidden ones skipped.
+
+    A row has the fields `text` and `file` (`name`, `path`, `stem`, `suffix`). Its id is its path below the folder that
+    all inputs have in common."""
+    root = _root(inputs)
+    for number, path in enumerate(_paths(inputs)):
+        yield _file_row(number, path, root, encoding)
+
+
+def count_files(inputs: Sequence[str]) -> int:
+    """The number of rows that `read_files` makes."""
+    return sum(1 for _ in _paths(inputs))
+
+
+def decode_record(number: int, record: Record) -> str | RowError:
+    """The text of a record, or why there is none."""
     if not record.whole:
-        return RowError(number, record.line, digest, Code.LINE_TOO_LONG, too_long())
+        message = f"The row is longer than {LIMIT >> 20} MiB."
+        return RowError(number, record.line, crc32(record.data), Code.LINE_TOO_LONG, message)
     try:
-        text = record.data.decode()
+        return record.data.decode()
     except UnicodeDecodeError as problem:
-        return RowError(number, record.line, digest, Code.INVALID_ENCODING, not_utf8(problem))
-    return Row(number, record.line, digest, {"text": text})
+        byte = f"Byte {problem.start + 1} of the row, 0x{problem.object[problem.start]:02x},"
+        message = f"{byte} is invalid in the input's encoding."
+        return RowError(number, record.line, crc32(record.data), Code.INVALID_ENCODING, message)
+
+
+def _text_row(number: int, record: Record) -> Row | RowError:
+    text = decode_record(number, record)
+    return text if isinstance(text, RowError) else Row(number, record.line, crc32(record.data), {"text": text})
 
 
 def _records(stream: BinaryIO, split: str | None) -> Iterator[Record]:
     if split == "blank":
-        return paragraphs(stream)
-    if split == "NUL":
-        return separated(stream, b"\0")
-    if split == "":
-        raise UsageError("An empty --split separates nothing.", "Say blank, NUL or the separator's text.")
-    if split is not None:
-        return separated(stream, split.encode("utf-8", "surrogateescape"))
-    return (Record(r.line, r.data.removesuffix(b"\n").removesuffix(b"\r"), r.whole) for r in lines(stream))
+        found = paragraphs(stream)
+    elif split == "NUL":
+        found = separated(stream, b"\0")
+    elif split == "":
+        raise UsageError("An empty --split separates nothing.", "Use blank, NUL or the separator's text.")
+    elif split is not None:
+        found = separated(stream, split.encode("utf-8", "surrogateescape"))
+    else:
+        found = (Record(r.line, r.data.removesuffix(b"\n").removesuffix(b"\r"), r.whole) for r in lines(stream))
+    return (record for record in found if record.data.strip())
+
+
+def _file_row(number: int, path: Path, root: Path, encoding: str) -> Row | RowError:
+    name = uncompressed_name(Path(os.path.relpath(path, root)).as_posix())
+    try:
+        source = open_source(str(path), BytesIO(), encoding)
+        with source.stream, reading(str(path)):
+            data = source.stream.read(LIMIT + 1)
+    except GptcliError as problem:
+        return RowError(number, number + 1, crc32(os.fsencode(name)), Code.INVALID_ENCODING, problem.message, name)
+    text = data.removeprefix(BOM).removesuffix(b"\n").removesuffix(b"\r")
+    row = _text_row(number, Record(number + 1, text, len(data) <= LIMIT))
+    row.id = name
+    row.digest = crc32(os.fsencode(name), row.digest)
+    if isinstance(row, Row):
+        plain = Path(name)
+        row.fields["file"] = {"name": plain.name, "path": str(path), "stem": plain.stem, "suffix": plain.suffix}
+    return row
+
+
+def _paths(inputs: Sequence[str]) -> Iterator[Path]:
+    for given in inputs:
+        if os.path.isdir(given):
+            yield from _walk(given)
+        elif os.path.exists(given):
+            yield Path(given)
+        elif found := sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path)):
+            yield from map(Path, found)
+        else:
+            raise UsageError(f"There is no file or folder {given}, and no file matches it.", "Check the name.")
+
+
+def _walk(folder: str) -> Iterator[Path]:
+    with reading(folder):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry.path)
+        elif entry.is_file():
+            yield Path(entry.path)
+
+
+def _root(inputs: Sequence[str]) -> Path:
+    """The folder that all inputs have in common."""
+    roots = []
+    for given in inputs:
+        if os.path.isdir(given):
+            roots.append(given)
+            continue
+        while glob.has_magic(given):
+            given = os.path.dirname(given)
+        roots.append(given if os.path.isdir(given) else os.path.dirname(given))
+    try:
+        return Path(os.path.commonpath([os.path.abspath(root) for root in roots]))
+    except ValueError:  # two drives
+        raise UsageError("The inputs are on different drives.", "Run one batch for each drive.") from None

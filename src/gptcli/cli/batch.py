@@ -1,36 +1,44 @@
-"""`gptcli batch`: answer every row of a file, several at once, and lose none.
-
-It turns flags into the parts of a run; rows, formats and files are the batch folder's, computing is the engine's.
-"""
+"""`gptcli batch`: answer every row of a file, many at once. An interrupted job can be resumed."""
 
 import dataclasses
 import json
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gptcli.cli.batch_flags import BatchFlags, OutFormat
+from gptcli.cli.batch_options import BatchOptions, OutFormat
 from gptcli.cli.main import CommandContext
 from gptcli.cli.option_groups import takes
-from gptcli.cli.options import ModelFlags, OutputFlags, SamplingFlags, TextFlags
+from gptcli.cli.options import ModelFlags, SamplingFlags, TextFlags
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
+
+if TYPE_CHECKING:
+    from gptcli.batch.formats import ResultFormat
+    from gptcli.batch.output import Output
+    from gptcli.batch.request import RequestBuilder
+    from gptcli.batch.row import Row, RowError
+    from gptcli.batch.structured import Table
+    from gptcli.runtime.loader import LoadedEngine
+    from gptcli.types import Engine
 
 app = typer.Typer(add_completion=False)
 
-_FEW = 32
-"""A job of no more rows than this runs them all at once, for measuring what is best would take as long as it saves."""
+_FEW_ROWS = 32
+"""No more rows than this are computed all at once: to measure what is best would take as long as it saves."""
 
 _EPILOG = "Example: gptcli batch questions.csv --chat --template 'Answer briefly: {{ question }}' -o answers.csv"
 
 
 @app.command(epilog=_EPILOG)
-@takes(batch=BatchFlags, text=TextFlags, model=ModelFlags, sampling=SamplingFlags)
+@takes(options=BatchOptions, text=TextFlags, model=ModelFlags, sampling=SamplingFlags)
 def batch(
     ctx: typer.Context,
-    batch: BatchFlags,
+    options: BatchOptions,
     text: TextFlags,
     model: ModelFlags,
     sampling: SamplingFlags,
@@ -38,72 +46,76 @@ def batch(
 ) -> int:
     """Answer every row of a file: JSONL (also OpenAI Batch), CSV, TSV, text, Parquet, or a folder of prompts.
 
-    Killed or stopped, the same command goes on where it was. Rows that fail become error lines; the exit code is 7.
+    If the job is interrupted, the same command resumes it. Rows that fail become error lines; the exit code is 7.
     """
-    for flags in (batch, model, sampling):
-        flags.check()
-    session: CommandContext = ctx.obj
-    session.terminal.quiet = batch.quiet
-    job = Job(inputs, batch, text, model, sampling, session)
-    if batch.plan:
-        job.plan()
+    for group in (options, model, sampling):
+        group.check()
+    context: CommandContext = ctx.obj
+    context.terminal.quiet = options.quiet
+    job = Job(inputs, options, text, model, sampling, context)
+    if options.plan:
+        job.show_plan()
         return ExitCode.OK
     return job.run()
 
 
 class Job:
-    """One command line, taken apart."""
+    """The parts of a run, made of the command line."""
 
     def __init__(
         self,
         inputs: list[str],
-        batch: BatchFlags,
+        options: BatchOptions,
         text: TextFlags,
         model: ModelFlags,
         sampling: SamplingFlags,
-        session: CommandContext,
+        context: CommandContext,
     ) -> None:
         """Raises UsageError, ModelNotFound, LoadError."""
-        from gptcli.batch.readers import Input, choose_format
-        from gptcli.runtime.loader import EngineLoader
+        from gptcli.batch.input import Input, choose_format
 
-        self.flags = batch
-        self.terminal = session.terminal
-        kind = choose_format(inputs, batch.input_format)
-        if batch.split is not None and kind != "text":
-            raise UsageError(f"--split is for text, not for {kind}.", "Say --from text, or drop it.")
-        self.input = Input(tuple(inputs), kind, session.terminal.stdin, batch.encoding, batch.split)
-        self.out_format = _choose_output(batch, kind)
-        self.asking = _asking(batch, text, sampling)
-        self.opening = EngineLoader(model, OutputFlags(verbose=batch.verbose, quiet=batch.quiet), session)
-        self.settings = self._settings(model)
-        self.parallel = 1 if batch.deterministic else batch.parallel
+        self.options = options
+        self.engine_options = model.engine_options(verbose=options.verbose)
+        self.terminal = context.terminal
+        input_format = choose_format(inputs, options.input_format)
+        if options.split is not None and input_format != "text":
+            raise UsageError(f"--split is for text, not for {input_format}.", "Add --from text or omit --split.")
+        self.input = Input(tuple(inputs), input_format, self.terminal.stdin, options.encoding, options.split)
+        self.out_format = _choose_out_format(options, input_format)
+        self.builder = _request_builder(options, text, sampling)
+        self.loader = context.loader(self.engine_options)
+        self.rows_read: int | None = None
+        """The number of rows, if they are so few that all of them have been read."""
 
     def run(self) -> int:
-        """Raises Cancelled, RowsFailed, and what reading and writing raises."""
+        """Raises Cancelled, RowsFailed, and the errors of reading and writing."""
         from gptcli.batch.runner import Runner
         from gptcli.render.batch import batch_progress
 
         with ExitStack() as stack:
             stack.callback(self.input.close)
-            rows = self._rows()
-            form = self._format()
-            output = self._output()
+            rows = self._open_rows()
+            output = self._open_output()
             stack.callback(output.close)
-            if self.out_format is OutFormat.OPENAI:
-                form.created = output.created
+
+            def load_engine() -> "Engine":
+                loaded = stack.enter_context(self._load_engine())
+                stack.enter_context(loaded.interrupt.watch())
+                runner.interrupt = loaded.interrupt
+                return loaded.engine
+
             runner = Runner(
-                lambda: self._engine(stack, runner),
+                load_engine,
                 rows,
-                self.asking,
-                form,
+                self.builder,
+                self._result_format(output.created),
                 output,
                 batch_progress(self.terminal),
-                live=self.input.live and self.flags.sample is None,
-                whole=self.flags.limit is None,
-                total=self._total(),
-                share=self.input.share,
-                max_failures=self.flags.max_failures,
+                live=self._live,
+                whole=self.options.limit is None,
+                total=self._count_rows(),
+                share_read=self.input.share_read,
+                max_failures=self.options.max_failures,
             )
             try:
                 status = runner.run()
@@ -111,16 +123,16 @@ class Job:
                 self.terminal.report(f"{stop.message} {stop.hint}")
                 raise
             finally:
-                if self.flags.stats_file is not None:
-                    self.flags.stats_file.write_text(json.dumps(runner.status.facts()) + "\n")
+                if self.options.stats_file is not None:
+                    self.options.stats_file.write_text(json.dumps(runner.status.facts()) + "\n")
         if status.failed_ever:
-            where = self.flags.errors or self.flags.output or "the output"
+            where = self.options.errors or self.options.output or "the output"
             rows_in_all = status.done + status.resumed
-            raise RowsFailed(f"{status.failed_ever:,} of {rows_in_all:,} rows failed.", f"{where} says why.")
+            raise RowsFailed(f"{status.failed_ever:,} of {rows_in_all:,} rows failed.", f"{where} has the errors.")
         return ExitCode.OK
 
-    def plan(self) -> None:
-        """Raises what reading raises; says the plan on stdout."""
+    def show_plan(self) -> None:
+        """Write the plan to stdout. Raises the errors of reading."""
         from gptcli.batch.plan import make_plan
         from gptcli.models.gguf.header import read_header
         from gptcli.render.batch import plan_lines
@@ -128,136 +140,146 @@ class Job:
 
         with ExitStack() as stack:
             stack.callback(self.input.close)
-            rows = self._rows()
-            opened = stack.enter_context(self._opened())
-            parallel = opened.engine.parallel
-            plan = make_plan(rows, self.asking, self._format(), opened.engine, opened.engine.tokens, trial=parallel)
-            cells = opened.engine.cells
-            memory = need(read_header(self.opening.model.path), cells).total
-            for line in plan_lines(plan, parallel, cells, memory):
+            rows = self._open_rows()
+            loaded = stack.enter_context(self._load_engine())
+            engine = loaded.engine
+            plan = make_plan(rows, self.builder, self._result_format(0), engine, trial=engine.parallel)
+            cells = loaded.cache_tokens()
+            memory = need(read_header(self.loader.model.path), cells).total
+            for line in plan_lines(plan, engine.parallel, cells, memory):
                 self.terminal.write(line + "\n")
 
-    def _rows(self) -> Any:
-        from itertools import islice
+    @property
+    def _live(self) -> bool:
+        """Whether rows are answered while others have not arrived."""
+        return self.input.live and self.options.sample is None
 
-        from gptcli.batch.sample import sample
+    def _open_rows(self) -> "Iterator[Row | RowError]":
+        """The rows that are wanted; the first ones are read now, unless that could mean waiting for a pipe."""
+        from gptcli.batch.input import read_ahead, sample_rows
 
         rows = self.input.open()
-        table = self.input.table
-        if table is not None and self.asking.template is None and not {"prompt", "text"} & set(table.header):
+        if self.input.table is not None:
+            self._check_table(self.input.table)
+        if self.options.sample is not None:
+            rows = sample_rows(rows, self.options.sample, self.builder.base.sampling.seed or 0)
+        elif self.options.limit is not None:
+            rows = islice(rows, self.options.limit)
+        if not self._live:
+            rows, self.rows_read = read_ahead(rows, _FEW_ROWS + 1)
+        return rows
+
+    def _check_table(self, table: "Table") -> None:
+        """Raises UsageError if no column is the prompt, or if the new column is not new."""
+        if self.builder.template is None and not {"prompt", "text"} & set(table.header):
             raise UsageError(
                 f"None of the columns {', '.join(table.header)} is called prompt or text.",
-                "Say with --template what the prompt is, such as '{{ " + (table.header or ["name"])[0] + " }}'.",
+                "Make the prompt with --template, such as '{{ " + (table.header or ["name"])[0] + " }}'.",
             )
-        if self.flags.sample is not None:
-            return sample(rows, self.flags.sample, self.asking.base.sampling.seed or 0)
-        return rows if self.flags.limit is None else islice(rows, self.flags.limit)
+        if self.out_format is OutFormat.TABLE and self.options.column in table.header:
+            raise UsageError(
+                f"The table has a column {self.options.column!r} already.", "Choose another name with --column."
+            )
 
-    def _total(self) -> int | None:
-        if (total := self.input.count()) is None:
-            return None
-        wanted = self._wanted()
-        return total if wanted is None else min(total, wanted)
+    def _count_rows(self) -> int | None:
+        """The number of rows that are wanted, if it is known."""
+        if self.rows_read is not None or (count := self.input.count()) is None:
+            return self.rows_read
+        return count if self.options.most_rows is None else min(count, self.options.most_rows)
 
-    def _wanted(self) -> int | None:
-        return self.flags.limit if self.flags.limit is not None else self.flags.sample
+    def _result_format(self, created: int) -> "ResultFormat":
+        from gptcli.batch.formats import Files, OpenAILines, SimpleLines, TableRows
 
-    def _format(self) -> Any:
-        from gptcli.batch import formats as results
-
-        apart = self.flags.errors is not None
+        separate_errors = self.options.errors is not None
         if self.out_format is OutFormat.OPENAI:
-            return results.OpenAILines(self.opening.model.name, 0, apart)
+            return OpenAILines(self.loader.model.name, created, separate_errors)
         if self.out_format is OutFormat.SIMPLE:
-            return results.SimpleLines(apart)
+            return SimpleLines(separate_errors)
         if self.out_format is OutFormat.FILES:
-            return results.Files()
+            return Files()
         table = self.input.table
-        assert table is not None, "a table goes out only where one came in"
-        if self.flags.column in table.header:
-            raise UsageError(f"The table has a column {self.flags.column!r} already.", "Choose another with --column.")
-        return results.TableRows(table.header, table.delimiter, table.newline, self.flags.column, apart=apart)
+        assert table is not None, "only an input with a table has a table as output"
+        column = self.options.column
+        return TableRows(table.header, table.delimiter, table.newline, column, separate_errors=separate_errors)
 
-    def _output(self) -> Any:
-        from gptcli.batch.opening import to_path, to_stream
+    def _open_output(self) -> "Output":
+        from gptcli.batch.output import open_path, open_stream
 
-        flags = self.flags
-        created = 0 if flags.deterministic else int(time.time())
-        path, errors, folder = flags.output, flags.errors, self.out_format is OutFormat.FILES
-        ordered = not flags.unordered and not folder
-        if path is not None and any(_same(path, given) for given in self.input.paths):
-            raise UsageError(f"{path} is the input.", "Name another output.")
+        options = self.options
+        created = 0 if options.deterministic else int(time.time())
+        path, errors, folder = options.output, options.errors, self.out_format is OutFormat.FILES
+        ordered = not options.unordered and not folder
+        if path is not None and any(_same_file(path, given) for given in self.input.paths):
+            raise UsageError(f"{path} is the input.", "Choose another output.")
         if path is None or (path.exists() and not path.is_file() and not folder):
             stream = self.terminal.stdout if path is None else open(path, "wb")  # noqa: SIM115 - a device or a pipe
-            return to_stream(stream, errors, ordered=ordered, overwrite=flags.overwrite, created=created)
+            return open_stream(stream, errors, ordered=ordered, overwrite=options.overwrite, created=created)
         if folder and errors is None:
             errors = path.with_name(path.name + ".errors.jsonl")
-        return to_path(
+        return open_path(
             path,
             errors,
             folder=folder,
-            settings=self.settings,
+            settings=self._settings(),
             ordered=ordered,
-            overwrite=flags.overwrite,
+            overwrite=options.overwrite,
             created=created,
         )
 
-    def _engine(self, stack: ExitStack, runner: Any) -> Any:
-        opened = stack.enter_context(self._opened())
-        stack.enter_context(opened.interrupt.watch())
-        runner.interrupt = opened.interrupt
-        return opened.engine
+    def _load_engine(self) -> "AbstractContextManager[LoadedEngine]":
+        options = self.options
+        rows = self.rows_read if self.rows_read is not None else options.most_rows
+        parallel = 1 if options.deterministic else options.parallel
+        if parallel is None and rows is not None and 1 <= rows <= _FEW_ROWS:
+            parallel = rows
+        return self.loader.open(parallel=parallel, reuse=not options.deterministic)
 
-    def _opened(self) -> Any:
-        few = total if (total := self._total()) is not None else self._wanted()
-        parallel = few if self.parallel is None and few is not None and 1 <= few <= _FEW else self.parallel
-        return self.opening.engine(parallel=parallel, reuse=not self.flags.deterministic)
-
-    def _settings(self, model: ModelFlags) -> dict[str, object]:
-        """What must be the same for a job to go on; what only says how fast it runs is not among it."""
-        flags, base = self.flags, self.asking.base
+    def _settings(self) -> dict[str, object]:
+        """What must be the same for a job to be resumed; settings that only affect speed are not in it."""
+        options, base = self.options, self.builder.base
         names = ("split", "encoding", "template", "system", "chat", "row_settings", "sample", "column", "deterministic")
         sampling = dataclasses.asdict(base.sampling)
-        path = self.opening.model.path
+        model = self.loader.model
         return {
-            "model": self.opening.model.name,
-            "model size": path.stat().st_size,
-            "adapters": [f"{file}={scale:g}" for file, scale in model.adapters()],
-            "context": model.ctx_size,
+            "model": model.name,
+            "model size": model.path.stat().st_size,
+            "adapters": [f"{file}={scale:g}" for file, scale in self.engine_options.adapters],
+            "context": self.engine_options.ctx_size,
             "input format": self.input.format,
             "output format": self.out_format.value,
-            "order": "as completed" if flags.unordered else "input",
-            "errors": None if flags.errors is None else flags.errors.name,
-            **{name: getattr(flags, name) for name in names},
+            "order": "as completed" if options.unordered else "input",
+            "errors": None if options.errors is None else options.errors.name,
+            **{name: getattr(options, name) for name in names},
             **{name: sampling[name] for name in sorted(base.sampling.chosen)},
             **{name: getattr(base, name) for name in ("max_tokens", "stop", "ignore_eos", "n", "logprobs")},
         }
 
 
-def _asking(batch: BatchFlags, text: TextFlags, sampling: SamplingFlags) -> Any:
-    from gptcli.batch.request import RequestBuilder
-    from gptcli.batch.row_params import is_wish
-    from gptcli.batch.template import Template
+def _request_builder(options: BatchOptions, text: TextFlags, sampling: SamplingFlags) -> "RequestBuilder":
+    from gptcli.batch.request import RequestBuilder, Template
+    from gptcli.openai.request import request_param
     from gptcli.types import Request, TextPrompt
 
-    columns = frozenset((batch.row_settings or "").replace(" ", "").split(",")) - {""}
-    if unknown := sorted(name for name in columns if not is_wish(name)):
-        raise UsageError(f"--row-settings: {unknown[0]!r} is no setting.", "For example: seed,temperature,max_tokens.")
+    columns = frozenset((options.row_settings or "").replace(" ", "").split(",")) - {""}
+    if unknown := sorted(name for name in columns if request_param(name) is None):
+        raise UsageError(
+            f"--row-settings: {unknown[0]!r} is no parameter.", "For example: seed,temperature,max_tokens."
+        )
     chosen = sampling.sampling()
-    if batch.deterministic and chosen.seed is None:
-        chosen = dataclasses.replace(chosen, seed=0, chosen=chosen.chosen | {"seed"})
+    if options.deterministic and chosen.seed is None:
+        chosen = chosen.with_params({"seed": 0})
     base = Request(
         id="",
         prompt=TextPrompt(b""),
         sampling=chosen,
-        max_tokens=None if text.max_tokens < 0 else text.max_tokens,
+        max_tokens=text.limit,
         stop=tuple(text.stop or ()),
         ignore_eos=text.ignore_eos,
-        n=batch.samples,
-        logprobs=batch.logprobs,
+        n=options.samples,
+        logprobs=options.logprobs,
     )
-    template = None if batch.template is None else Template(_template_text(batch.template))
-    return RequestBuilder(base, batch.system, batch.chat or batch.system is not None, template, columns)
+    template = None if options.template is None else Template(_template_text(options.template))
+    return RequestBuilder(base, options.system, options.chat or options.system is not None, template, columns)
 
 
 def _template_text(given: str) -> str:
@@ -268,24 +290,26 @@ def _template_text(given: str) -> str:
     except (OSError, ValueError) as problem:
         raise UsageError(f"The template {given} cannot be read: {problem}.", "Check the file.") from None
     if "{" not in given:
-        raise UsageError(f"--template {given!r} names no field and is no file.", "Write {{ field }} for a row's field.")
+        raise UsageError(
+            f"--template {given!r} names no field and is not a file.", "Write {{ field }} for a row's field."
+        )
     return given
 
 
-def _choose_output(batch: BatchFlags, kind: str) -> OutFormat:
-    said, table, files = batch.out_format, kind in ("csv", "tsv"), kind == "files"
-    if said is OutFormat.TABLE and not table:
-        raise UsageError(f"--out-format table needs a table as input, not {kind}.", "Choose openai or simple.")
-    if said is OutFormat.FILES and not files:
-        raise UsageError(f"--out-format files needs files as input, not {kind}.", "Choose openai or simple.")
-    if said is not None:
-        return said
-    if batch.output is not None and batch.output.suffix.lower() in (".jsonl", ".ndjson"):
+def _choose_out_format(options: BatchOptions, input_format: str) -> OutFormat:
+    given, table, files = options.out_format, input_format in ("csv", "tsv"), input_format == "files"
+    if given is OutFormat.TABLE and not table:
+        raise UsageError(f"--out-format table needs a table as input, not {input_format}.", "Use openai or simple.")
+    if given is OutFormat.FILES and not files:
+        raise UsageError(f"--out-format files needs files as input, not {input_format}.", "Use openai or simple.")
+    if given is not None:
+        return given
+    if options.output is not None and options.output.suffix.lower() in (".jsonl", ".ndjson"):
         return OutFormat.OPENAI
-    if files and batch.output is not None:
+    if files and options.output is not None:
         return OutFormat.FILES
     return OutFormat.TABLE if table else OutFormat.OPENAI
 
 
-def _same(path: Path, given: str) -> bool:
+def _same_file(path: Path, given: str) -> bool:
     return given != "-" and path.exists() and Path(given).exists() and path.samefile(given)

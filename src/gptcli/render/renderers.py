@@ -43,14 +43,9 @@ def choose(
         return ChatText(terminal, markdown=markdown, thinking=thinking, report_reused=report_reused)
     if format == "text":
         return PlainText(terminal, before)
-    if chat:
-        from gptcli.render.chat_completion import ChatJson, ChatLines
+    from gptcli.render.json import json_renderer
 
-        return (ChatJson if format == "json" else ChatLines)(terminal, model, with_logprobs=logprobs)
-    from gptcli.render.completion import CompletionJson, CompletionLines
-
-    kind = CompletionJson if format == "json" else CompletionLines
-    return kind(terminal, model, with_logprobs=logprobs, before=before)
+    return json_renderer(terminal, model, lines=format == "jsonl", chat=chat, logprobs=logprobs, before=before)
 
 
 class PlainText:

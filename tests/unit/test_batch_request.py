@@ -1,4 +1,4 @@
-"""What a row asks for is honoured or refused, by name; nothing is dropped in silence."""
+"""Every field of a row is honoured or refused by name."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from typing import Any
 
 import pytest
 
-from gptcli.batch.request import RequestBuilder
-from gptcli.batch.row import Code, Refusal, Row
-from gptcli.batch.template import Template
-from gptcli.errors import UsageError
-from gptcli.params import Sampling
+from gptcli.batch.request import RequestBuilder, Template
+from gptcli.batch.row import Code, Row
+from gptcli.errors import InvalidRequest, UsageError
+from gptcli.params import PARAMS, REQUEST_PARAMS, SAMPLING_PARAMS, Kind, Param, Sampling
 from gptcli.types import ChatPrompt, Message, Request, TextPrompt, TokenPrompt
 
 BASE = Request("", TextPrompt(b""), Sampling(temperature=0.5, chosen=frozenset({"temperature"})), max_tokens=9)
 USER = {"role": "user", "content": "hi"}
 
 
-def ask(fields: dict[str, Any], **said: Any) -> Request:
-    cells = said.pop("cells", None)
-    return RequestBuilder(BASE, **said).request(Row(4, 5, 0, fields, None, cells))
+def build(fields: dict[str, Any], **options: Any) -> Request:
+    cells = options.pop("cells", None)
+    return RequestBuilder(BASE, **options).build(Row(4, 5, 0, fields, None, cells))
 
 
 def chat(**body: Any) -> dict[str, Any]:
@@ -40,15 +39,15 @@ def completion(**body: Any) -> dict[str, Any]:
     }
 
 
-def refused(fields: dict[str, Any], **said: Any) -> Code:
-    with pytest.raises(Refusal) as caught:
-        ask(fields, **said)
+def refused(fields: dict[str, Any], **options: Any) -> Code:
+    with pytest.raises(InvalidRequest) as caught:
+        build(fields, **options)
     assert caught.value.message.endswith(".")
-    return caught.value.code
+    return Code(caught.value.code)
 
 
-def test_a_plain_line_asks_with_the_defaults() -> None:
-    request = ask(chat())
+def test_a_line_without_parameters_has_the_defaults() -> None:
+    request = build(chat())
     assert request.id == "4"
     assert request.prompt == ChatPrompt((Message("user", "hi"),))
     assert request.sampling is BASE.sampling
@@ -56,14 +55,14 @@ def test_a_plain_line_asks_with_the_defaults() -> None:
 
 
 def test_every_field_of_a_chat_is_honoured() -> None:
-    request = ask(
+    request = build(
         chat(
             max_completion_tokens=3,
             temperature=0,
             top_p=0.5,
             frequency_penalty=0.25,
             presence_penalty=-1,
-            seed=-1,
+            seed=2**32 + 5,
             stop=["a", "b"],
             n=2,
             logprobs=True,
@@ -79,19 +78,24 @@ def test_every_field_of_a_chat_is_honoured() -> None:
     sampling = request.sampling
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.0, 0.5, 7)
     assert (sampling.frequency_penalty, sampling.presence_penalty) == (0.25, -1.0)
-    assert sampling.seed == 0xFFFFFFFF
+    assert sampling.seed == 5
     assert sampling.logit_bias == ((17, -100.0),)
     assert sampling.chosen >= {"temperature", "top_p", "top_k", "seed", "logit_bias"}
     assert (request.max_tokens, request.stop, request.n, request.logprobs) == (3, ("a", "b"), 2, 5)
 
 
+def test_minus_one_is_a_random_seed_and_no_limit() -> None:
+    request = build(chat(seed=-1, max_tokens=-1))
+    assert (request.sampling.seed, request.max_tokens) == (None, None)
+
+
 def test_every_field_of_a_completion_is_honoured() -> None:
-    request = ask(completion(max_tokens=0, stop="\n", suffix="end", logprobs=3, best_of=2, n=2, echo=False))
+    request = build(completion(max_tokens=0, stop="\n", suffix="end", logprobs=3, best_of=2, n=2, echo=False))
     assert request.prompt == TextPrompt(b"once", b"end")
     assert (request.max_tokens, request.stop, request.logprobs, request.n) == (0, ("\n",), 3, 2)
-    assert ask(completion(prompt=[1, 2])).prompt == TokenPrompt((1, 2))
-    assert ask(completion(prompt=["one"])).prompt == TextPrompt(b"one")
-    assert ask(completion(prompt=[[1, 2]])).prompt == TokenPrompt((1, 2))
+    assert build(completion(prompt=[1, 2])).prompt == TokenPrompt((1, 2))
+    assert build(completion(prompt=["one"])).prompt == TextPrompt(b"one")
+    assert build(completion(prompt=[[1, 2]])).prompt == TokenPrompt((1, 2))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,7 @@ def test_every_field_of_a_completion_is_honoured() -> None:
         ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]),
     ],
 )
-def test_what_is_not_possible_is_refused(name: str, value: object) -> None:
+def test_an_unsupported_field_is_refused(name: str, value: object) -> None:
     assert refused(chat(**{name: value})) is Code.UNSUPPORTED
 
 
@@ -126,7 +130,7 @@ def test_what_is_not_possible_is_refused(name: str, value: object) -> None:
         ("temperature", 10**400),
         ("top_p", 1.5),
         ("top_k", 0.5),
-        ("max_tokens", -1),
+        ("max_tokens", -2),
         ("max_tokens", 1.0),
         ("max_tokens", 10**30),
         ("n", 0),
@@ -151,7 +155,7 @@ def test_what_is_not_possible_is_refused(name: str, value: object) -> None:
         ("messages", [{"role": "user", "content": [{"type": "text"}]}]),
     ],
 )
-def test_what_has_the_wrong_type_or_value_is_refused(name: str, value: object) -> None:
+def test_a_wrong_type_or_value_is_refused(name: str, value: object) -> None:
     assert refused(chat(**{name: value})) is Code.INVALID_REQUEST
 
 
@@ -184,39 +188,39 @@ def test_a_line_of_the_wrong_shape_is_refused(fields: dict[str, Any], code: Code
     assert refused(fields) is code
 
 
-def test_the_same_number_twice_is_no_contradiction() -> None:
-    assert ask(chat(max_tokens=4, max_completion_tokens=4)).max_tokens == 4
+def test_two_names_with_the_same_value_do_not_contradict_each_other() -> None:
+    assert build(chat(max_tokens=4, max_completion_tokens=4)).max_tokens == 4
 
 
 def test_parts_of_text_are_joined_and_a_developer_is_the_system() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    request = ask(chat(messages=[{"role": "developer", "content": "be brief"}, {"role": "user", "content": parts}]))
+    request = build(chat(messages=[{"role": "developer", "content": "be brief"}, {"role": "user", "content": parts}]))
     assert request.prompt == ChatPrompt((Message("system", "be brief"), Message("user", "ab")))
 
 
-def test_a_plain_object_says_how_to_answer_and_keeps_fields_of_its_own() -> None:
-    request = ask({"prompt": "once", "label": {"x": 1}, "seed": 7, "temperature": None})
+def test_a_plain_object_has_parameters_and_fields_of_its_own() -> None:
+    request = build({"prompt": "once", "label": {"x": 1}, "seed": 7, "temperature": None})
     assert request.prompt == TextPrompt(b"once")
     assert (request.sampling.seed, request.sampling.temperature) == (7, 0.5)
-    assert ask({"messages": [USER]}).prompt == ChatPrompt((Message("user", "hi"),))
-    assert ask({"text": "once"}, chat=True).prompt == ChatPrompt((Message("user", "once"),))
+    assert build({"messages": [USER]}).prompt == ChatPrompt((Message("user", "hi"),))
+    assert build({"text": "once"}, chat=True).prompt == ChatPrompt((Message("user", "once"),))
 
 
-def test_the_system_prompt_is_for_conversations_without_one() -> None:
-    assert ask(chat(), system="S").prompt == ChatPrompt((Message("system", "S"), Message("user", "hi")))
+def test_the_system_prompt_is_added_to_conversations_without_one() -> None:
+    assert build(chat(), system="S").prompt == ChatPrompt((Message("system", "S"), Message("user", "hi")))
     own = [{"role": "system", "content": "own"}, USER]
-    assert ask(chat(messages=own), system="S").prompt == ChatPrompt((Message("system", "own"), Message("user", "hi")))
+    assert build(chat(messages=own), system="S").prompt == ChatPrompt((Message("system", "own"), Message("user", "hi")))
 
 
 def test_a_template_sees_the_fields() -> None:
     template = Template("{{ text }}|{{ row['two words'] }}|{{ file.name }}|{{ row }}")
-    request = ask({"text": "é", "two words": 2, "file": {"name": "f"}}, template=template)
+    request = build({"text": "é", "two words": 2, "file": {"name": "f"}}, template=template)
     assert isinstance(request.prompt, TextPrompt)
     assert request.prompt.data.decode() == 'é|2|f|{"text": "é", "two words": 2, "file": {"name": "f"}}'
 
 
 def test_a_fields_value_is_never_code() -> None:
-    assert ask({"text": "{{ 7 * 7 }}"}, template=Template("{{ text }}")).prompt == TextPrompt(b"{{ 7 * 7 }}")
+    assert build({"text": "{{ 7 * 7 }}"}, template=Template("{{ text }}")).prompt == TextPrompt(b"{{ 7 * 7 }}")
 
 
 @pytest.mark.parametrize(
@@ -240,10 +244,85 @@ def test_a_template_that_cannot_be_read_is_refused_at_once() -> None:
         Template("\n{% if %}")
 
 
-def test_columns_of_a_table_say_how_to_answer_only_when_told_so() -> None:
+def test_columns_of_a_table_are_parameters_only_if_named() -> None:
     fields = {"prompt": "once", "temperature": "0.25", "seed": "7", "stop": "7", "max_tokens": ""}
-    assert ask(fields, cells=[]).sampling is BASE.sampling
-    request = ask(fields, cells=[], columns=frozenset(fields) - {"prompt"})
+    assert build(fields, cells=[]).sampling is BASE.sampling
+    request = build(fields, cells=[], columns=frozenset(fields) - {"prompt"})
     assert (request.sampling.temperature, request.sampling.seed) == (0.25, 7)
     assert (request.stop, request.max_tokens) == (("7",), 9)
     assert refused(fields | {"seed": "x"}, cells=[], columns=frozenset({"seed"})) is Code.INVALID_REQUEST
+
+
+OUT_OF_RANGE = {
+    "mirostat": 7,
+    "repeat_penalty": 0,
+    "xtc_threshold": 9,
+    "top_k": -5,
+    "dry_base": 0,
+    "mirostat_tau": -1,
+    "repeat_last_n": -1,
+    "min_keep": -1,
+    "dynatemp_range": -3,
+    "typical_p": 5,
+    "xtc_probability": -3,
+    "adaptive_decay": 1,
+    "n": 257,
+    "logprobs": 1001,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE.items())
+def test_a_parameter_out_of_range_is_refused_in_every_kind_of_row(name: str, value: float) -> None:
+    rows: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (completion(**{name: value}), {}),
+        ({"prompt": "x", name: value}, {}),
+        ({"prompt": "x", name: value}, {"template": Template("{{ prompt }}"), "columns": frozenset({name})}),
+        ({"prompt": "x", name: str(value)}, {"columns": frozenset({name}), "cells": []}),
+    ]
+    for fields, options in rows:
+        with pytest.raises(InvalidRequest, match=rf"^{name} must be a .*, not {value}\.$") as caught:
+            build(fields, **options)
+        assert (caught.value.code, caught.value.param) == ("invalid_request", name)
+
+
+@pytest.mark.parametrize("param", PARAMS.values(), ids=lambda param: param.name)
+def test_every_parameter_can_be_in_an_object_and_in_a_column(param: Param) -> None:
+    value, cell = VALUES[param.kind]
+    if param.high == 1 or param.name == "adaptive_decay":
+        value, cell = 0.5, "0.5"
+    for name in (param.name, *param.aliases):
+        plain = build({"prompt": "x", name: value})
+        column = build({"prompt": "x", name: cell}, columns=frozenset({name}), cells=[])
+        body = build(completion(**{name: value}))
+        assert plain.sampling == column.sampling == body.sampling
+        holder = plain.sampling if param.name in SAMPLING_PARAMS else plain
+        assert getattr(holder, param.name) == param.validate(value)
+        assert param.name not in SAMPLING_PARAMS or param.name in plain.sampling.chosen
+        assert [getattr(column, field) for field in REQUEST_PARAMS] == [getattr(plain, f) for f in REQUEST_PARAMS]
+
+
+VALUES: dict[Kind, tuple[object, str]] = {
+    Kind.INT: (2, "2"),
+    Kind.FLOAT: (1.5, "1.5"),
+    Kind.BOOL: (True, "true"),
+    Kind.TEXT: ("root ::= [a-z]", "root ::= [a-z]"),
+    Kind.TEXTS: ("7", "7"),
+    Kind.SAMPLERS: ("top_k;temp", "top_k;temp"),
+    Kind.BIAS: ({"17": -100}, '{"17": -100}'),
+}
+"""A value of each kind, and the same in a table's cell."""
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (chat() | {"url": "/v1/embeddings"}, "url must be /v1/chat/completions or /v1/completions."),
+        ({"question": "?"}, "The row has no field named prompt, messages or text."),
+        (chat(tools=[1]), "tools [1] is not supported."),
+        (chat(max_tokens=3, max_completion_tokens=4), "max_tokens and max_completion_tokens contradict each other."),
+    ],
+)
+def test_errors_are_whole_sentences(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        build(fields)
+    assert caught.value.message == message

@@ -5,18 +5,17 @@ from __future__ import annotations
 import gzip
 import io
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from gptcli.batch import records
-from gptcli.batch.jsonl import read_jsonl
-from gptcli.batch.readers import Input, choose_format
+from gptcli.batch import input, source, structured, text
+from gptcli.batch.input import Input, choose_format, read_ahead, sample_rows
 from gptcli.batch.row import Code, Row, RowError
-from gptcli.batch.sample import sample
-from gptcli.batch.table import Table
+from gptcli.batch.structured import Table, read_jsonl
 from gptcli.batch.text import read_text
 from gptcli.errors import GptcliError, UsageError
 
@@ -67,7 +66,7 @@ def test_a_row_names_itself(line: bytes, name: str | None) -> None:
 
 def test_a_line_over_the_limit_is_passed_over_without_being_held() -> None:
     stream = io.BytesIO(b"short\n" + b"x" * 100 + b"\nnext\n" + b"y" * 11)
-    assert list(records.lines(stream, 10)) == [
+    assert list(source.lines(stream, 10)) == [
         (1, b"short\n", True),
         (2, b"x" * 11, False),
         (3, b"next\n", True),
@@ -94,14 +93,14 @@ def test_a_separator_that_lies_across_reads_is_found() -> None:
         def read1(self, size: int | None = -1) -> bytes:
             return self.read(1)
 
-    found = [record.data for record in records.separated(Trickle(b"\xef\xbb\xbfone<=>two<=<=>three"), b"<=>")]
+    found = [record.data for record in source.separated(Trickle(b"\xef\xbb\xbfone<=>two<=<=>three"), b"<=>")]
     assert found == [b"one", b"two<=", b"three"]
 
 
 def test_a_record_over_the_limit_between_separators_is_an_error_and_the_next_is_not() -> None:
     stream = io.BytesIO(b"x" * 200_000 + b"\0good\0")
-    assert [(r.data[:4], r.whole) for r in records.separated(stream, b"\0", 1000)][1:] == [(b"good", True)]
-    assert not next(records.separated(io.BytesIO(b"x" * 200_000), b"\0", 1000)).whole
+    assert [(r.data[:4], r.whole) for r in source.separated(stream, b"\0", 1000)][1:] == [(b"good", True)]
+    assert not next(source.separated(io.BytesIO(b"x" * 200_000), b"\0", 1000)).whole
 
 
 def test_an_empty_separator_is_refused() -> None:
@@ -127,7 +126,7 @@ def test_a_bad_byte_in_a_table_spoils_its_row_only() -> None:
 
 
 def test_a_table_with_a_column_twice_is_refused() -> None:
-    with pytest.raises(UsageError, match="'a' twice"):
+    with pytest.raises(UsageError, match="named 'a'"):
         Table(io.BytesIO(b"a,b,a\n1,2,3\n"), ",")
 
 
@@ -250,24 +249,80 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
         rows_of(tmp_path / "none" / "*.txt", "files")
 
 
-def test_rows_are_counted_beforehand_where_that_is_cheap(tmp_path: Path) -> None:
-    path = tmp_path / "in.csv"
-    path.write_text('text\n"a\nb"\nc\n')
-    assert Input((str(path),), "csv", io.BytesIO()).count() == 2
+@pytest.mark.parametrize(
+    ("name", "data", "split"),
+    [
+        ("in.csv", b'text,n\n"a\nb",1\n\nc,2\nd\n"e\n', None),
+        ("in.tsv", b"text\na\n\n\xff\n", None),
+        ("in.jsonl", b'\xef\xbb\xbf{"text": "a"}\n\n  \nbad\n[1]', None),
+        ("in.txt", b"a\n\n \nb\r\nc", None),
+        ("in.txt", b"a\nb\n\n\nc\n", "blank"),
+        ("in.txt", b"a--b---- --c", "--"),
+    ],
+)
+def test_rows_are_counted_without_parsing_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, split: str | None
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    given = Input((str(path),), choose_format([name]), io.BytesIO(), split=split)
+    expected = len(list(given.open()))
+    given.close()
+    for made in ("Row", "RowError"):
+        monkeypatch.setattr(structured, made, None)
+        monkeypatch.setattr(text, made, None)
+    assert given.count() == expected > 1
+
+
+def test_rows_are_not_counted_where_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Input(("-",), "jsonl", io.BytesIO()).count() is None
+    (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"a\nb\n"))
+    assert Input((str(tmp_path / "in.txt.gz"),), "text", io.BytesIO()).count() is None
+    (tmp_path / "in.txt").write_bytes(b"a\n" * 50)
+    monkeypatch.setattr(input, "COUNTED_BYTES", 99)
+    assert Input((str(tmp_path / "in.txt"),), "text", io.BytesIO()).count() is None
+
+
+@pytest.mark.parametrize(("count", "known"), [(0, 0), (32, 32), (33, None), (100, None)])
+def test_the_first_rows_are_read_ahead_and_no_more(count: int, known: int | None) -> None:
+    taken = 0
+
+    def rows() -> Iterator[Row | RowError]:
+        nonlocal taken
+        for number in range(count):
+            taken += 1
+            yield Row(number, number + 1, 0, {})
+
+    found, total = read_ahead(rows(), 33)
+    assert (total, taken) == (known, min(count, 33))
+    assert [row.number for row in found] == list(range(count))
+
+
+def test_an_input_that_breaks_while_it_is_read_ahead_gives_its_rows_first() -> None:
+    def rows(error: GptcliError) -> Iterator[Row | RowError]:
+        yield Row(0, 1, 0, {})
+        raise error
+
+    found, total = read_ahead(rows(GptcliError("broken.")), 33)
+    assert total is None
+    assert next(found).number == 0
+    with pytest.raises(GptcliError, match="broken"):
+        next(found)
+    with pytest.raises(UsageError, match="wrong"):
+        read_ahead(rows(UsageError("wrong.")), 33)
 
 
 def test_a_sample_is_the_same_for_the_same_seed_and_keeps_the_order() -> None:
     def rows() -> list[Row | RowError]:
         return [Row(number, number + 1, 0, {}) for number in range(1000)]
 
-    first = [row.line for row in sample(rows(), 20, 3)]
+    first = [row.line for row in sample_rows(rows(), 20, 3)]
     assert first == sorted(first)
     assert len(set(first)) == 20
-    assert first == [row.line for row in sample(rows(), 20, 3)]
-    assert first != [row.line for row in sample(rows(), 20, 4)]
-    assert [row.number for row in sample(rows(), 20, 3)] == list(range(20))
-    assert len(list(sample(rows()[:5], 20, 3))) == 5
+    assert first == [row.line for row in sample_rows(rows(), 20, 3)]
+    assert first != [row.line for row in sample_rows(rows(), 20, 4)]
+    assert [row.number for row in sample_rows(rows(), 20, 3)] == list(range(20))
+    assert len(list(sample_rows(rows()[:5], 20, 3))) == 5
 
 
 def test_parquet_rows_are_plain_values(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""The options that only `gptcli batch` has."""
+
+import dataclasses
+import enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from gptcli.errors import UsageError
+from gptcli.params import REQUEST_PARAMS
+
+_input, _output, _run = (partial(Option, rich_help_panel=panel) for panel in ("Input", "Output", "Run"))
+_MOST_SAMPLES, _MOST_LOGPROBS = (int(REQUEST_PARAMS[name].high) for name in ("n", "logprobs"))
+
+
+class OutFormat(str, enum.Enum):
+    """Formats of the output."""
+
+    OPENAI = "openai"
+    SIMPLE = "simple"
+    TABLE = "table"
+    FILES = "files"
+
+
+@dataclasses.dataclass(slots=True)
+class BatchOptions:
+    """What is read, what is written, and how the job runs."""
+
+    input_format: Annotated[
+        str | None, _input("--from", metavar="FORMAT", help="jsonl, csv, tsv, text, files or parquet.")
+    ] = None
+    encoding: Annotated[str, _input("--encoding", metavar="NAME", help="Encoding of the input.")] = "utf-8"
+    split: Annotated[
+        str | None, _input("--split", metavar="AT", help="Split text at blank lines, NUL or this text.")
+    ] = None
+    template: Annotated[
+        str | None, _input("--template", metavar="TEXT|FILE", help="The prompt, with a row's {{ field }}s.")
+    ] = None
+    system: Annotated[str | None, _input("--system", "-s", metavar="TEXT", help="System prompt; implies --chat.")] = (
+        None
+    )
+    chat: Annotated[bool, _input("--chat", help="Send prompts as chat messages.")] = False
+    row_settings: Annotated[
+        str | None, _input("--row-settings", metavar="A,B,…", help="Columns that are parameters, e.g. seed.")
+    ] = None
+    limit: Annotated[int | None, _input("--limit", min=0, metavar="N", help="Only the first N rows.")] = None
+    sample: Annotated[
+        int | None, _input("--sample", min=1, metavar="N", help="Only N random rows, chosen by --seed.")
+    ] = None
+    output: Annotated[
+        Path | None, _output("--output", "-o", metavar="PATH", help="File, or folder for files. (default: stdout)")
+    ] = None
+    out_format: Annotated[
+        OutFormat | None, _output("--out-format", help="(default: openai; table for CSV, files for a folder)")
+    ] = None
+    column: Annotated[str, _output("--column", metavar="NAME", help="Name of a table's new column.")] = "completion"
+    errors: Annotated[Path | None, _output("--errors", metavar="FILE", help="Write error lines to FILE.")] = None
+    unordered: Annotated[bool, _output("--unordered", help="Write rows as they end, not in input order.")] = False
+    overwrite: Annotated[
+        bool,
+        _output(
+            "--overwrite/--resume",
+            help="If the output exists, start again or resume. (default: resume)",
+            show_default=False,
+        ),
+    ] = False
+    logprobs: Annotated[
+        int | None,
+        _output("--logprobs", min=0, max=_MOST_LOGPROBS, metavar="K", help="Log-probabilities of K tokens."),
+    ] = None
+    samples: Annotated[
+        int, _output("--samples", min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.")
+    ] = 1
+    parallel: Annotated[
+        int | None, _run("--parallel", min=1, metavar="N", help="Rows at once. (default: measured)")
+    ] = None
+    deterministic: Annotated[bool, _run("--deterministic", help="One row at a time, the same bytes each time.")] = False
+    max_failures: Annotated[
+        int | None, _run("--max-failures", min=0, metavar="N", help="Stop when more than N rows failed.")
+    ] = None
+    plan: Annotated[bool, _run("--plan", help="Show the cost and write nothing.")] = False
+    stats_file: Annotated[Path | None, _run("--stats-file", metavar="FILE", help="Write statistics as JSON.")] = None
+    verbose: Annotated[bool, _run("--verbose", "-v", help="Show llama.cpp's log.")] = False
+    quiet: Annotated[bool, _run("--quiet", "-q", help="Only errors on stderr.")] = False
+
+    @property
+    def most_rows(self) -> int | None:
+        """The most rows that are read from the input."""
+        return self.limit if self.limit is not None else self.sample
+
+    def check(self) -> None:
+        """Raises UsageError for options that contradict each other."""
+        if self.deterministic and (self.parallel or 1) > 1:
+            raise UsageError(
+                f"--deterministic computes one row at a time, not --parallel {self.parallel}.", "Omit one of them."
+            )
+        if self.limit is not None and self.sample is not None:
+            raise UsageError("--limit and --sample contradict each other.", "Omit one of them.")
+        if self.verbose and self.quiet:
+            raise UsageError("--verbose and --quiet contradict each other.", "Omit one of them.")
+        if self.output is None and self.out_format is OutFormat.FILES:
+            raise UsageError("--out-format files needs a folder.", "Name it with -o.")
+        if self.output is not None and self.output.suffix.lower() in (".gz", ".zst"):
+            raise UsageError(f"{self.output} would be compressed, and could not be resumed.", "Compress it afterwards.")
+        if self.errors is not None and self.errors == self.output:
+            raise UsageError("The output and the file of errors are the same.", "Omit --errors to have them in one.")
