@@ -16,7 +16,7 @@ from gptcli.llama.backend import LlamaBackend
 from gptcli.models.refs.resolve import ModelFile
 from gptcli.models.store import integrity
 from gptcli.params import Sampling
-from gptcli.runtime.prefixes import folder, shelf_opener
+from gptcli.runtime.prefixes import folder, prefix_cache_opener
 from gptcli.types import Request, TextPrompt
 
 GREEDY = Sampling(temperature=0)
@@ -93,7 +93,7 @@ def test_a_state_that_llama_cpp_refuses_is_thrown_away(open_backend: Open, tmp_p
 
 def opened(backend: LlamaBackend, path: Path, adapters: list[tuple[Path, float]] | None = None) -> LocalEngine:
     """As the command line opens it, but for the adapters, which are named and not put on."""
-    return LocalEngine(backend, shelf=shelf_opener(ModelFile(path, path.stem, True), backend, adapters or []))
+    return LocalEngine(backend, shelf=prefix_cache_opener(ModelFile(path, path.stem, True), backend, adapters or []))
 
 
 def reused(engine: LocalEngine, *, keep: bool = False) -> int:
@@ -150,4 +150,4 @@ def test_nothing_is_kept_where_the_size_of_the_context_changes_what_is_computed(
     for kind, kept in (None, False), ("longrope", False), ("yarn", True):
         path = write_tiny_gpt2(tmp_path / f"{kind}.gguf", more=scaling(kind))
         backend = open_backend(path)
-        assert (shelf_opener(ModelFile(path, "x", True), backend, []) is not None) is kept
+        assert (prefix_cache_opener(ModelFile(path, "x", True), backend, []) is not None) is kept

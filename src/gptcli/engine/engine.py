@@ -76,25 +76,6 @@ class LocalEngine:
         """Tokens that the KV caches hold, all together."""
         return sum(lane.backend.cells for lane in self._lanes)
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities()
-
-    def encode(self, prompt: Prompt) -> TokenPrompt:
-        """The exact tokens of a prompt, which can be sent in its place. Raises RequestError, LoadError."""
-        encoded = encode(prompt, self._backend.vocabulary, self._template)
-        begun = len(prompt.begun) if isinstance(prompt, ChatPrompt) else 0
-        return TokenPrompt(tuple(encoded.tokens), encoded.is_chat, encoded.thinking, begun)
-
-    def token_text(self, token: int) -> str:
-        return self._backend.vocabulary.name(token)
-
-    def cancel(self, request_id: str) -> None:
-        raise NotImplementedError
-
-    def save_prefix(self) -> None:
-        self.shelve()
-
     def tokens(self, prompt: Prompt) -> list[int]:
         """The exact token ids that a text with this prompt begins with. Raises RequestError, LoadError."""
         return encode(prompt, self._backend.vocabulary, self._template).tokens
