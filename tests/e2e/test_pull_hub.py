@@ -303,11 +303,11 @@ def test_a_file_that_changes_between_two_requests_starts_over(
 
 
 def test_an_unexpected_file_is_not_downloaded(server: HubServer, report: Recorder) -> None:
-    for expected in ({"expected_sha256": etag_of(OTHER)}, {"expected_size": 5}):
+    for expected in ({"sha256": etag_of(OTHER)}, {"size": 5}):
         with pytest.raises(ModelNotFound, match="has another file"):
             pull(report, **expected)
     assert server.served == 0
-    assert pull(report, expected_sha256=etag_of(DATA), expected_size=len(DATA)).read_bytes() == DATA
+    assert pull(report, sha256=etag_of(DATA), size=len(DATA)).read_bytes() == DATA
 
 
 def test_an_unwritable_cache_is_reported(server: HubServer, report: Recorder, tmp_path: Path) -> None:

