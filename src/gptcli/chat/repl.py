@@ -203,12 +203,12 @@ class Repl:
             self.notice(f"Saved; `gptcli chat --chat {conversation.name or conversation.id}` continues it.")
 
     def _ask_overflow(self, question: str) -> Overflow:
-        self.terminal.report(question)
-        self.terminal.write("Leave out the [o]ldest messages, [s]ummarize them, or do [n]othing? ")
         choices = {b"o": Overflow.OLDEST, b"s": Overflow.SUMMARIZE}
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            with line_mode(True):
+            with line_mode(True):  # before the question: Enter is another key until then
+                self.terminal.report(question)
+                self.terminal.write("Leave out the [o]ldest messages, [s]ummarize them, or do [n]othing? ")
                 answer = self.terminal.stdin.readline().strip().lower()[:1]
         except KeyboardInterrupt:
             answer = b""
