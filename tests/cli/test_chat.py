@@ -200,7 +200,7 @@ def test_a_full_context_is_never_silently_cut(chat) -> None:
     assert (refused.code, refused.out) == (5, b"")
     outcome = chat("word " * 60, *GREEDY, "-c", "--overflow", "oldest")
     assert outcome.code == 0
-    assert "the model no longer sees the 2 oldest messages" in outcome.err
+    assert "The model no longer sees the 2 oldest messages" in outcome.err
     assert len(conversations()[0]) == 4
 
 

@@ -290,25 +290,25 @@ def test_a_refused_message_is_not_lost(repl: Repl, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"), [("o", "no longer sees the 2 oldest"), ("s", "is summarizing them"), ("n", "")]
+    ("choice", "notice"), [("o", "no longer sees the 2 oldest"), ("s", "is summarizing them"), ("n", "")]
 )
-def test_the_user_is_asked_about_a_full_context(repl: Repl, choice: str, told: str) -> None:
+def test_the_user_is_asked_about_a_full_context(repl: Repl, choice: str, notice: str) -> None:
     long = "word " * 60
     outcome = repl(long, long, choice, "/context", flags=("--temp", "0", "-n", "4"))
     assert "The conversation has" in outcome.err
     assert "Leave out the [o]ldest messages" in outcome.text
-    assert told in outcome.err
-    assert len(texts()) == (4 if told else 2)
-    assert ("The 2 oldest messages were left out of the last prompt." in outcome.text) == bool(told)
+    assert notice in outcome.err
+    assert len(texts()) == (4 if notice else 2)
+    assert ("The 2 oldest messages were left out of the last prompt." in outcome.text) == bool(notice)
 
 
 def test_export_overwrites_no_file(repl: Repl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    outcome = repl("one", "/export md", "/export json talk.json", "/export md talk.json")
+    outcome = repl("one", "/export md", "/export json chat.json", "/export md chat.json")
     assert "## User\n\none" in outcome.text
-    written = Path("talk.json").read_text(encoding="utf-8", errors="surrogateescape")
+    written = Path("chat.json").read_text(encoding="utf-8", errors="surrogateescape")
     assert [turn["content"] for turn in json.loads(written)["messages"]] == texts()
-    assert "talk.json cannot be written: File exists" in outcome.err
+    assert "chat.json cannot be written: File exists" in outcome.err
 
 
 def test_tokens_context_stats_and_template(repl: Repl) -> None:

@@ -119,10 +119,10 @@ def test_rename(sky: Conversation, sea: Conversation) -> None:
 
 
 def test_rm_asks_on_a_terminal(sky: Conversation, sea: Conversation) -> None:
-    _, said = gptcli_chats("rm", "sky", typed="n\n", tty=True)
-    assert "sky234  sky, 3 messages" in said
-    assert "Delete this conversation? [y/N] " in said
-    assert "Nothing was deleted." in said
+    _, err = gptcli_chats("rm", "sky", typed="n\n", tty=True)
+    assert "sky234  sky, 3 messages" in err
+    assert "Delete this conversation? [y/N] " in err
+    assert "Nothing was deleted." in err
     assert "sky234" in gptcli_chats("list")[0]
     gptcli_chats("rm", "sky", typed="", tty=True)
     assert "sky234" in gptcli_chats("list")[0]

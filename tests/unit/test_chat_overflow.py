@@ -1,4 +1,4 @@
-"""A full context: whole turns are left out, the system message stays, and the user is told."""
+"""A full context: whole turns are left out, the system message stays, and the user is notice."""
 
 from __future__ import annotations
 
@@ -24,40 +24,42 @@ def count(messages: tuple[Message, ...]) -> int:
 
 
 @st.composite
-def talks(draw: st.DrawFn) -> tuple[Message, ...]:
+def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
     texts = st.text("x", max_size=60)
     system = draw(st.lists(texts, max_size=1))
     turns = draw(st.lists(st.tuples(texts, texts), max_size=12))
-    said = [message for ask, tell in turns for message in (Message("user", ask), Message("assistant", tell))]
-    return (*(Message("system", text) for text in system), *said, Message("user", draw(texts)))
+    history = [
+        message for question, answer in turns for message in (Message("user", question), Message("assistant", answer))
+    ]
+    return (*(Message("system", text) for text in system), *history, Message("user", draw(texts)))
 
 
-@given(talk=talks(), limit=st.integers(20, 400), before=st.integers(0, 20))
-def test_the_oldest_whole_turns_are_left_out(talk: tuple[Message, ...], limit: int, before: int) -> None:
-    kept = reserved_tokens(limit, 10)
-    assume(count(talk) > limit - kept)
-    at = int(talk[0].role == "system")
-    system, rest = talk[:at], talk[at:]
+@given(messages=conversations(), limit=st.integers(20, 400), before=st.integers(0, 20))
+def test_the_oldest_whole_turns_are_left_out(messages: tuple[Message, ...], limit: int, before: int) -> None:
+    reserved = reserved_tokens(limit, 10)
+    assume(count(messages) > limit - reserved)
+    at = int(messages[0].role == "system")
+    system, rest = messages[:at], messages[at:]
     try:
-        left_out, shown = shorten(talk, count, limit, kept, before)
+        left_out, shown = shorten(messages, count, limit, reserved, before)
     except ContextFull:
-        assert count(system + rest[-1:]) > limit - kept
+        assert count(system + rest[-1:]) > limit - reserved
         return
     assert shown == system + rest[left_out:]
     assert left_out > 0
     assert shown[at].role == "user"
-    assert count(shown) <= limit - kept
-    # no more than for three quarters, or the last question alone
-    more = [start for start in range(2, left_out, 2) if count(system + rest[start:]) <= int((limit - kept) * 0.75)]
+    assert count(shown) <= limit - reserved
+    # no more than leaves three quarters full, or the last question alone
+    more = [start for start in range(2, left_out, 2) if count(system + rest[start:]) <= int((limit - reserved) * 0.75)]
     assert not more or left_out == before
 
 
 @given(turns=st.integers(4, 20), more=st.integers(1, 40))
 def test_the_same_messages_are_left_out_while_that_is_enough(turns: int, more: int) -> None:
-    talk = (*(Message("user", "x" * 6), Message("assistant", "y" * 6)) * turns, Message("user", "x" * 6))
-    limit = count(talk) - 1
-    left_out, shown = shorten(talk, count, limit, 0)
-    longer = (*talk, Message("assistant", "y" * more), Message("user", "z"))
+    messages = (*(Message("user", "x" * 6), Message("assistant", "y" * 6)) * turns, Message("user", "x" * 6))
+    limit = count(messages) - 1
+    left_out, shown = shorten(messages, count, limit, 0)
+    longer = (*messages, Message("assistant", "y" * more), Message("user", "z"))
     again, longer_shown = shorten(longer, count, limit, 0, left_out)
     assert (again == left_out) == (count(shown) + more + 9 <= limit)
     assert again >= left_out
@@ -71,9 +73,9 @@ def test_at_most_half_of_the_context_is_reserved_for_the_answer() -> None:
 
 
 def test_a_summary_is_appended_to_the_system_message() -> None:
-    talk = (Message("user", "Hi"),)
-    assert with_summary(talk, "x")[0] == Message("system", "Earlier in this conversation: x")
-    assert with_summary((Message("system", "Be brief."), *talk), "x")[0].content.startswith("Be brief.\n\nEarlier")
+    messages = (Message("user", "Hi"),)
+    assert with_summary(messages, "x")[0] == Message("system", "Earlier in this conversation: x")
+    assert with_summary((Message("system", "Be brief."), *messages), "x")[0].content.startswith("Be brief.\n\nEarlier")
 
 
 @pytest.fixture
@@ -98,9 +100,9 @@ def test_the_oldest_messages_are_left_out_with_one_notice_per_change(chat: FakeC
     result = collect(chat.session.send(QUESTION))
     assert result.started.prompt_tokens <= LIMIT - 40
     assert len(chat.texts()) == 7  # the conversation itself is whole
-    (told,) = chat.notices
-    assert "The context is full" in told
-    assert "no longer sees the 2 oldest messages" in told
+    (notice,) = chat.notices
+    assert "The context is full" in notice
+    assert "no longer sees the 2 oldest messages" in notice
     collect(chat.session.retry())
     assert len(chat.notices) == 1
     collect(chat.session.send(QUESTION))
@@ -172,7 +174,7 @@ def test_an_answer_that_fills_the_context_is_kept(tmp_path: Path) -> None:
     collect(chat.session.send("one"))
     cut = collect(chat.session.send("two")).finished
     assert cut.reason.value == "context"
-    said = chat.texts()[-1]
+    before = chat.texts()[-1]
     with pytest.raises(ContextFull):
         collect(chat.session.resume())  # the answer alone is too long now
-    assert chat.texts()[-1] == said
+    assert chat.texts()[-1] == before

@@ -115,12 +115,12 @@ def test_continue_uses_the_exact_tokens(chat: FakeChat, tmp_path: Path, cut: int
 
 
 def test_continue_works_inside_reasoning_and_inside_a_character(tmp_path: Path) -> None:
-    said = "<think>Hm — é?</think>It is é.".encode()
-    whole = FakeChat(tmp_path / "whole.db", script(said), template="{{ messages[0].content }}\0")
+    text = "<think>Hm — é?</think>It is é.".encode()
+    whole = FakeChat(tmp_path / "whole.db", script(text), template="{{ messages[0].content }}\0")
     whole.session.settings.max_tokens = None
     collect(whole.session.send("What?"))
-    for cut in range(8, len(said)):
-        chat = FakeChat(tmp_path / f"{cut}.db", script(said), template="{{ messages[0].content }}\0")
+    for cut in range(8, len(text)):
+        chat = FakeChat(tmp_path / f"{cut}.db", script(text), template="{{ messages[0].content }}\0")
         chat.session.settings.max_tokens = cut
         collect(chat.session.send("What?"))
         chat.session.settings.max_tokens = None
@@ -188,16 +188,16 @@ def test_an_answer_stopped_before_its_first_token_changes_nothing(chat: FakeChat
 
 def test_closing_the_generator_saves_the_text_so_far(chat: FakeChat) -> None:
     events = chat.session.send("one")
-    said = ""
+    text = ""
     for event in events:
         if isinstance(event, Delta):
-            said += event.text
-            if len(said) > 3:
+            text += event.text
+            if len(text) > 3:
                 break
     events.close()
     assert [(turn.content, turn.finish) for turn in chat.stored().path()] == [
         ("one", None),
-        (said, FinishReason.CANCELLED),
+        (text, FinishReason.CANCELLED),
     ]
     assert collect(chat.session.send("two")).text
 
@@ -216,11 +216,11 @@ def test_a_failed_answer_changes_nothing_and_can_be_retried(tmp_path: Path) -> N
 
 def test_an_answer_that_fails_midway_is_saved_up_to_there(tmp_path: Path) -> None:
     chat = FakeChat(tmp_path / "c.db", fail_at=frozenset({8}))
-    said: list[str] = []
+    text: list[str] = []
     with pytest.raises(EngineError):
-        collect(chat.session.send("one"), lambda event: said.append(getattr(event, "text", "")))
-    assert "".join(said)
-    assert [turn.content for turn in chat.stored().path()] == ["one", "".join(said)]
+        collect(chat.session.send("one"), lambda event: text.append(getattr(event, "text", "")))
+    assert "".join(text)
+    assert [turn.content for turn in chat.stored().path()] == ["one", "".join(text)]
     assert collect(chat.session.resume()).text
 
 
@@ -376,7 +376,7 @@ def test_an_engine_that_cannot_tokenize_gets_the_conversation_itself(chat: FakeC
 
 
 class _Remote:
-    """An engine that answers, and tells no tokens."""
+    """An engine that cannot tokenize."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -130,11 +130,11 @@ def test_title(text: str, title: str) -> None:
 def test_changed_parameters_become_json_values() -> None:
     assert settings_of(Sampling()) == {}
     sampling = Sampling(temperature=0.0, seed=7, logit_bias=((5, float("-inf")), ("a", 1.5)), samplers=("top_k",))
-    kept = settings_of(sampling)
-    assert kept == {
+    changed = settings_of(sampling)
+    assert changed == {
         "temperature": 0.0,
         "seed": 7,
         "logit_bias": [[5, "-inf"], ["a", 1.5]],
         "samplers": ["top_k"],
     }
-    assert json.loads(json.dumps(kept, allow_nan=False)) == kept
+    assert json.loads(json.dumps(changed, allow_nan=False)) == changed

@@ -14,27 +14,27 @@ ASK = Turn("user", "hi", id="a" * 32, created=0.0)
 ONE = Turn("assistant", "hello", ASK.id, id="b" * 32, created=1.0, finish=FinishReason.STOP, model="tiny")
 MORE = Turn("user", "more", ONE.id, id="c" * 32, created=2.0)
 TWO = Turn("assistant", "hel", ASK.id, id="d" * 32, created=3.0, finish=FinishReason.CANCELLED)
-TALK = Conversation(id="abc234", created=0.0).add(ASK, ONE, MORE, TWO)
+CONVERSATION = Conversation(id="abc234", created=0.0).add(ASK, ONE, MORE, TWO)
 
 
 def test_markdown_is_the_current_path() -> None:
-    assert markdown(TALK) == "# hi\n\n## User\n\nhi\n\n## Assistant (stopped by the user)\n\nhel\n"
+    assert markdown(CONVERSATION) == "# hi\n\n## User\n\nhi\n\n## Assistant (stopped by the user)\n\nhel\n"
     assert markdown(Conversation(id="abc234")) == "# abc234\n"
 
 
 def test_the_tree_has_every_message_once() -> None:
-    assert tree(TALK).split("\n\n")[1::2] == [
+    assert tree(CONVERSATION).split("\n\n")[1::2] == [
         "## User (aaaaaaaa)",
         "## Assistant (bbbbbbbb, 1 of 2, another branch)",
         "## User (cccccccc, another branch)",
         "## Assistant (dddddddd, 2 of 2, after aaaaaaaa, stopped by the user)",
     ]
-    other = TALK.add(Turn("user", "anew", id="e" * 32))
+    other = CONVERSATION.add(Turn("user", "anew", id="e" * 32))
     assert "## User (eeeeeeee, 2 of 2, first message)\n\nanew\n" in tree(other)
 
 
 def test_a_record_is_a_json_value() -> None:
-    found = record(TALK, TALK.turns.values())
+    found = record(CONVERSATION, CONVERSATION.turns.values())
     assert json.loads(json.dumps(found)) == found
     assert found["leaf"] == TWO.id
     assert found["messages"][1] == {  # type: ignore[index]

@@ -28,10 +28,10 @@ TEXTS = (
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with Store(tmp_path_factory.mktemp("search") / "conversations.db") as opened:
-        talk = Conversation(name="all")
+        conversation = Conversation(name="all")
         for text in TEXTS:
-            talk = talk.add(Turn("user", text, talk.leaf))
-        opened.create(talk)
+            conversation = conversation.add(Turn("user", text, conversation.leaf))
+        opened.create(conversation)
         yield opened
 
 
@@ -104,13 +104,13 @@ def test_no_query_raises(store: Store, query: str) -> None:
 def test_the_index_is_rebuilt_after_a_sqlite_without_fts5_wrote(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
     with Store(path) as store:
-        talk = store.create(Conversation().add(Turn("user", "before")))
+        conversation = store.create(Conversation().add(Turn("user", "before")))
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         search.prepare(db, fts5=False)
         db.execute(
             "INSERT INTO messages (id, conversation, parent, role, content, created, sampling)"
             " VALUES ('x', ?, ?, 'assistant', 'meanwhile', 1, '{}')",
-            (talk.id, talk.leaf),
+            (conversation.id, conversation.leaf),
         )
         assert [hit.snippet for hit in search.find(db, "meanwhile", False, 10)] == ["meanwhile"]
     with Store(path) as store, store._file.reading() as db:

@@ -29,7 +29,7 @@ def store(path: Path) -> Iterator[Store]:
         yield opened
 
 
-def talk(store: Store, *texts: str, name: str | None = None) -> Conversation:
+def save(store: Store, *texts: str, name: str | None = None) -> Conversation:
     conversation = store.create(Conversation(name=name))
     for number, text in enumerate(texts):
         role = "assistant" if number % 2 else "user"
@@ -58,7 +58,7 @@ def test_every_field_is_loaded_again(store: Store, path: Path) -> None:
 
 
 def test_a_lone_surrogate_that_no_byte_made_does_not_stop_a_turn(store: Store) -> None:
-    saved = talk(store, "a\ud800b")
+    saved = save(store, "a\ud800b")
     assert [turn.content for turn in store.load(saved.id).path()] == ["a?b"]
 
 
@@ -72,14 +72,14 @@ def test_create_saves_missing_turns(store: Store) -> None:
 
 
 def test_a_taken_id_is_replaced(store: Store) -> None:
-    first = talk(store, "one")
+    first = save(store, "one")
     second = store.create(Conversation(id=first.id, created=1.0))
     assert second.id != first.id
     assert store.load(first.id) == first
 
 
 def test_a_copy_under_another_id_has_turns_of_its_own(store: Store) -> None:
-    first = talk(store, "one", "two")
+    first = save(store, "one", "two")
     copy = store.create(replace(first, id="copy22", name="copy"))
     store.delete(first.id)
     assert store.load("copy22") == copy
@@ -96,7 +96,7 @@ def test_a_turn_saved_twice_is_stored_once(store: Store, path: Path) -> None:
 
 
 def test_two_processes_that_answer_the_same_turn_create_branches(store: Store, path: Path) -> None:
-    mine = talk(store, "question")
+    mine = save(store, "question")
     with Store(path) as other:
         theirs = other.append(other.load(mine.id), Turn("assistant", "theirs", mine.leaf))
         mine = store.append(mine, Turn("assistant", "mine", mine.leaf))
@@ -105,7 +105,7 @@ def test_two_processes_that_answer_the_same_turn_create_branches(store: Store, p
 
 
 def test_continue_replaces_the_stopped_answer(store: Store) -> None:
-    stopped = talk(store, "question", "ans")
+    stopped = save(store, "question", "ans")
     whole = replace(stopped.path()[-1], content="answer", finish=FinishReason.STOP)
     done = store.extend(stopped, whole)
     assert done.path()[-1] == whole
@@ -115,7 +115,7 @@ def test_continue_replaces_the_stopped_answer(store: Store) -> None:
 
 @pytest.mark.parametrize("first", ["answered", "continued"])
 def test_continue_keeps_the_changes_of_another_process(store: Store, path: Path, first: str) -> None:
-    mine = talk(store, "question", "ans")
+    mine = save(store, "question", "ans")
     stopped = mine.path()[-1]
     with Store(path) as other:
         if first == "answered":
@@ -130,7 +130,7 @@ def test_continue_keeps_the_changes_of_another_process(store: Store, path: Path,
 
 
 def test_the_leaf_is_saved(store: Store) -> None:
-    conversation = talk(store, "one", "two", "three")
+    conversation = save(store, "one", "two", "three")
     moved = store.set_leaf(conversation, conversation.path()[0].id)
     assert store.load(conversation.id) == moved
     assert store.load(store.set_leaf(moved, None).id).leaf is None
@@ -138,8 +138,8 @@ def test_the_leaf_is_saved(store: Store) -> None:
 
 def test_the_last_conversation_is_the_one_used_last(store: Store) -> None:
     assert store.last() is None
-    old = talk(store, "a")
-    new = talk(store, "b")
+    old = save(store, "a")
+    new = save(store, "b")
     assert store.last() == new
     store.append(old, Turn("assistant", "c", old.leaf))
     assert [summary.id for summary in store.summaries()] == [old.id, new.id]
@@ -164,8 +164,8 @@ def test_find_by_id_name_and_prefix(store: Store) -> None:
 
 
 def test_names_are_unique_and_can_be_typed(store: Store) -> None:
-    first = talk(store, "a", name="sky")
-    second = talk(store, "b")
+    first = save(store, "a", name="sky")
+    second = save(store, "b")
     for name in ("sky", "SKY", first.id, "", " ", "a\nb", "\x1b[31m", "\udc80"):
         with pytest.raises(GptcliError):
             store.rename(second.id, name)
@@ -181,8 +181,8 @@ def test_names_are_unique_and_can_be_typed(store: Store) -> None:
 
 
 def test_a_deleted_conversation_is_not_in_the_file(store: Store, path: Path) -> None:
-    secret = talk(store, "xylophone", "zanzibar")
-    kept = talk(store, "trombone")
+    secret = save(store, "xylophone", "zanzibar")
+    kept = save(store, "trombone")
     store.delete(secret.id)
     assert store.search("xylophone") == []
     with pytest.raises(GptcliError):
@@ -204,7 +204,7 @@ def test_a_long_conversation_can_be_deleted(store: Store) -> None:
 
 
 def test_writing_to_a_deleted_conversation_fails_and_it_can_be_saved_again(store: Store, path: Path) -> None:
-    conversation = talk(store, "one")
+    conversation = save(store, "one")
     with Store(path) as other:
         other.delete(conversation.id)
     with pytest.raises(GptcliError, match="deleted it"):
@@ -221,7 +221,7 @@ def test_a_commit_is_synced(store: Store) -> None:
 
 
 def test_a_full_disk_is_an_error_and_loses_nothing(store: Store, path: Path) -> None:
-    conversation = talk(store, "one")
+    conversation = save(store, "one")
     db = store._file.connection
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count = {pages + 2}")
@@ -240,7 +240,7 @@ def test_only_the_user_can_read_it(path: Path) -> None:
     old = os.umask(0)
     try:
         with Store(path) as store:
-            talk(store, "one")
+            save(store, "one")
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     finally:
         os.umask(old)
@@ -278,7 +278,7 @@ def test_an_interrupted_transaction_leaves_nothing(store: Store, path: Path) -> 
             db.execute("DELETE FROM conversations")
             raise KeyboardInterrupt
 
-    conversation = talk(store, "one")
+    conversation = save(store, "one")
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     with closing(sqlite3.connect(path)) as other:

@@ -127,8 +127,8 @@ class ContextWindow:
             left_out, shown = shorten(messages, count, limit, reserved + summary_tokens(limit), self.left_out)
         if left_out != self.left_out:
             self._notify(
-                f"The context is full ({size:,} of {limit:,} tokens, {reserved:,} reserved for the answer):"
-                f" the model no longer sees the {left_out} oldest messages."
+                f"The context is full ({size:,} of {limit:,} tokens, {reserved:,} reserved for the answer).\n"
+                f"The model no longer sees the {left_out} oldest messages."
             )
         self.left_out = left_out
         if choice is Overflow.SUMMARIZE:

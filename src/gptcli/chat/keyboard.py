@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
@@ -28,22 +27,6 @@ _PLACEHOLDER = "Send a message (/? for help)"
 _QUOTES = '"""'
 _BLOCK_START = re.compile(r'(/(?:set )?\S+\s+)?"""')
 """A triple quote opens a block at the start of a message or of a command's argument (/system, /set system)."""
-
-
-class Reader(Protocol):
-    """Reads messages from a terminal."""
-
-    def read(self, draft: str, status: str, *, history: bool) -> str:
-        """The next message, which starts as `draft`; `history`: whether it is saved to the history file.
-
-        Raises KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
-
-    @property
-    def typed(self) -> str:
-        """The text in the editor when Ctrl-C was pressed."""
-
-    def hide_typing(self) -> AbstractContextManager[None]:
-        """While an answer is printed: keys are not echoed, and wait for the next `read`."""
 
 
 class Keyboard:
@@ -73,7 +56,9 @@ class Keyboard:
         )
 
     def read(self, draft: str, status: str, *, history: bool) -> str:
-        """See `Reader`."""
+        """The next message, which starts as `draft`; `history`: whether it is saved to the history file.
+
+        Raises KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
         if history is not self._saving:
             kept: History = _PrivateHistory(self._file) if history else InMemoryHistory()
             self._session.history = self._session.default_buffer.history = kept
@@ -83,11 +68,11 @@ class Keyboard:
 
     @property
     def typed(self) -> str:
-        """See `Reader`."""
+        """The text in the editor when Ctrl-C was pressed."""
         return self._session.default_buffer.text
 
     def hide_typing(self) -> AbstractContextManager[None]:
-        """See `Reader`."""
+        """While an answer is printed: keys are not echoed, and wait for the next `read`."""
         return line_mode(False)
 
 
@@ -100,7 +85,7 @@ class DumbKeyboard:
         self._terminal = terminal
 
     def read(self, draft: str, status: str, *, history: bool) -> str:
-        """See `Reader`; the draft cannot be edited here, but an empty line sends it."""
+        """As `Keyboard.read`; the draft cannot be edited, but an empty line sends it."""
         if re.match(r"/(?!/)", draft):
             draft = ""  # an unknown command is not worth repeating
         if draft:
@@ -111,7 +96,7 @@ class DumbKeyboard:
         return _unquoted(text) or draft
 
     def hide_typing(self) -> AbstractContextManager[None]:
-        """See `Reader`; the lines may come from a program, and nothing is hidden."""
+        """Hides nothing: the lines may come from a program."""
         return contextlib.nullcontext()
 
     def _line(self, prompt: str) -> str:

@@ -11,7 +11,7 @@ from gptcli import settings
 from gptcli.chat import formatting
 from gptcli.chat.attachments import Attachment, with_attachments
 from gptcli.chat.context_window import Overflow
-from gptcli.chat.keyboard import DumbKeyboard, Keyboard, Reader, line_mode
+from gptcli.chat.keyboard import DumbKeyboard, Keyboard, line_mode
 from gptcli.chat.session import ChatSession, Events, LoadedModel
 from gptcli.chat.store import Store
 from gptcli.errors import GptcliError
@@ -63,7 +63,7 @@ class Repl:
         self._open_model = open_model
         self._resumed = bool(session.conversation.turns)
         self._commands = {name: command for command in commands for name in command.names}
-        self._keyboard = self._make_reader()
+        self._keyboard = self._make_keyboard()
         session.ask_overflow = self._ask_overflow
 
     def run(self) -> None:
@@ -132,7 +132,7 @@ class Repl:
         """Let another model answer. Raises ModelNotFound, LoadError; the current one stays then."""
         self.session.model = self._open_model(reference)
 
-    def _make_reader(self) -> Reader:
+    def _make_keyboard(self) -> Keyboard | DumbKeyboard:
         if self.terminal.environment.get("TERM") in ("dumb", "unknown"):
             return DumbKeyboard(self.terminal)
         help = {name: command.help for name, command in self._commands.items()}
@@ -203,12 +203,12 @@ class Repl:
             self.notice(f"Saved; `gptcli chat --chat {conversation.name or conversation.id}` continues it.")
 
     def _ask_overflow(self, question: str) -> Overflow:
-        self.terminal.report(question)
-        self.terminal.write("Leave out the [o]ldest messages, [s]ummarize them, or do [n]othing? ")
         choices = {b"o": Overflow.OLDEST, b"s": Overflow.SUMMARIZE}
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            with line_mode(True):
+            with line_mode(True):  # before the question: Enter is another key until then
+                self.terminal.report(question)
+                self.terminal.write("Leave out the [o]ldest messages, [s]ummarize them, or do [n]othing? ")
                 answer = self.terminal.stdin.readline().strip().lower()[:1]
         except KeyboardInterrupt:
             answer = b""

@@ -130,13 +130,17 @@ def _converse(
         switcher = stack.enter_context(ModelSwitcher(loader, options, context))
         switcher.saves_prefixes = not flags.no_save
         settings = _settings(flags, sampling, output, interactive)
-        saved_in = None if flags.no_save else store()
-        session = ChatSession(switcher.model, conversation, saved_in, settings, terminal.report)
+        save_to = None if flags.no_save else store()
+        session = ChatSession(switcher.model, conversation, save_to, settings, terminal.report)
         if flags.system is not None:
             session.set_system(flags.system)
         code = ExitCode.OK
         if interactive:
-            _run_repl(session, switcher, terminal, store)
+            from gptcli.chat.commands import COMMANDS
+            from gptcli.chat.repl import Repl
+
+            interrupt, models = switcher.loaded.interrupt, suggestions.model_names
+            Repl(session, terminal, interrupt, COMMANDS, store, switcher.change, models).run()
         else:
             code = _answer(session, text, switcher, flags, output, terminal)
         switcher.save_prefix()
@@ -206,16 +210,6 @@ def _settings(flags: ChatFlags, sampling: SamplingFlags, output: OutputFlags, in
         markdown=not flags.plain,
         show_thinking=not flags.hide_thinking,
     )
-
-
-def _run_repl(
-    session: "ChatSession", switcher: "ModelSwitcher", terminal: Terminal, store: "Callable[[], Store]"
-) -> None:
-    from gptcli.chat.commands import COMMANDS
-    from gptcli.chat.repl import Repl
-
-    interrupt = switcher.loaded.interrupt
-    Repl(session, terminal, interrupt, COMMANDS, store, switcher.change, suggestions.model_names).run()
 
 
 def _answer(
