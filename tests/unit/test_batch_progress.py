@@ -1,4 +1,4 @@
-"""What a batch says while it works, on a terminal and elsewhere."""
+"""The progress of a batch, on a terminal and elsewhere."""
 
 from __future__ import annotations
 
