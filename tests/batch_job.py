@@ -25,7 +25,7 @@ from gptcli.types import Event, Request, TextPrompt
 
 @dataclass
 class Job:
-    """What a test wants done; the rest is as a plain command has it."""
+    """A job with the defaults of a plain command."""
 
     source: Path
     out: Path
@@ -65,7 +65,7 @@ class Job:
 
 
 class SlowEngine(TinyEngine):
-    """Takes its time over every answer, so that a kill finds it at work."""
+    """Pauses at every event, so that a kill finds it running."""
 
     pause = 0.0
 

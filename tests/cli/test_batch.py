@@ -1,4 +1,4 @@
-"""`gptcli batch` through `main`, on the tiny model: what goes where, what is refused, and how it ends."""
+"""`gptcli batch` through `main`, on the tiny model: what goes where, what is refused, and exit codes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_rows_go_in_and_lines_come_out(tiny: Path, here: Path) -> None:
     assert not list(here.glob("*journal"))
 
 
-def test_a_file_is_gone_on_with_and_not_made_twice(tiny: Path, here: Path) -> None:
+def test_a_job_is_resumed_and_not_run_twice(tiny: Path, here: Path) -> None:
     assert batch(tiny, "in.jsonl", "-o", "out.jsonl", "--limit", "2", "-q") == (0, "", "")
     first = Path("out.jsonl").read_bytes()
     assert len(first.splitlines()) == 2
@@ -84,7 +84,7 @@ def test_a_table_gets_a_column(tiny: Path, here: Path) -> None:
     assert all(row[2] and not row[3] for row in rows[1:])
 
 
-def test_a_folder_comes_out_as_a_folder(tiny: Path, here: Path) -> None:
+def test_a_folder_of_prompts_gives_a_folder_of_answers(tiny: Path, here: Path) -> None:
     Path("prompts/deep").mkdir(parents=True)
     Path("prompts/a.txt").write_text("Once\n")
     Path("prompts/deep/b.txt").write_text("Twice\n")
@@ -96,7 +96,7 @@ def test_a_folder_comes_out_as_a_folder(tiny: Path, here: Path) -> None:
     assert json.loads(Path("answers.errors.jsonl").read_text())["custom_id"] == "bad.txt"
 
 
-def test_standard_input_simple_lines_and_errors_apart(tiny: Path, here: Path) -> None:
+def test_standard_input_simple_lines_and_a_file_of_errors(tiny: Path, here: Path) -> None:
     stdin = b'{"prompt": "a", "n": 2}\nbad\n'
     code, out, err = batch(tiny, "-", "--out-format", "simple", "--errors", "errors", "--stats-file", "st", stdin=stdin)
     (line,) = out.splitlines()
@@ -116,7 +116,7 @@ def test_a_prompt_longer_than_the_context_is_its_rows_error(tiny: Path, here: Pa
     assert second["error"] is None
 
 
-def test_a_plan_is_said_and_nothing_written(tiny: Path, here: Path) -> None:
+def test_a_plan_is_shown_and_nothing_written(tiny: Path, here: Path) -> None:
     before = sorted(here.iterdir())
     code, out, _ = batch(tiny, "in.jsonl", "--plan", "-o", "out.jsonl")
     facts = dict(line.split(":", 1) for line in out.splitlines())
@@ -219,7 +219,7 @@ def test_a_sample_is_the_same_each_time(tiny: Path, here: Path) -> None:
         (["in.jsonl", "-o", "x", "--errors", "x"], "the same"),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_written(
+def test_bad_command_lines_are_refused_and_nothing_written(
     tiny: Path, here: Path, arguments: list[str], words: str
 ) -> None:
     before = {path.name: path.read_bytes() for path in here.iterdir()}

@@ -12,7 +12,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from gptcli.batch import input, source, structured, text
+from gptcli.batch import input as batch_input
+from gptcli.batch import source, structured, text
 from gptcli.batch.input import Input, choose_format, read_ahead, sample_rows
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.batch.structured import Table, read_jsonl
@@ -59,7 +60,7 @@ def test_jsonl_keeps_good_rows_beside_every_kind_of_bad_one() -> None:
         (b'{"id": [1]}', None),
     ],
 )
-def test_a_row_names_itself(line: bytes, name: str | None) -> None:
+def test_the_id_of_a_row(line: bytes, name: str | None) -> None:
     (row,) = read_jsonl(io.BytesIO(line))
     assert row.id == name
 
@@ -83,7 +84,7 @@ def test_a_line_over_the_limit_is_passed_over_without_being_held() -> None:
         ("---", b"a\nb\n---\nc\n---d---\n", [(1, "a\nb"), (4, "c"), (5, "d")]),
     ],
 )
-def test_text_is_split_as_said(split: str | None, data: bytes, expected: list[tuple[int, str]]) -> None:
+def test_text_is_split_at_the_separator(split: str | None, data: bytes, expected: list[tuple[int, str]]) -> None:
     rows = list(read_text(io.BytesIO(data), split))
     assert [(row.line, row.fields["text"]) for row in rows if isinstance(row, Row)] == expected
 
@@ -216,7 +217,7 @@ def test_a_pattern_is_a_prompt_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("paths", "said", "expected"),
+    ("paths", "given", "expected"),
     [
         (["a.jsonl"], None, "jsonl"),
         (["A.JSONL.GZ"], None, "jsonl"),
@@ -229,20 +230,20 @@ def test_a_pattern_is_a_prompt_a_file(tmp_path: Path) -> None:
         (["a.csv", "b.csv"], "files", "files"),
     ],
 )
-def test_the_format_is_known_by_ending_or_said(paths: list[str], said: str | None, expected: str) -> None:
-    assert choose_format(paths, said) == expected
+def test_the_format_is_given_or_known_by_suffix(paths: list[str], given: str | None, expected: str) -> None:
+    assert choose_format(paths, given) == expected
 
 
 @pytest.mark.parametrize(
-    ("paths", "said"),
+    ("paths", "given"),
     [(["a.log"], None), (["a.csv"], "xml"), (["a.csv", "b.csv"], None), (["a", "b"], "csv"), (["-"], "parquet")],
 )
-def test_a_format_that_cannot_be_known_is_refused(paths: list[str], said: str | None) -> None:
+def test_a_format_that_cannot_be_known_is_refused(paths: list[str], given: str | None) -> None:
     with pytest.raises(UsageError):
-        choose_format(paths, said)
+        choose_format(paths, given)
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
         rows_of(tmp_path / "none.jsonl")
     with pytest.raises(UsageError, match="no file"):
@@ -279,7 +280,7 @@ def test_rows_are_not_counted_where_that_takes_long(tmp_path: Path, monkeypatch:
     (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"a\nb\n"))
     assert Input((str(tmp_path / "in.txt.gz"),), "text", io.BytesIO()).count() is None
     (tmp_path / "in.txt").write_bytes(b"a\n" * 50)
-    monkeypatch.setattr(input, "COUNTED_BYTES", 99)
+    monkeypatch.setattr(batch_input, "COUNTED_BYTES", 99)
     assert Input((str(tmp_path / "in.txt"),), "text", io.BytesIO()).count() is None
 
 
@@ -343,7 +344,7 @@ def test_parquet_rows_are_plain_values(tmp_path: Path) -> None:
     assert first.digest != second.digest
 
 
-def test_what_is_no_parquet_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(GptcliError, match="cannot be read as Parquet"):

@@ -1,4 +1,4 @@
-"""Every row's line once, whatever was cut off, and nothing of anybody else's overwritten."""
+"""Every row is written once, whatever was cut off, and no other file is overwritten."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def test_rows_stand_in_input_order_though_they_end_in_another(source: Path, tmp_path: Path) -> None:
+def test_rows_are_in_input_order_though_they_end_in_another(source: Path, tmp_path: Path) -> None:
     engine = TinyEngine(8, longest=20)
     status = Job(source, tmp_path / "out", engine).run()
     assert ids(tmp_path / "out") == [f"r{n}" for n in range(30)]
@@ -52,7 +52,7 @@ def test_rows_stand_in_input_order_though_they_end_in_another(source: Path, tmp_
     assert sorted(ids(tmp_path / "as completed")) == sorted(ids(tmp_path / "out"))
 
 
-def test_a_finished_job_is_not_done_again(source: Path, tmp_path: Path) -> None:
+def test_a_finished_job_is_not_run_again(source: Path, tmp_path: Path) -> None:
     Job(source, tmp_path / "out").run()
     before = (tmp_path / "out").read_bytes()
     engine = TinyEngine()
@@ -170,7 +170,7 @@ def test_other_settings_are_refused_and_named(source: Path, tmp_path: Path) -> N
     assert (status.done, out.read_bytes()) == (30, before)
 
 
-def test_a_file_that_is_none_of_ours_is_left_alone(source: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_batch_output_is_left_alone(source: Path, tmp_path: Path) -> None:
     out, errors = tmp_path / "out", tmp_path / "errors"
     out.write_text("precious")
     with pytest.raises(UsageError, match="exists already"):
@@ -183,7 +183,7 @@ def test_a_file_that_is_none_of_ours_is_left_alone(source: Path, tmp_path: Path)
     assert errors.read_text() == "precious"
 
 
-def test_a_damaged_journal_is_said_and_the_output_left_alone(source: Path, tmp_path: Path) -> None:
+def test_a_damaged_journal_is_reported_and_the_output_left_alone(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     Job(source, out).run()
     before = out.read_bytes()
@@ -193,7 +193,7 @@ def test_a_damaged_journal_is_said_and_the_output_left_alone(source: Path, tmp_p
     assert out.read_bytes() == before
 
 
-def test_an_output_that_was_removed_is_made_again_also_with_other_settings(source: Path, tmp_path: Path) -> None:
+def test_a_removed_output_is_made_again_with_any_settings(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     Job(source, out, settings={"model": "a"}).run()
     out.unlink()
@@ -246,20 +246,20 @@ def test_a_tables_header_is_written_once(tmp_path: Path) -> None:
 
 
 @given(st.permutations(range(12)), st.integers(0, 12))
-def test_what_is_done_is_known_whatever_the_order(order: list[int], count: int) -> None:
-    done = RowSet()
+def test_a_row_set_knows_its_rows_in_any_order(order: list[int], count: int) -> None:
+    rows = RowSet()
     for number in order[:count]:
-        done.add(number, number * 7)
-    assert done.count == count
-    assert [number for number in range(12) if done.has(number, number * 7)] == sorted(order[:count])
-    assert done.unseen == 0
+        rows.add(number, number * 7)
+    assert rows.count == count
+    assert [number for number in range(12) if rows.has(number, number * 7)] == sorted(order[:count])
+    assert rows.unseen == 0
 
 
 @given(st.sets(st.integers(0, 9), min_size=1), st.data())
-def test_another_row_in_a_done_ones_place_is_noticed(numbers: set[int], data: st.DataObject) -> None:
-    done = RowSet()
+def test_a_row_that_has_changed_is_noticed(numbers: set[int], data: st.DataObject) -> None:
+    rows = RowSet()
     for number in numbers:
-        done.add(number, number)
+        rows.add(number, number)
     changed = data.draw(st.sampled_from(sorted(numbers)))
     with pytest.raises(ValueError, match="row"):
-        [done.has(number, 99 if number == changed else number) for number in range(10)]
+        [rows.has(number, 99 if number == changed else number) for number in range(10)]

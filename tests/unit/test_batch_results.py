@@ -77,7 +77,7 @@ def test_an_error_line_is_valid_and_names_its_line(code: Code) -> None:
     assert value["custom_id"] == "line-17"
 
 
-def test_errors_can_go_apart() -> None:
+def test_errors_can_go_to_a_file_of_their_own() -> None:
     for form in (OpenAILines("tiny", 1, separate_errors=True), SimpleLines(separate_errors=True)):
         result = form.error(RowError(4, 17, 6, Code.INVALID_JSON, "bad"), Code.INVALID_JSON, "bad.")
         assert (result.out, bool(result.error)) == (b"", True)
@@ -142,11 +142,11 @@ def test_a_table_gets_a_column_and_stays_a_table(delimiter: str, newline: str, a
 
 @pytest.mark.parametrize("form", [TableRows(["text"], ",", "\n", "answer", separate_errors=False), Files()])
 @pytest.mark.parametrize("params", [{"n": 2}, {"logprobs": 0}])
-def test_what_has_no_place_in_the_output_is_refused(form: ResultFormat, params: dict[str, Any]) -> None:
+def test_what_the_format_cannot_hold_is_refused(form: ResultFormat, params: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         form.check(Request("0", TextPrompt(b""), **params))
     form.check(Request("0", TextPrompt(b"")))
 
 
-def test_a_file_holds_the_answer_and_nothing_else() -> None:
+def test_a_file_holds_only_the_answer() -> None:
     assert answered({"text": "x"}, Files(), id="a/b.txt") == b"<x#8cdc1683>"

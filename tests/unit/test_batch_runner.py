@@ -63,7 +63,7 @@ def test_the_real_engine_answers_rows_as_alone() -> None:
     assert len(set(alone)) > 1
 
 
-def test_the_real_engine_takes_rows_while_they_come() -> None:
+def test_the_real_engine_takes_rows_as_they_arrive() -> None:
     read, write = os.pipe()
     answered = threading.Event()
 
@@ -250,7 +250,7 @@ def test_a_full_disk_stops_at_once_and_is_resumed(tmp_path: Path) -> None:
     assert len(lines(out.read_bytes())) == 100
 
 
-def test_a_full_device_is_said() -> None:
+def test_a_full_device_is_reported() -> None:
     with open("/dev/full", "wb") as full:
         output = open_stream(full, None, ordered=True, overwrite=False, created=1)
         engine = TinyEngine()
@@ -261,7 +261,7 @@ def test_a_full_device_is_said() -> None:
             full.close()
 
 
-def test_no_engine_is_made_when_nothing_is_to_be_answered(tmp_path: Path) -> None:
+def test_no_engine_is_loaded_when_there_is_no_row_to_answer(tmp_path: Path) -> None:
     output = open_stream(io.BytesIO(), None, ordered=True, overwrite=False, created=1)
 
     def engine() -> TinyEngine:

@@ -1,4 +1,4 @@
-"""A batch whose rows are computed in two threads at once, as a user runs it: stopped, killed and gone on with."""
+"""A batch whose rows are computed in two threads: interrupted, killed and resumed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gptcli.errors import ExitCode
 
 ROWS = 160
 LEAST_SAME = 0.9
-"""Other rows beside it may tip a close choice of a greedy row: rarely where rows share little (docs/batch.md)."""
+"""The rows that are computed beside a greedy row can change a close choice, rarely if rows share little."""
 SECONDS = 1.0
-"""From Ctrl-C to the end; a machine with other work to do gets the same."""
+"""From Ctrl-C to the end, on a busy machine too."""
 
 
 @pytest.fixture
 def job(starter_shell: Shell, tmp_path: Path) -> tuple[str | Path, ...]:
-    """Two lanes of sixteen rows, with one thread each: no thread waits for another, so other work slows nothing down
-    more than its share."""
+    """Sixteen rows in each of two threads, which do not wait for each other: other work slows them down no more than
+    its share."""
     source = tmp_path / "in.jsonl"
     source.write_text(
         "".join(
@@ -44,7 +44,9 @@ def wait_for_rows(path: Path, more_than: int) -> None:
         time.sleep(0.01)
 
 
-def test_stopped_killed_and_gone_on_with(starter_shell: Shell, tmp_path: Path, job: tuple[str | Path, ...]) -> None:
+def test_a_job_is_interrupted_killed_and_resumed(
+    starter_shell: Shell, tmp_path: Path, job: tuple[str | Path, ...]
+) -> None:
     out = tmp_path / "out.jsonl"
     with starter_shell.start(*job) as process:
         wait_for_rows(out, 8)
