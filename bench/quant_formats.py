@@ -87,10 +87,10 @@ def measure(file: Path) -> tuple[float, float]:
     interrupt = Interrupt()
     with LlamaBackend.open(file, Offload((), 0), choose_threads(None, None), interrupt) as backend:
         engine = LocalEngine(backend, context=PROMPT_TOKENS + DECODED_TOKENS, interrupt=interrupt)
-        tokens = engine.tokens(TextPrompt(TEXT * 40))
+        tokens = engine.encode(TextPrompt(TEXT * 40)).tokens
         ends = []
         for start in (0, 7):  # another first token: nothing of the first run's prompt is used again
-            prompt = TokenPrompt(tuple(tokens[start : start + PROMPT_TOKENS]))
+            prompt = TokenPrompt(tokens[start : start + PROMPT_TOKENS])
             wanted = Request(str(start), prompt, Sampling(temperature=0), max_tokens=DECODED_TOKENS, ignore_eos=True)
             ends += [event for event in engine.stream([wanted]) if isinstance(event, Finished)]
     end = ends[-1]

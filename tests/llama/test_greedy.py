@@ -89,8 +89,8 @@ def test_replicas_write_what_one_backend_writes(open_backend: Open) -> None:
         engine = LocalEngine(backend, replicas=[second, third], parallel=3, reuse=False)
         assert texts(engine) == alone
         assert texts(engine) == alone
-        assert second.cells
-        assert third.cells
+        assert second.config.cells
+        assert third.config.cells
     assert texts(LocalEngine(backend)) == alone  # the model outlives the replicas
 
 
@@ -104,9 +104,9 @@ def test_without_flash_attention_the_model_thinks_the_same(open_backend: Open) -
         ]
 
     backend = open_backend()
-    assert backend.dense_pays
+    assert backend.cpu_threads == 1
     dense = collect(LocalEngine(backend, parallel=6).stream(requests()))
-    assert not backend.flash
+    assert not backend.config.flash
     alone = collect(LocalEngine(open_backend()).stream(requests()))
     for key, answer in dense.samples.items():
         first, other = answer.tokens[0], alone.samples[key].tokens[0]

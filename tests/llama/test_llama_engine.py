@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from answers import Answers, collect
 
-from gptcli.engine.backend import Decoded, MemoryKind
+from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import ContextFull, EngineError, LoadError
 from gptcli.interrupt import Interrupt
@@ -49,7 +49,7 @@ def check_state(answers: Answers, requests: Iterable[Request], judge: LocalEngin
     A position, a cell or a sequence that was mixed up changes it by far more than rounding does (0.004 at most was
     seen). Texts themselves are no measure: with another shape of the batch another rounding may tip a close choice."""
     for request in requests:
-        before = judge.tokens(request.prompt)
+        before = list(judge.encode(request.prompt).tokens)
         for index in range(request.n):
             chosen = answers.samples[request.id, index].tokens
             for place in {0, 1, len(chosen) // 2, len(chosen) - 1}:
@@ -115,9 +115,9 @@ def test_a_prefix_that_rests_does_not_change_a_clear_choice(backend: LlamaBacken
 def test_growing_between_requests_carries_the_state_over(backend: LlamaBackend, judge: LocalEngine) -> None:
     engine = LocalEngine(backend)
     run(engine, ask(0, STORY, max_tokens=5))
-    small = backend.cells
+    small = backend.config.cells
     answers = run(engine, ask(0, STORY, max_tokens=400))
-    assert backend.cells > small
+    assert backend.config.cells > small
     assert answers.started["0"].reused_tokens == answers.started["0"].prompt_tokens - 1
     check_state(answers, [ask(0, STORY)], judge)
 
@@ -130,7 +130,7 @@ def test_growing_in_the_middle_of_texts_carries_the_state_over(backend: LlamaBac
     for event in LocalEngine(backend, parallel=3).stream(requests):
         answers.take(event)
         if any(answers.samples.get((str(n), 0)) and not answers.samples[str(n), 0].finished for n in range(6)):
-            sizes.add(backend.cells)
+            sizes.add(backend.config.cells)
     assert len(sizes) > 1, "it did not grow, so this test shows nothing"
     check_state(answers, requests, judge)
 
@@ -139,10 +139,10 @@ def test_growing_keeps_the_beginning_that_samples_share_in_one_place(backend: Ll
     engine = LocalEngine(backend)
     prompt = (STORY * 5)[:400]
     run(engine, ask(0, prompt, n=8, max_tokens=20))
-    cells = backend.cells
+    cells = backend.config.cells
     longer = run(engine, ask(0, prompt, n=8, max_tokens=60))
     # Copied once for each of the eight, what rests would be more than the new context holds.
-    assert cells < backend.cells < 8 * len(engine.tokens(TextPrompt(prompt.encode())))
+    assert cells < backend.config.cells < 8 * len(engine.encode(TextPrompt(prompt.encode())).tokens)
     check_state(longer, [ask(0, prompt, n=8)], judge)
 
 
@@ -175,19 +175,19 @@ def test_where_memory_is_short_rows_wait_for_each_other(open_backend: Open, judg
 
 
 def test_more_than_llama_cpp_computes_at_once(backend: LlamaBackend) -> None:
-    assert backend.most_sequences == 256
+    assert backend.max_sequences == 256
     assert len(set(texts(run(LocalEngine(backend, parallel=2), ask(0, STORY, n=256, max_tokens=4))))) > 100
 
 
 def test_without_a_prompt_the_model_begins_with_its_own_token(backend: LlamaBackend) -> None:
-    assert LocalEngine(backend).tokens(TextPrompt(b"")) == [backend.vocabulary.begin]
+    assert LocalEngine(backend).encode(TextPrompt(b"")).tokens == (backend.vocabulary.begin,)
     assert texts(run(LocalEngine(backend), ask(0, "")))[0]
 
 
 def test_a_request_before_the_computing_aborts_it(open_backend: Open) -> None:
     interrupt = Interrupt()
     backend = open_backend(interrupt=interrupt)
-    backend.reserve(512, 1)
+    backend.reserve(CacheConfig(512, 1))
     interrupt.request()
     backend.add(5, 0, 0, logits=True)
     assert backend.decode() is Decoded.ABORTED
@@ -244,7 +244,7 @@ def test_a_request_from_another_thread_ends_a_long_prompt(open_backend: Open) ->
 
 
 def test_a_batch_that_llama_cpp_refuses_is_an_error_with_its_words(backend: LlamaBackend) -> None:
-    backend.reserve(256, 1)
+    backend.reserve(CacheConfig(256, 1))
     backend.add(10**6, 0, 0, logits=True)
     with pytest.raises(EngineError, match="code -1") as caught:
         backend.decode()
@@ -261,4 +261,4 @@ def test_samples_of_one_prompt_in_a_cache_that_was_made_for_strangers(open_backe
     strangers = [ask(n, f"{n} kings had {n} daughters", max_tokens=4 * n) for n in range(1, 7)]
     requests = [*strangers, ask(9, STORY, n=2)]  # strangers end one by one, and others move up
     check_state(run(engine, *requests), requests, judge)
-    assert not backend.unified
+    assert not backend.config.unified

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_gpt2
 
+from gptcli.engine.backend import CacheConfig
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama import library
@@ -80,7 +81,7 @@ def test_what_the_file_says_of_itself(backend: LlamaBackend) -> None:
 
 def test_closing_twice_is_harmless(tiny: Path) -> None:
     backend = load(tiny)
-    backend.reserve(256, 1)
+    backend.reserve(CacheConfig(256, 1))
     backend.close()
     backend.close()
 

@@ -17,7 +17,7 @@ from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Refusal, Row, RowError
 from gptcli.batch.runner import Engine
 from gptcli.errors import GptcliError
-from gptcli.types import Delta, Finished, Prompt, Request
+from gptcli.types import Delta, Finished, Prompt, Request, TokenPrompt
 
 TRIAL_SECONDS = 20.0
 
@@ -54,7 +54,7 @@ def make_plan(
     asking: RequestBuilder,
     format: ResultFormat,
     engine: Engine,
-    tokens: Callable[[Prompt], list[int]],
+    encode: Callable[[Prompt], TokenPrompt],
     *,
     trial: int,
 ) -> Plan:
@@ -68,7 +68,7 @@ def make_plan(
         try:
             request = asking.request(row)
             format.check(request)
-            count = len(tokens(request.prompt))
+            count = len(encode(request.prompt).tokens)
         except Refusal as refusal:
             plan.bad[refusal.code.value] += 1
             continue

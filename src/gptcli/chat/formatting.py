@@ -119,7 +119,7 @@ def context(session: ChatSession, width: int) -> str:
 
 def _size(session: ChatSession, text: str) -> int:
     data = TextPrompt(text.encode("utf-8", "surrogateescape"))
-    return len(session.voice.engine.tokens(data)) if text else 0
+    return len(session.voice.engine.encode(data).tokens) if text else 0
 
 
 def stats(session: ChatSession) -> str:

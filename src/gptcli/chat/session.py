@@ -127,7 +127,7 @@ class ChatSession:
     def count(self, messages: Messages) -> int:
         """Tokens of the prompt that these messages make. Raises RequestError, LoadError."""
         prompt = ChatPrompt(messages, template_options=self.settings.template_options)
-        return len(self.voice.engine.tokens(prompt))
+        return len(self.voice.engine.encode(prompt).tokens)
 
     def _newest(self) -> Turn:
         turn = self.conversation.last("user")

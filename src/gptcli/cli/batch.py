@@ -131,7 +131,7 @@ class Job:
             rows = self._rows()
             opened = stack.enter_context(self._opened())
             parallel = opened.engine.parallel
-            plan = make_plan(rows, self.asking, self._format(), opened.engine, opened.engine.tokens, trial=parallel)
+            plan = make_plan(rows, self.asking, self._format(), opened.engine, opened.engine.encode, trial=parallel)
             cells = opened.engine.cells
             memory = need(read_header(self.opening.model.path), cells).total
             for line in plan_lines(plan, parallel, cells, memory):

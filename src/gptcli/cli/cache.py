@@ -23,14 +23,14 @@ def list_cache(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List what is kept, the last used first: tokens, bytes, time, model, how the text begins and ends."""
-    from gptcli.engine.prefix_cache import kept_in
+    from gptcli.engine.prefix_cache import list_prefixes
     from gptcli.render.progress import bytes_text
     from gptcli.render.table import write_table
     from gptcli.runtime.prefixes import folder
 
     session: CommandContext = context.obj
     terminal = session.terminal
-    found = kept_in(folder())
+    found = list_prefixes(folder())
     if as_json:
         records = [
             {
@@ -58,12 +58,12 @@ def list_cache(
 @app.command()
 def clear(context: typer.Context) -> None:
     """Delete all of it; the next long prompts are computed again."""
-    from gptcli.engine.prefix_cache import clear as clear_folder
+    from gptcli.engine.prefix_cache import delete_prefixes
     from gptcli.render.progress import bytes_text
     from gptcli.runtime.prefixes import folder
 
     session: CommandContext = context.obj
-    session.terminal.notice(f"Deleted {bytes_text(clear_folder(folder()))}.")
+    session.terminal.notice(f"Deleted {bytes_text(delete_prefixes(folder()))}.")
 
 
 def _time(seconds: float, local: bool = False) -> str:

@@ -69,6 +69,5 @@ def choose_renderer(output: OutputFlags, terminal: Terminal, model: str, before:
 
 def _show_tokens(opened: LoadedEngine, request: Request, terminal: Terminal) -> None:
     """The prompt's tokens, one a line: id and text."""
-    vocabulary = opened.backend.vocabulary
-    for token in opened.engine.tokens(request.prompt):
-        terminal.report(f"{token:>7} {vocabulary.name(token)!r}")
+    for token in opened.engine.encode(request.prompt).tokens:
+        terminal.report(f"{token:>7} {opened.engine.token_text(token)!r}")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptcli.engine.backend import Decoded, MemoryKind, Sampler, share_of
+from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind, Sampler, share_of
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama import probabilities
@@ -71,11 +71,9 @@ class LlamaBackend:
         self._many = many
         self._is_replica = False
         self.vocabulary = LlamaVocabulary(model.vocabulary_handle)
-        self.cells = 0
-        self.sequences = 0
-        self.unified = self.flash = True
+        self.config = CacheConfig()
         self.step_tokens = STEP_TOKENS
-        self.most_sequences: int = C.llama_max_parallel_sequences()
+        self.max_sequences: int = C.llama_max_parallel_sequences()
 
     @classmethod
     def open(
@@ -116,9 +114,8 @@ class LlamaBackend:
         return self._model.trained_context
 
     @property
-    def dense_pays(self) -> bool:
-        """Measured on a processor: with one thread 1.3 times as fast, with two that share the work 0.8 times."""
-        return self._model.offload.is_cpu and self._own_threads[0] == 1
+    def cpu_threads(self) -> int:
+        return self._own_threads[0] if self._model.offload.is_cpu else 0
 
     @property
     def key(self) -> str:
@@ -147,27 +144,26 @@ class LlamaBackend:
                     found[field] = known_samplers(text) if kind is str else kind(float(text))
         return dataclasses.replace(sampling, **found) if found else sampling
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
+    def reserve(self, config: CacheConfig) -> None:
         if self._allow is not None:
-            self._allow(cells)
-        context = self._make_context(cells, sequences, unified=unified, flash=flash)
+            self._allow(config.cells)
+        context = self._make_context(config)
         if self._adapters:
             context.adapt(self._adapters)
         if self._context is not None:
-            if (unified, flash) == (self.unified, self.flash):
+            if config.same_kind(self.config):
                 context.take_over(self._context)
             self._context.close()
         self._context = context
-        self.cells, self.sequences, self.unified, self.flash = cells, sequences, unified, flash
+        self.config = config
 
-    def step_seconds(self, width: int) -> tuple[float, float]:
+    def step_seconds(self, sequences: int) -> tuple[float, float]:
         began = time.perf_counter()
-        cells = _TRIAL_TOKENS * width
-        with self._make_context(cells, width, unified=False, flash=True) as context:
+        with self._make_context(CacheConfig(_TRIAL_TOKENS * sequences, sequences, unified=False)) as context:
             steps = []
             for position in range(_TRIAL_STEPS + 1):  # the first one also warms up
                 started = time.perf_counter()
-                for sequence in range(width):
+                for sequence in range(sequences):
                     context.add(self.vocabulary.begin or 0, position, sequence, logits=True)
                 if context.decode() is not Decoded.OK:
                     break
@@ -219,8 +215,8 @@ class LlamaBackend:
         logits = C.llama_get_logits_ith(self._live.handle, row)
         return probabilities.describe(logits, self.vocabulary, token, alternatives)
 
-    def _make_context(self, cells: int, sequences: int, *, unified: bool, flash: bool) -> Context:
-        return Context(self._model, cells, sequences, self._own_threads, self._interrupt, unified=unified, flash=flash)
+    def _make_context(self, config: CacheConfig) -> Context:
+        return Context(self._model, config, self._own_threads, self._interrupt)
 
     @property
     def _live(self) -> Context:

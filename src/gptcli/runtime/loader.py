@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import ModelFlags, OutputFlags
-from gptcli.engine.autotune import best_width, lanes_for
+from gptcli.engine.cache_config import choose_cores, measure_parallel
 from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
@@ -77,7 +77,7 @@ class EngineLoader:
             import numpy  # noqa: F401 - for choosing tokens; 70 ms in which the model is being loaded
         model = self._loading.result()
         threads = choose_threads(flags.threads, flags.threads_batch)
-        lanes = lanes_for(parallel, min(threads)) if model.offload.is_cpu else 1
+        lanes = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
         allow = self._fitting.for_devices(model.offload, lanes) if self._fitting is not None else None
         with contextlib.ExitStack() as stack:
             backend = LlamaBackend(model, threads, interrupt, allow, many=many)
@@ -93,12 +93,12 @@ class EngineLoader:
                 backend,
                 replicas=replicas,
                 context=flags.ctx_size,
-                parallel=best_width(backend) * lanes if parallel is None else parallel,
-                narrow=parallel is None,
+                parallel=measure_parallel(backend) * lanes if parallel is None else parallel,
+                auto_parallel=parallel is None,
                 reuse=reuse,
                 interrupt=interrupt,
                 template=chat_template(model, backend.vocabulary),
-                shelf=prefixes.shelf_opener(self.model, backend, adapters),
+                open_prefix_cache=prefixes.shelf_opener(self.model, backend, adapters),
             )
             yield LoadedEngine(engine, backend, self.model, self._loading.seconds, interrupt)
 

@@ -49,7 +49,7 @@ def shelf_opener(
 def keep(engine: LocalEngine, terminal: Terminal) -> None:
     """Let other processes find what the last text computed. A full disk is mentioned, and no more."""
     try:
-        engine.shelve()
+        engine.save_prefix()
     except OSError as error:
         terminal.notice(f"What was computed could not be kept for the next time: {error.strerror}.")
 

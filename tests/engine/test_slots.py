@@ -1,4 +1,4 @@
-"""Sequence ids and the tokens they hold."""
+"""The slots of the KV cache and the tokens they hold."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def test_common_prefix_is_what_a_loop_would_count(shared: list[int], left: list[
     assert common_prefix(left, right) == expected
 
 
-def resting(*held: list[int]) -> Slots:
+def cached(*held: list[int]) -> Slots:
     slots = Slots()
     slots.grow(len(held))
     for number, part in enumerate(held):
-        slots.claim(slots[number])
-        slots.rest(number, part)
+        slots.allocate(slots[number])
+        slots.free(number, part)
     return slots
 
 
 @given(held=st.lists(tokens, min_size=1, max_size=6), wanted=tokens.filter(bool))
-def test_best_is_the_longest_prefix_that_rests(held: list[list[int]], wanted: list[int]) -> None:
-    slot, length = resting(*held).best(wanted)
+def test_longest_prefix_is_the_longest_cached_one(held: list[list[int]], wanted: list[int]) -> None:
+    slot, length = cached(*held).longest_prefix(wanted)
     assert length == max(common_prefix(part, wanted) for part in held)
     assert (slot is None) == (length == 0)
     if slot is not None:
@@ -41,42 +41,42 @@ def test_best_is_the_longest_prefix_that_rests(held: list[list[int]], wanted: li
 
 
 @given(held=st.lists(tokens, min_size=1, max_size=6), wanted=tokens.filter(bool))
-def test_whole_finds_only_what_can_be_gone_on_from(held: list[list[int]], wanted: list[int]) -> None:
-    slot, length = resting(*held).best(wanted, whole=True)
+def test_whole_finds_only_slots_that_can_be_continued(held: list[list[int]], wanted: list[int]) -> None:
+    slot, length = cached(*held).longest_prefix(wanted, whole=True)
     usable = [len(part) for part in held if part and len(part) < len(wanted) and wanted[: len(part)] == part]
     assert length == max(usable, default=0)
     assert slot is None or (slot.tokens == wanted[:length])
 
 
-def test_a_busy_id_is_neither_found_nor_claimed() -> None:
-    slots = resting([1, 2, 3], [1, 2])
-    slots.claim(slots[0])
-    assert slots.best([1, 2, 3]) == (slots[1], 2)
-    assert slots.claim().number == 1
+def test_a_busy_slot_is_neither_found_nor_allocated() -> None:
+    slots = cached([1, 2, 3], [1, 2])
+    slots.allocate(slots[0])
+    assert slots.longest_prefix([1, 2, 3]) == (slots[1], 2)
+    assert slots.allocate().number == 1
     with pytest.raises(ValueError, match="empty"):
-        slots.claim()
+        slots.allocate()
 
 
-def test_claim_takes_an_empty_id_first_and_then_the_one_that_rested_longest() -> None:
-    slots = resting([1], [2], [], [3])
+def test_empty_slots_are_allocated_first_and_then_the_least_recently_used() -> None:
+    slots = cached([1], [2], [], [3])
     assert slots.empty == 1
-    assert [slots.claim().number for _ in range(4)] == [2, 0, 1, 3]
-    assert (slots.free, slots.empty) == (0, 0)
+    assert [slots.allocate().number for _ in range(4)] == [2, 0, 1, 3]
+    assert (slots.idle, slots.empty) == (0, 0)
 
 
-def test_oldest_resting_is_the_one_used_longest_ago() -> None:
-    slots = resting([1], [2], [3])
-    slots.claim(slots[0])
-    slots.rest(0, [1, 1])
-    oldest = slots.oldest_resting()
+def test_oldest_cached_is_the_least_recently_used() -> None:
+    slots = cached([1], [2], [3])
+    slots.allocate(slots[0])
+    slots.free(0, [1, 1])
+    oldest = slots.oldest_cached()
     assert oldest is not None
     assert oldest.number == 1
-    assert resting([], []).oldest_resting() is None
+    assert cached([], []).oldest_cached() is None
 
 
-def test_growing_keeps_what_rests_and_never_shrinks() -> None:
-    slots = resting([1], [2])
+def test_growing_keeps_cached_tokens_and_never_shrinks() -> None:
+    slots = cached([1], [2])
     slots.grow(4)
     slots.grow(1)
-    assert (len(slots), slots.free, slots.empty) == (4, 4, 2)
+    assert (len(slots), slots.idle, slots.empty) == (4, 4, 2)
     assert slots[1].tokens == [2]
