@@ -87,7 +87,7 @@ def check(answers: Answers, requests: list[Request], limit: int = LIMIT) -> None
                 assert "".join(token.text for token in answer.tokens).replace("<end>", "").startswith(text)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     requests=request_lists(),
     more=request_lists(most=3),
@@ -442,7 +442,7 @@ def test_an_interrupt_ends_a_series_of_failing_requests() -> None:
     assert source.pulled == 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     requests=request_lists(),
     backend=backends(),
@@ -479,7 +479,40 @@ def test_an_interrupt_at_any_time_ends_every_pulled_request(
     check(collect(engine.stream(requests)), requests)
 
 
-@settings(max_examples=60)
+@settings(max_examples=80, deadline=None)
+@given(
+    requests=request_lists(),
+    backend=backends(),
+    parallel=st.integers(1, 4),
+    cores=st.integers(1, 3),
+    cancels=st.dictionaries(st.integers(1, 60), st.integers(0, 6).map(str), max_size=4),
+)
+def test_cancelling_requests_at_any_time_ends_these_and_no_others(
+    requests: list[Request], backend: FakeBackend, parallel: int, cores: int, cancels: dict[int, str]
+) -> None:
+    replicas = twins(backend, cores - 1)
+    engine = LocalEngine(backend, replicas=replicas, parallel=parallel)
+    answers = Answers()
+    for number, happened in enumerate(engine.stream(requests), 1):
+        answers.take(happened)
+        if number in cancels:
+            engine.cancel(cancels[number])
+    assert not answers.failed
+    assert set(answers.samples) == {(one.id, index) for one in requests for index in range(one.n)}
+    for (request_id, index), answer in answers.samples.items():
+        one = requests[int(request_id)]
+        assert answer.finished is not None
+        if answer.finished.reason is FinishReason.CANCELLED:
+            assert request_id in cancels.values()
+            endless = replace(one, stop=(), max_tokens=None)  # a cancelled text may end within a stop string
+            assert expected(endless, index, LIMIT)[0].startswith(answer.text)
+        else:
+            assert (answer.text, answer.finished.reason) == expected(one, index, LIMIT)[:2]
+    assert all(sampler.closed for one in [backend, *replicas] for sampler in one.samplers)
+    check(collect(engine.stream(requests)), requests)
+
+
+@settings(max_examples=60, deadline=None)
 @given(
     requests=request_lists(),
     backend=backends(),
@@ -552,6 +585,14 @@ def test_the_seed_that_llama_cpp_takes_for_random_is_skipped() -> None:
     answers = collect(LocalEngine(FakeBackend()).stream([one]))
     seeds = [answer.finished and answer.finished.seed for answer in answers.samples.values()]
     assert seeds == [2**32 - 3, 2**32 - 2, 0, 1]
+
+
+def test_token_text_names_tokens() -> None:
+    assert [LocalEngine(FakeBackend()).token_text(token) for token in (97, 256)] == ["a", "<end>"]
+
+
+def test_samples_are_limited_to_what_the_backend_supports() -> None:
+    assert LocalEngine(FakeBackend(max_sequences=7)).capabilities.max_samples == 7
 
 
 def test_encode_gives_the_tokens_that_are_computed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import pytest
 from answers import script
@@ -13,7 +14,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
 from gptcli.params import Sampling
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import Channel, ChatPrompt, Delta, Finished, Message, Request, Started
+from gptcli.types import Channel, ChatPrompt, Delta, Finished, Message, Prompt, Request, Started, TokenPrompt
 
 ANSWERS = (
     "<think> é — 日本</think>\n\nIt is <b>42</b>.",
@@ -29,7 +30,7 @@ def engine(backend: FakeBackend | None = None) -> LocalEngine:
 
 
 def ask(
-    engine: LocalEngine, prompt: ChatPrompt, which: int, most: int | None = None
+    engine: LocalEngine, prompt: Prompt, which: int, most: int | None = None
 ) -> tuple[dict[Channel, str], Finished]:
     """The text of each channel, and how the answer ended."""
     texts: dict[Channel, str] = defaultdict(str)
@@ -80,3 +81,45 @@ def test_computed_tokens_are_not_computed_again() -> None:
     (started,) = [event for event in events if isinstance(event, Started)]
     assert started.prompt_tokens - started.reused_tokens == 1
     assert backend.computed - before == 1
+
+
+@pytest.mark.parametrize("which", range(len(ANSWERS)))
+def test_an_encoded_prompt_behaves_as_the_original(which: int) -> None:
+    running = engine()
+    encoded = running.encode(ChatPrompt(PROMPT))
+    assert encoded == TokenPrompt(tuple(b"What?\0"), is_chat=True)
+    whole, ended = ask(engine(), ChatPrompt(PROMPT), which)
+    assert ask(running, encoded, which)[0] == whole
+    for cut in range(1, len(ended.tokens)):
+        resumed = ChatPrompt(PROMPT, begun=ended.tokens[:cut])
+        encoded = running.encode(resumed)
+        assert encoded == TokenPrompt((*b"What?\0", *ended.tokens[:cut]), is_chat=True, begun=cut)
+        assert running.encode(encoded) is encoded
+        texts, end = ask(running, encoded, which)
+        expected, expected_end = ask(engine(), resumed, which)
+        assert (texts, end.tokens, end.prompt_tokens) == (expected, expected_end.tokens, expected_end.prompt_tokens)
+
+
+def test_an_encoded_prompt_that_ends_inside_reasoning_continues_there() -> None:
+    backend = FakeBackend(lambda tokens, seed: b"hm</think>42."[len(tokens) - len("What?<think>")])
+    running = LocalEngine(backend, template=ChatTemplate("{{ messages[0].content }}<think>"))
+    prompt = ChatPrompt(PROMPT)
+    encoded = running.encode(prompt)
+    assert encoded.thinking
+    texts, _ = ask(running, encoded, 0, 13)
+    assert texts == {Channel.REASONING: "hm", Channel.ANSWER: "42."}
+    assert ask(running, prompt, 0, 13)[0] == texts
+
+
+def test_an_encoded_prompt_is_not_rendered_again() -> None:
+    rendered = []
+
+    class Counting(ChatTemplate):
+        def render(self, *arguments: Any, **options: Any) -> Any:
+            rendered.append(arguments)
+            return super().render(*arguments, **options)
+
+    running = LocalEngine(FakeBackend(script(b"Yes.")), template=Counting("{{ messages[0].content }}\0"))
+    texts, _ = ask(running, running.encode(ChatPrompt(PROMPT)), 0)
+    assert texts == {Channel.ANSWER: "Yes."}
+    assert len(rendered) == 1

@@ -52,27 +52,21 @@ class Vocabulary(Protocol):
     @property
     def begin(self) -> int | None:
         """The token that begins a text, if there is one."""
-        ...
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`; `add_special` adds BOS (and EOS) where the model wants them."""
-        ...
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to a text; empty for control tokens."""
-        ...
 
     def name(self, token: int) -> str:
         """`token` as a reader would want it shown, control tokens included."""
-        ...
 
     def is_end(self, token: int) -> bool:
         """Whether `token` ends a generation."""
-        ...
 
     def infill(self, prefix: bytes, suffix: bytes) -> list[int] | None:
         """The prompt for text between the two; None where the model was not trained for that."""
-        ...
 
 
 class Sampler(Protocol):
@@ -80,7 +74,6 @@ class Sampler(Protocol):
         """Choose a token from the logits of `row` of the last batch, and remember it.
 
         Raises EngineError where no token is possible."""
-        ...
 
     def close(self) -> None: ...
 
@@ -95,87 +88,68 @@ class Backend(Protocol):
     @property
     def window(self) -> int:
         """Tokens that a sliding window spans; 0 where there is none."""
-        ...
 
     @property
     def config(self) -> CacheConfig:
         """The KV cache as it is; it may have fewer cells than `reserve` asked for, and has none before."""
-        ...
 
     @property
     def max_sequences(self) -> int:
         """The most sequences that a KV cache can be made for."""
-        ...
 
     @property
     def trained_context(self) -> int:
         """Tokens that one sequence of this model may have."""
-        ...
 
     @property
     def step_tokens(self) -> int:
         """The most tokens that one `decode` computes."""
-        ...
 
     @property
     def cpu_threads(self) -> int:
         """Threads that compute a token of each sequence; 0 where a GPU does."""
-        ...
 
     def default_sampling(self, sampling: Sampling) -> Sampling:
         """`sampling` with the model file's own defaults in every field that the user did not choose."""
-        ...
 
     def reserve(self, config: CacheConfig) -> None:
         """Make a KV cache no smaller than the current one, whose contents are carried over. The kind changes only
         while nothing is held.
 
         Raises LoadError where there is not enough memory."""
-        ...
 
     def step_seconds(self, sequences: int) -> tuple[float, float]:
         """The duration of a step that computes a token of each of so many sequences, and of measuring it.
 
         The KV cache is left alone. Raises LoadError where there is not enough memory."""
-        ...
 
     def share_threads(self, rank: int, count: int) -> None:
         """Compute the next steps with the `rank`-th of `count` parts of all threads."""
-        ...
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:
         """Add a token to the next batch; returns its index there, the `row` of `sample` and `describe`."""
-        ...
 
     def decode(self) -> Decoded:
         """Compute the batch and begin a new one. Raises EngineError where llama.cpp fails."""
-        ...
 
     def remove(self, sequence: int, start: int) -> bool:
         """Remove the sequence from position `start` on; False where this memory cannot be cut there."""
-        ...
 
     def copy(self, source: int, target: int, end: int) -> None:
         """Copy positions [0, end) of `source` to the empty `target`; all of them, if the cache is not unified."""
-        ...
 
     def first_position(self, sequence: int) -> int:
         """The smallest position that the sequence still holds; -1 for none."""
-        ...
 
     def state(self, sequence: int) -> memoryview:
         """Everything that the sequence holds, for `restore`."""
-        ...
 
     def restore(self, sequence: int, state: memoryview) -> bool:
         """Fill an empty sequence with a state; False, and nothing held, if that came from a cache of another kind or
         does not fit. `state` is writable, and no reference to it is kept."""
-        ...
 
     def sampler(self, sampling: Sampling, seed: int, history: list[int], *, ignore_end: bool) -> Sampler:
         """A sampler that has seen `history`. Raises RequestError for a bad grammar or bias."""
-        ...
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
         """The token's probability in the logits of `row`, and the most likely `alternatives`."""
-        ...

@@ -25,6 +25,8 @@ each token attends to every cell."""
 _DENSE_RATIO = 3.0
 """Without flash attention a token multiplies with every cell of a unified cache, at a fifth of the price (CPU: 5 ns a
 head and layer instead of 23): that pays off while all cells are no more than so many times those of one sequence."""
+_DENSE_THREADS = 1
+"""With one thread it is 1.3 times as fast as with flash attention, with two that share the work 0.8 times."""
 _DENSE_CELLS = 8192
 """Above, the scores of a step take too much memory: a MiB for each head."""
 
@@ -71,7 +73,7 @@ class CachePlanner:
             return CacheConfig(-(-max(needs) // ROUND) * ROUND * sequences, sequences, unified=False)
         prefix = shared / max(1, len(waiting) - 1)
         used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
-        dense_pays = sharing_pays and _dense_pays(backend)
+        dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS
         if dense_pays and self.auto_parallel:
             parallel = _fewer(parallel, prefix, own)
         # If fewer run than wait, they still need all of the prefixes; if more run, these may bring further ones.
@@ -94,11 +96,6 @@ class CachePlanner:
         if config.unified and config.cells == least:
             return None
         return replace(config, cells=max(config.cells // 2, least), unified=True)
-
-
-def _dense_pays(backend: Backend) -> bool:
-    """Matrix products with one thread are 1.3 times as fast as flash attention, with two that share the work 0.8."""
-    return backend.cpu_threads == 1
 
 
 def _fewer(parallel: int, shared: float, own: float) -> int:

@@ -6,7 +6,6 @@ import itertools
 import queue
 from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, Decoded, share_of
@@ -27,7 +26,7 @@ class LocalEngine:
     """Continuous batching on a KV cache that is kept between calls of `stream`.
 
     A prompt is computed from where it differs from what the cache still holds. With replicas of the backend there are
-    as many caches, and as many steps are computed at the same time. Implements `types.Engine`.
+    as many caches, and as many steps are computed at the same time. `types.Engine` documents the methods.
     """
 
     def __init__(
@@ -79,40 +78,34 @@ class LocalEngine:
         return sum(core.backend.config.cells for core in self._cores)
 
     def encode(self, prompt: Prompt) -> TokenPrompt:
-        """The exact tokens of a prompt. Raises RequestError, LoadError."""
         return encode(prompt, self._backend.vocabulary, self._template)
 
     def token_text(self, token: int) -> str:
-        """A token as a reader would want it shown, control tokens included."""
         return self._backend.vocabulary.name(token)
 
     def save_prefix(self) -> None:
-        """Keep what the last request computed for other processes. Raises OSError."""
         self._cores[0].kv_cache.save_prefix()
 
     def cancel(self, request_id: str) -> None:
-        """End one request within a step. Safe to call from another thread; an unknown id does nothing."""
         self._cancelled.add(request_id)
 
     def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
-        """Answer requests, pulling the next one when there is room for it; closing the generator cancels the rest."""
         incoming = iter(requests)
-        with Executor(len(self._cores)) as executor:
-            try:
-                while not self._interrupt.requested:
-                    yield from self._end_cancelled(executor)
-                    yield from self._feed(incoming, executor)
-                    if not executor.busy:
-                        break
-                    core, outcome = executor.next()
-                    yield from core.process(outcome)
-                executor.drain()
-                for core in self._cores:
-                    yield from core.cancel()
-            finally:
-                executor.drain()
-                for core in self._cores:
-                    core.abandon()
+        executor = Executor(len(self._cores))
+        try:
+            while not self._interrupt.requested:
+                yield from self._feed(incoming, executor)
+                if not executor.busy:
+                    break
+                core, outcome = executor.next()
+                yield from core.process(outcome)
+            executor.drain()
+            for core in self._cores:
+                yield from core.cancel()
+        finally:
+            executor.close()
+            for core in self._cores:
+                core.abandon()
 
     def _end_cancelled(self, executor: Executor) -> Iterator[Event]:
         """End the requests that were cancelled, except those whose step is being computed."""
@@ -125,8 +118,10 @@ class LocalEngine:
 
     def _feed(self, incoming: Iterator[Request | None], executor: Executor) -> Iterator[Event]:
         """Admit requests to the cores that are not computing, and start their next steps."""
+        yield from self._end_cancelled(executor)
         if len(self._cores) > 1 and all(core.idle for core in self._cores):
             yield from self._distribute(incoming)
+            yield from self._end_cancelled(executor)  # those cancelled while others were pulled
         for core in self._cores:
             if core not in executor.busy:
                 yield from core.admit(incoming)
@@ -150,9 +145,7 @@ class LocalEngine:
 
 
 class Executor:
-    """Computes the steps of cores: in this thread if there is one core, else in a thread for each.
-
-    A context manager, left only while no step is being computed."""
+    """Computes the steps of cores: in this thread if there is one core, else in a thread for each."""
 
     def __init__(self, cores: int) -> None:
         self.busy: list[EngineCore] = []
@@ -184,9 +177,8 @@ class Executor:
         while self._threads is not None and self.busy:
             self.busy.remove(self._done.get()[0])
 
-    def __enter__(self) -> Executor:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Wait for the steps and the threads to end."""
+        self.drain()
         if self._threads is not None:
-            self._threads.shutdown()  # waits for the threads
+            self._threads.shutdown()

@@ -69,7 +69,8 @@ class KVCacheManager:
         """Give the sequence a slot, with the longest prefix that is available; False if it must wait for others.
 
         With nothing running it always succeeds, after `configure`."""
-        if running and self._unreserved_slots(running) <= len(leader.forks):
+        reserved = sum(len(sequence.forks) for sequence in running)
+        if running and self._slots.idle - reserved <= len(leader.forks):
             return False
         donor, shared = self._running_donor(leader.tokens, running)
         slot, cached = self._longest_cached(leader.tokens)
@@ -81,16 +82,16 @@ class KVCacheManager:
         if self._restore_prefix(leader.tokens, available, running):
             slot, cached = self._longest_cached(leader.tokens)
         if donor is not None and min(shared, donor.computed) > cached:
-            self._start_from_copy(leader, donor.slot, min(shared, donor.computed))
+            self._start_new(leader, donor.slot, min(shared, donor.computed))
         elif slot is not None:
-            self._start_from_cached(leader, slot, cached)
+            self._start_cached(leader, slot, cached)
         else:
-            self._start_empty(leader)
+            self._start_new(leader)
         return True
 
     def fork(self, leader: Sequence, child: Sequence) -> None:
         """Start `child` with the prompt that `leader` has computed; its slot was reserved when that got its own."""
-        self._start_from_copy(child, leader.slot, leader.prompt_tokens)
+        self._start_new(child, leader.slot, leader.prompt_tokens)
         child.reused = leader.reused
 
     def free(self, sequence: Sequence) -> None:
@@ -198,10 +199,6 @@ class KVCacheManager:
             self._clear(oldest)
         return True
 
-    def _unreserved_slots(self, running: Many[Sequence]) -> int:
-        """Idle slots that no fork of a running sequence will need."""
-        return self._slots.idle - sum(len(sequence.forks) for sequence in running)
-
     def _has_cells(self, leader: Sequence, available: int, running: Many[Sequence]) -> bool:
         """Whether the leader's tokens, except the `available` ones, fit beside what is running; a common prefix uses
         the same cells and counts once. It is an estimate: a step that finds no cells reclaims some."""
@@ -253,15 +250,15 @@ class KVCacheManager:
                 best, longest = sequence, shared
         return best, longest
 
-    def _start_from_cached(self, sequence: Sequence, slot: Slot, shared: int) -> None:
+    def _start_cached(self, sequence: Sequence, slot: Slot, shared: int) -> None:
         """Continue the cached tokens of `slot`: a copy of them if there are cells for both, else themselves, cut."""
         shared = min(shared, len(sequence.tokens) - 1)
         if shared < len(slot.tokens) and self._can_copy_part and self._slots.empty:
-            self._start_from_copy(sequence, slot.number, shared)
+            self._start_new(sequence, slot.number, shared)
         elif self._truncate(slot, shared):
             self._assign(sequence, self._slots.allocate(slot), shared)
         else:
-            self._start_empty(sequence)
+            self._start_new(sequence)
 
     def _truncate(self, slot: Slot, length: int) -> bool:
         """Cut the tokens of `slot` to `length`; False, and nothing changed, where this memory cannot be cut there."""
@@ -276,16 +273,13 @@ class KVCacheManager:
         slot.tokens = slot.tokens[:length]
         return True
 
-    def _start_from_copy(self, sequence: Sequence, source: int, length: int) -> None:
+    def _start_new(self, sequence: Sequence, source: int = -1, length: int = 0) -> None:
+        """Give the sequence another slot, with a copy of `length` tokens of `source`."""
         slot = self._slots.allocate()
         self._clear(slot)
-        self._backend.copy(source, slot.number, length)
+        if length:
+            self._backend.copy(source, slot.number, length)
         self._assign(sequence, slot, length)
-
-    def _start_empty(self, sequence: Sequence) -> None:
-        slot = self._slots.allocate()
-        self._clear(slot)
-        self._assign(sequence, slot, 0)
 
     def _assign(self, sequence: Sequence, slot: Slot, computed: int) -> None:
         slot.tokens = []  # those of a busy slot are its sequence's

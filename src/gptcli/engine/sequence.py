@@ -65,7 +65,14 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
     prompt = encode(request.prompt, vocabulary, template)
     tokens = list(prompt.tokens)
     if len(tokens) >= limit:
-        raise _context_full(len(tokens), limit, backend.trained_context)
+        trained = backend.trained_context
+        hint = f"Use --ctx-size {min(trained, len(tokens) + 256)} or more (this model's limit is {trained:,})."
+        if limit >= trained:
+            hint = "Shorten the prompt. This model was trained for no more, so --ctx-size cannot help."
+        raise ContextFull(
+            f"the prompt has {len(tokens):,} tokens; the context holds {limit:,}, and the answer needs at least one.",
+            hint,
+        )
     if request.n > backend.max_sequences:
         raise RequestError(
             f"{request.n:,} samples were requested; llama.cpp computes {backend.max_sequences:,} at once.",
@@ -83,12 +90,3 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
         samples.append(Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler))
     leader, *leader.forks = samples
     return leader
-
-
-def _context_full(count: int, limit: int, trained: int) -> ContextFull:
-    message = f"the prompt has {count:,} tokens; the context holds {limit:,}, and the answer needs at least one."
-    if limit < trained:
-        return ContextFull(
-            message, f"Use --ctx-size {min(trained, count + 256)} or more (this model's limit is {trained:,})."
-        )
-    return ContextFull(message, "Shorten the prompt. This model was trained for no more, so --ctx-size cannot help.")
