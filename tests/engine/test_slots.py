@@ -64,14 +64,14 @@ def test_empty_slots_are_allocated_first_and_then_the_least_recently_used() -> N
     assert (slots.idle, slots.empty) == (0, 0)
 
 
-def test_oldest_cached_is_the_least_recently_used() -> None:
+def test_cached_slots_are_ordered_by_their_last_use() -> None:
     slots = cached([1], [2], [3])
     slots.allocate(slots[0])
     slots.free(0, [1, 1])
-    oldest = slots.oldest_cached()
-    assert oldest is not None
-    assert oldest.number == 1
-    assert cached([], []).oldest_cached() is None
+    assert [slot.number for slot in slots.cached()] == [1, 2, 0]
+    slots.allocate(slots[2])
+    assert [slot.number for slot in slots.cached()] == [1, 0]
+    assert cached([], []).cached() == []
 
 
 def test_growing_keeps_cached_tokens_and_never_shrinks() -> None:

@@ -130,8 +130,8 @@ class EngineCore:
     def abandon(self) -> None:
         """Drop what runs and what waits, without events: nobody reads them any more."""
         for sequence in self.running:
-            self._free(sequence)
-        for sequence in self._waiting:
+            self.kv_cache.free(sequence)
+        for sequence in [*self.running, *self._waiting]:
             self._close(sequence)
         self.running, self._waiting = [], deque()
         self._errors_in_a_row = 0
@@ -225,7 +225,8 @@ class EngineCore:
             tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
         )
         self.running.remove(sequence)
-        self._free(sequence)
+        self.kv_cache.free(sequence)
+        self._close(sequence)
 
     def _reclaim(self) -> Iterator[Event]:
         """The KV cache is full: evict what is cached, grow, or preempt the youngest sequence."""
@@ -261,10 +262,6 @@ class EngineCore:
             self._close(sequence)
         for request_id in failed:
             yield Failed(request_id, error)
-
-    def _free(self, sequence: Sequence) -> None:
-        self.kv_cache.free(sequence)
-        self._close(sequence)
 
     def _close(self, sequence: Sequence) -> None:
         for sample in [sequence, *sequence.forks]:

@@ -115,8 +115,8 @@ class KVCacheManager:
         """Get more cells after a batch that found none: evict cached tokens, or grow; False if neither is possible.
 
         Raises LoadError where there is no memory to grow and no other sequence to preempt."""
-        if self._unified and (oldest := self._slots.oldest_cached()):
-            self._clear(oldest)
+        if self._unified and (cached := self._slots.cached()):
+            self._clear(cached[0])
             return True
         before = self._backend.config.cells
         wanted = min(2 * before, self._limit * len(running))
@@ -134,17 +134,13 @@ class KVCacheManager:
         if self._unified or self._backend.memory is MemoryKind.RECURRENT:
             return
         moving = sorted((one for one in running if one.slot >= len(running)), key=lambda one: one.slot)
-        if moving:
-            busy = {one.slot for one in running}
-            gaps = (number for number in range(len(running)) if number not in busy)
-            for sequence, number in zip(moving, gaps, strict=True):
-                old, slot = sequence.slot, self._slots[number]
-                self._clear(slot)
-                self._backend.copy(old, number, sequence.computed)
-                self._backend.remove(old, 0)
-                self._slots.free(old, [])
-                sequence.slot = self._slots.allocate(slot).number
-                slot.tokens = []
+        gaps = sorted(set(range(len(running))) - {one.slot for one in running})
+        for sequence, number in zip(moving, gaps, strict=True):
+            self._clear(self._slots.allocate(self._slots[number]))
+            self._backend.copy(sequence.slot, number, sequence.computed)
+            self._backend.remove(sequence.slot, 0)
+            self._slots.free(sequence.slot, [])
+            sequence.slot = number
 
     def stop_partitioning(self) -> bool:
         """From the next `configure` on, let a sequence have all cells; False if it has them already."""
@@ -155,11 +151,12 @@ class KVCacheManager:
         """Save what the last sequence computed for other processes. Raises OSError.
 
         The cache must be unified: llama.cpp writes the number of partitions into a state and accepts no other."""
-        slot = self._slots.newest_cached()
-        if self._open_prefix_cache is not None and self._unified and slot and len(slot.tokens) >= MIN_PREFIX:
-            text = b"".join(map(self._backend.vocabulary.piece, slot.tokens)).decode("utf-8", "replace")
+        cached = self._slots.cached()
+        if self._open_prefix_cache is not None and self._unified and cached and len(cached[-1].tokens) >= MIN_PREFIX:
+            number, tokens = cached[-1].number, cached[-1].tokens
+            text = b"".join(map(self._backend.vocabulary.piece, tokens)).decode("utf-8", "replace")
             cuttable = self._backend.memory is MemoryKind.ATTENTION
-            self._prefix_cache.save(slot.tokens, text, lambda: self._backend.state(slot.number), cuttable=cuttable)
+            self._prefix_cache.save(tokens, text, lambda: self._backend.state(number), cuttable=cuttable)
 
     def _restore_prefix(self, tokens: list[int], available: int, running: Many[Sequence]) -> bool:
         """Restore a prefix from the prefix cache into an idle slot; False if it is not well longer than `available`."""
@@ -192,12 +189,11 @@ class KVCacheManager:
             self._ensure(replace(self._backend.config, cells=used + count))
         except LoadError:
             return False
-        while used + self._slots.cached_tokens + count > self._backend.config.cells:
-            oldest = self._slots.oldest_cached()
-            if oldest is None:
-                return False
-            self._clear(oldest)
-        return True
+        for slot in self._slots.cached():
+            if used + self._slots.cached_tokens + count <= self._backend.config.cells:
+                break
+            self._clear(slot)
+        return used + self._slots.cached_tokens + count <= self._backend.config.cells
 
     def _has_cells(self, leader: Sequence, available: int, running: Many[Sequence]) -> bool:
         """Whether the leader's tokens, except the `available` ones, fit beside what is running; a common prefix uses
@@ -227,7 +223,7 @@ class KVCacheManager:
         if wanted.unified is current.unified and self._slots.cached_tokens:
             wanted = replace(wanted, flash=current.flash)
         changes = not wanted.same_kind(current)
-        while changes and (slot := self._slots.oldest_cached()):
+        for slot in self._slots.cached() if changes else ():
             self._clear(slot)
         cells = max(wanted.cells, self._context)
         if changes or cells > current.cells or wanted.sequences > current.sequences:

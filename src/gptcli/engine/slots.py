@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Slots:
 
     def __init__(self) -> None:
         self._slots: list[Slot] = []
-        self._clock = 0
+        self._clock = itertools.count(1)
 
     def grow(self, count: int) -> None:
         """Have at least `count` slots."""
@@ -86,7 +87,7 @@ class Slots:
         if slot is None:
             slot = min((s for s in self._slots if not s.busy), key=lambda s: (bool(s.tokens), s.last_use))
         slot.busy = True
-        slot.last_use = self._tick()
+        slot.last_use = next(self._clock)
         return slot
 
     def free(self, number: int, tokens: list[int]) -> None:
@@ -94,19 +95,8 @@ class Slots:
         slot = self._slots[number]
         slot.busy = False
         slot.tokens = tokens
-        slot.last_use = self._tick()
+        slot.last_use = next(self._clock)
 
-    def newest_cached(self) -> Slot | None:
-        """The most recently used slot of those that are idle and hold tokens."""
-        return max(self._cached(), key=lambda slot: slot.last_use, default=None)
-
-    def oldest_cached(self) -> Slot | None:
-        """The least recently used slot of those that are idle and hold tokens."""
-        return min(self._cached(), key=lambda slot: slot.last_use, default=None)
-
-    def _cached(self) -> list[Slot]:
-        return [slot for slot in self._slots if slot.tokens and not slot.busy]
-
-    def _tick(self) -> int:
-        self._clock += 1
-        return self._clock
+    def cached(self) -> list[Slot]:
+        """The idle slots that hold tokens, the least recently used first."""
+        return sorted((s for s in self._slots if s.tokens and not s.busy), key=lambda slot: slot.last_use)
