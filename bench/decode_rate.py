@@ -31,7 +31,7 @@ def main() -> None:
     interrupt = Interrupt()
     with LlamaBackend(Model.load(path, Offload((), 0)), (threads, threads), interrupt) as backend:
         engine = LocalEngine(backend, context=context, interrupt=interrupt)
-        prompt = TokenPrompt(tuple(engine.tokens(TextPrompt(TEXT * 2))[:prompt_tokens]))
+        prompt = TokenPrompt(engine.encode(TextPrompt(TEXT * 2)).tokens[:prompt_tokens])
         sampling = Sampling(seed=1) if samples > 1 else Sampling(temperature=0, seed=1)
         request = Request("rate", prompt, sampling, max_tokens=tokens, ignore_eos=True, n=samples)
         measure(engine, request)

@@ -88,7 +88,7 @@ def measure(file: Path) -> tuple[float, float]:
     interrupt = Interrupt()
     with LlamaBackend(Model.load(file, Offload((), 0)), choose_threads(None, None), interrupt) as backend:
         engine = LocalEngine(backend, context=PROMPT_TOKENS + DECODED_TOKENS, interrupt=interrupt)
-        tokens = engine.tokens(TextPrompt(TEXT * 40))
+        tokens = engine.encode(TextPrompt(TEXT * 40)).tokens
         ends = []
         for start in (0, 7):  # another first token: nothing of the first prompt is reused
             prompt = TokenPrompt(tuple(tokens[start : start + PROMPT_TOKENS]))

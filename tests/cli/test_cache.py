@@ -10,7 +10,7 @@ import pytest
 from shell import Outcome, Shell, call
 from tiny_gpt2 import write_tiny_gpt2
 
-from gptcli.engine.prefix_cache import kept_in
+from gptcli.engine.prefix_cache import list_prefixes
 from gptcli.runtime.prefixes import folder
 
 STORY = "Once upon a time there was a king who had three daughters; the first counted the stars, " * 4
@@ -41,7 +41,7 @@ def test_complete_saves_its_prompt_with_cache_prompt(tiny: Path) -> None:
     again = complete(tiny)
     assert reused(again) > 64
     assert first.out == kept.out == again.out
-    assert len(kept_in(folder())) == 1
+    assert len(list_prefixes(folder())) == 1
 
 
 def test_another_process_finds_the_prefix(shell: Shell, tiny: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_saved_chat_saves_its_prefix(chatty: Path) -> None:
     count = reused(resumed)
     assert count > 64
     assert f"{count:,} of " in resumed.err
-    (kept,) = kept_in(folder())  # the longer one has replaced the shorter
+    (kept,) = list_prefixes(folder())  # the longer one has replaced the shorter
     assert len(kept.tokens) > count
 
 
@@ -85,7 +85,7 @@ def test_list_in_a_pipe_and_on_a_terminal(tiny: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "200")
     complete(tiny, "--cache-prompt", prompt=STORY)
     complete(tiny, "--cache-prompt", prompt="The tale: " + STORY)
-    for kept in kept_in(folder()):
+    for kept in list_prefixes(folder()):
         used = 1e9 if kept.text.startswith("Once") else 2e9
         os.utime(kept.path, (used, used))
     lines = call("cache", "list").text.splitlines()
@@ -106,7 +106,7 @@ def test_list_in_a_pipe_and_on_a_terminal(tiny: Path, monkeypatch: pytest.Monkey
 def test_clear_and_the_empty_list(tiny: Path) -> None:
     complete(tiny, "--cache-prompt")
     assert call("cache", "clear", tty="err").err.startswith("\x1b[2mDeleted 7")
-    assert kept_in(folder()) == []
+    assert list_prefixes(folder()) == []
     assert call("cache", "list").out == b""
     assert json.loads(call("cache", "list", "--json").out) == []
     assert "--cache-prompt" in call("cache", "list", tty="err").err

@@ -1,4 +1,4 @@
-"""The engine on the fake backend: what comes out is a function of prompt and seed, whatever else is going on."""
+"""The engine on the fake backend: an answer is a function of prompt and seed, whatever else is computed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from answers import Answers, collect, expected, script
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from gptcli.engine.backend import Decoded, MemoryKind
+from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind
 from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
 from gptcli.errors import ContextFull, EngineError, LoadError, RequestError
 from gptcli.interrupt import Interrupt
 from gptcli.params import Sampling
-from gptcli.types import Delta, Finished, FinishReason, Request, Started, TextPrompt
+from gptcli.types import Delta, Finished, FinishReason, Request, Started, TextPrompt, TokenPrompt
 
 LIMIT = 160
 
-# Prompts that share beginnings of many lengths, so that every way to reuse what is computed happens.
+# Prompts that share prefixes of many lengths, so that every way to reuse computed tokens occurs.
 prompts = st.tuples(
     st.sampled_from([b"Once upon a time, ", b"In the beginning "]), st.integers(0, 100), st.binary(max_size=4)
 ).map(lambda parts: parts[0] + (b"there was a king who " * 5)[: parts[1]] + parts[2])
@@ -53,13 +53,13 @@ def backends(draw: st.DrawFn) -> FakeBackend:
         step_tokens=draw(st.integers(1, 40)),
         capacity=draw(st.none() | st.integers(LIMIT, 4 * LIMIT)),
         trained_context=LIMIT,
-        dense_pays=draw(st.booleans()),
+        cpu_threads=draw(st.integers(0, 2)),
     )
 
 
 def twins(backend: FakeBackend, count: int) -> list[FakeBackend]:
-    """Others like this one."""
-    names = ("model", "memory", "window", "step_tokens", "capacity", "trained_context", "dense_pays")
+    """Backends like this one."""
+    names = ("model", "memory", "window", "step_tokens", "capacity", "trained_context", "cpu_threads")
     return [FakeBackend(**{name: getattr(backend, name) for name in names}) for _ in range(count)]
 
 
@@ -87,14 +87,14 @@ def check(answers: Answers, requests: list[Request], limit: int = LIMIT) -> None
                 assert "".join(token.text for token in answer.tokens).replace("<end>", "").startswith(text)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     requests=request_lists(),
     more=request_lists(most=3),
     backend=backends(),
     parallel=st.integers(1, 4),
-    lanes=st.integers(1, 3),
-    narrow=st.booleans(),
+    cores=st.integers(1, 3),
+    auto_parallel=st.booleans(),
     context=st.sampled_from([None, LIMIT, LIMIT - 13]),
     data=st.data(),
 )
@@ -103,16 +103,16 @@ def test_text_depends_on_nothing_but_prompt_and_seed(
     more: list[Request],
     backend: FakeBackend,
     parallel: int,
-    lanes: int,
-    narrow: bool,
+    cores: int,
+    auto_parallel: bool,
     context: int | None,
     data: st.DataObject,
 ) -> None:
-    replicas = twins(backend, lanes - 1)
-    engine = LocalEngine(backend, replicas=replicas, context=context, parallel=parallel, narrow=narrow)
+    replicas = twins(backend, cores - 1)
+    engine = LocalEngine(backend, replicas=replicas, context=context, parallel=parallel, auto_parallel=auto_parallel)
     check(collect(engine.stream(requests)), requests, context or LIMIT)
     event(f"{backend.memory.value}, {'tight' if backend.capacity else 'roomy'}")
-    # Again, in another order and on what the first call left behind.
+    # Again, in another order and with what the first call left in the cache.
     again = data.draw(st.permutations([*requests, *(replace(request, id=f"more {request.id}") for request in more)]))
     check(collect(engine.stream(iter(again))), again, context or LIMIT)
     samplers = [sampler for one in [backend, *replicas] for sampler in one.samplers]
@@ -130,15 +130,15 @@ def request(number: int | str = 0, data: bytes | str = "Once upon a time", **mor
 
 
 @pytest.mark.parametrize("memory", MemoryKind)
-def test_too_little_room_for_all_puts_the_youngest_back(memory: MemoryKind) -> None:
+def test_the_youngest_sequence_is_preempted_when_cells_run_out(memory: MemoryKind) -> None:
     backend = FakeBackend(memory=memory, window=16, capacity=200, trained_context=200)
     requests = [request(number, f"{number} is the number", max_tokens=100) for number in range(4)]
     check(collect(LocalEngine(backend, parallel=4).stream(requests)), requests, 200)
     needed = sum(len(one.prompt.data) + 99 for one in requests)  # type: ignore[union-attr]
-    assert backend.computed > needed, "nobody was put back, so this test shows nothing"
+    assert backend.computed > needed, "no sequence was preempted, so this test shows nothing"
 
 
-def test_started_and_reused_are_said_once_of_one_that_was_put_back() -> None:
+def test_a_preempted_request_is_started_only_once() -> None:
     backend = FakeBackend(capacity=120, trained_context=120)
     requests = [request(number, f"{number} is the number", max_tokens=60) for number in range(3)]
     answers = collect(LocalEngine(backend, parallel=3).stream(requests))
@@ -147,14 +147,14 @@ def test_started_and_reused_are_said_once_of_one_that_was_put_back() -> None:
 
 
 @pytest.mark.parametrize("text", ["🙂👩‍👩‍👧語é", "日本語の文章です"])
-def test_characters_stream_whole_though_a_token_is_a_byte(text: str) -> None:
+def test_whole_characters_are_streamed_though_a_token_is_a_byte(text: str) -> None:
     backend = FakeBackend(model=script(text.encode()))
     one = request(data=b"\0", ignore_eos=False, max_tokens=None)
     deltas = [event.text for event in LocalEngine(backend).stream([one]) if isinstance(event, Delta)]
     assert deltas == list(text)
 
 
-def test_a_character_cut_off_at_the_end_is_dropped_and_counted() -> None:
+def test_an_incomplete_final_character_is_dropped_and_counted() -> None:
     backend = FakeBackend(model=script("a🙂".encode()))
     answers = collect(LocalEngine(backend).stream([request(data=b"\0", max_tokens=4)]))
     answer = answers.samples["0", 0]
@@ -163,15 +163,15 @@ def test_a_character_cut_off_at_the_end_is_dropped_and_counted() -> None:
     assert (answer.finished.dropped_bytes, answer.finished.reason) == (3, FinishReason.LENGTH)
 
 
-@given(said=st.binary(min_size=1, max_size=40).map(lambda said: said.replace(b"\0", b"\1")), cut=st.integers(1, 40))
-def test_bytes_that_are_no_utf8_survive(said: bytes, cut: int) -> None:
-    backend = FakeBackend(model=script(said, ends=True))
+@given(answer=st.binary(min_size=1, max_size=40).map(lambda data: data.replace(b"\0", b"\1")), cut=st.integers(1, 40))
+def test_invalid_utf8_is_preserved(answer: bytes, cut: int) -> None:
+    backend = FakeBackend(model=script(answer, ends=True))
     answers = collect(LocalEngine(backend).stream([request(data=b"\0", max_tokens=cut, ignore_eos=False)]))
-    answer = answers.samples["0", 0]
-    assert answer.finished is not None
-    out, dropped = answer.text.encode("utf-8", "surrogateescape"), answer.finished.dropped_bytes
-    assert out == said[:cut][: len(said[:cut]) - dropped]
-    assert len(out) + dropped == len(said[:cut])
+    sample = answers.samples["0", 0]
+    assert sample.finished is not None
+    out, dropped = sample.text.encode("utf-8", "surrogateescape"), sample.finished.dropped_bytes
+    assert out == answer[:cut][: len(answer[:cut]) - dropped]
+    assert len(out) + dropped == len(answer[:cut])
 
 
 def test_a_stop_string_in_the_middle_of_a_character_sequence() -> None:
@@ -201,7 +201,7 @@ def test_without_streaming_there_is_one_delta() -> None:
     assert len(delta.tokens) == 30
 
 
-def test_max_tokens_of_zero_only_reads_the_prompt() -> None:
+def test_max_tokens_of_zero_computes_only_the_prompt() -> None:
     backend = FakeBackend()
     answer = collect(LocalEngine(backend).stream([request(max_tokens=0, n=2)]))
     assert [a.finished and a.finished.reason for a in answer.samples.values()] == [FinishReason.LENGTH] * 2
@@ -214,7 +214,7 @@ def test_the_context_grows_to_what_the_model_was_trained_for() -> None:
     cells = set()
     events = []
     for happened in LocalEngine(backend).stream([one]):
-        cells.add(backend.cells)
+        cells.add(backend.config.cells)
         events.append(happened)
     answer = collect(events).samples["0", 0]
     assert answer.finished is not None
@@ -222,10 +222,10 @@ def test_the_context_grows_to_what_the_model_was_trained_for() -> None:
     assert answer.finished.prompt_tokens + answer.finished.completion_tokens == 3001  # the last one is not computed
     assert answer.text == expected(one, 0, 3000)[0]
     assert len(cells) > 1
-    assert backend.computed == 3000  # what was computed is carried over
+    assert backend.computed == 3000  # computed tokens are carried over
 
 
-def test_a_context_that_was_asked_for_is_the_limit() -> None:
+def test_a_requested_context_is_the_limit() -> None:
     answer = collect(LocalEngine(FakeBackend(), context=20).stream([request(max_tokens=None)])).samples["0", 0]
     assert answer.finished is not None
     assert (answer.finished.reason, answer.finished.completion_tokens) == (FinishReason.CONTEXT, 20 + 1 - 16)
@@ -245,7 +245,7 @@ def test_a_prompt_that_does_not_fit_fails_with_both_numbers(length: int) -> None
     error = answers.failed["long"].error
     assert isinstance(error, ContextFull)
     assert f"{length:,} tokens" in error.message
-    assert "holds 100 " in error.message
+    assert "holds 100," in error.message
     assert "--ctx-size" in error.hint
     assert ("short", 0) in answers.samples
     assert "long" not in answers.started
@@ -256,34 +256,34 @@ def test_a_prompt_one_shorter_than_the_context_fits() -> None:
     check(collect(LocalEngine(FakeBackend(), context=100).stream([one])), [one], 100)
 
 
-def test_where_the_model_has_no_more_a_larger_context_is_not_advised() -> None:
+def test_no_larger_context_is_suggested_than_the_model_has() -> None:
     error = collect(LocalEngine(FakeBackend(trained_context=10)).stream([request()])).failed["0"].error
-    assert "cannot raise it" in error.hint
+    assert "cannot help" in error.hint
 
 
-def test_an_empty_prompt_of_a_model_without_a_beginning_fails() -> None:
+def test_an_empty_prompt_fails_if_the_model_has_no_begin_token() -> None:
     assert isinstance(collect(LocalEngine(FakeBackend()).stream([request(data="")])).failed["0"].error, RequestError)
 
 
-def test_more_samples_than_the_backend_has_room_for_are_refused() -> None:
-    answers = collect(LocalEngine(FakeBackend(most_sequences=4)).stream([request(0, n=5), request(1, n=4)]))
+def test_more_samples_than_the_backend_supports_are_refused() -> None:
+    answers = collect(LocalEngine(FakeBackend(max_sequences=4)).stream([request(0, n=5), request(1, n=4)]))
     assert "5 samples" in answers.failed["0"].error.message
     assert len(answers.samples) == 4
 
 
-def test_more_in_parallel_than_the_backend_has_room_for_is_done_with_what_there_is() -> None:
-    backend = FakeBackend(most_sequences=4)
+def test_parallel_is_limited_to_the_sequences_of_the_backend() -> None:
+    backend = FakeBackend(max_sequences=4)
     requests = [request(number, f"{number}", n=3) for number in range(4)]
     check(collect(LocalEngine(backend, parallel=8).stream(requests)), requests, 4096)
-    assert backend.sequences == 4
+    assert backend.config.sequences == 4
 
 
 # Failing
 
 
 @pytest.mark.parametrize("memory", MemoryKind)
-def test_a_bad_batch_fails_the_requests_in_it_and_no_others(memory: MemoryKind) -> None:
-    # Step 1 has room for one prompt only; step 2 has its stream and the second prompt.
+def test_a_failed_batch_fails_the_requests_in_it_and_no_others(memory: MemoryKind) -> None:
+    # Step 1 holds one prompt only; step 2 holds its decoding and the second prompt.
     backend = FakeBackend(memory=memory, step_tokens=64, fail_at=frozenset({2}))
     requests = [request(0, "a" * 64), request(1, "b" * 60, n=2), request(2, "c" * 60), request(3, "d" * 8)]
     answers = collect(LocalEngine(backend, parallel=3).stream(requests))
@@ -294,7 +294,7 @@ def test_a_bad_batch_fails_the_requests_in_it_and_no_others(memory: MemoryKind) 
     assert all(sampler.closed for sampler in backend.samplers)
 
 
-def test_all_samples_of_a_request_in_a_bad_batch_end_with_one_failure() -> None:
+def test_all_samples_of_a_request_in_a_failed_batch_end_with_one_failure() -> None:
     # Five samples and steps of two tokens: most of the samples are not in the batch that fails.
     backend = FakeBackend(step_tokens=2, fail_at=frozenset({12}))
     answers = collect(LocalEngine(backend).stream([request(0, "a" * 16, n=5), request(1)]))
@@ -303,7 +303,7 @@ def test_all_samples_of_a_request_in_a_bad_batch_end_with_one_failure() -> None:
     assert all(sampler.closed for sampler in backend.samplers)
 
 
-def test_two_bad_batches_in_a_row_end_the_stream_and_leave_the_engine_usable() -> None:
+def test_two_failed_batches_in_a_row_end_the_stream_and_leave_the_engine_usable() -> None:
     backend = FakeBackend(fail_at=frozenset({1, 2, 3}))
     engine = LocalEngine(backend)
     with pytest.raises(EngineError):
@@ -313,15 +313,15 @@ def test_two_bad_batches_in_a_row_end_the_stream_and_leave_the_engine_usable() -
 
 
 class LittleMemory(FakeBackend):
-    """Cannot have more than 512 cells."""
+    """Has memory for 512 cells."""
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
-        if cells > 512:
-            raise LoadError(f"no memory for {cells} cells.")
-        super().reserve(cells, sequences, unified=unified, flash=flash)
+    def reserve(self, config: CacheConfig) -> None:
+        if config.cells > 512:
+            raise LoadError(f"no memory for {config.cells} cells.")
+        super().reserve(config)
 
 
-def test_no_memory_to_begin_with_fails_that_request() -> None:
+def test_no_memory_at_the_start_fails_that_request() -> None:
     backend = LittleMemory()
     answers = collect(LocalEngine(backend).stream([request(0, "x" * 600), request(1), request(2, max_tokens=900)]))
     assert set(answers.failed) == {"0", "2"}
@@ -330,13 +330,13 @@ def test_no_memory_to_begin_with_fails_that_request() -> None:
     assert all(sampler.closed for sampler in backend.samplers)
 
 
-def test_no_memory_to_grow_puts_the_youngest_back() -> None:
+def test_no_memory_to_grow_preempts_the_youngest() -> None:
     backend = LittleMemory(trained_context=400)
     requests = [request(0, "first", max_tokens=100), *(request(n, f"{n}", max_tokens=390) for n in (1, 2, 3))]
     check(collect(LocalEngine(backend, parallel=2).stream(requests)), requests, 400)
 
 
-def test_no_memory_to_grow_and_nobody_else_fails_that_request() -> None:
+def test_no_memory_to_grow_and_nothing_to_preempt_fails_that_request() -> None:
     backend = LittleMemory(trained_context=4096)
     engine = LocalEngine(backend, context=None)
     list(engine.stream([request(0, max_tokens=400)]))
@@ -347,7 +347,7 @@ def test_no_memory_to_grow_and_nobody_else_fails_that_request() -> None:
 
 
 class DeadEnd(FakeBackend):
-    """Its sampler has nothing left to choose from after ten tokens of the samples with an odd seed."""
+    """Its samplers of odd seeds have no token left to choose after ten."""
 
     def sampler(self, sampling: Sampling, seed: int, history: list[int], *, ignore_end: bool):  # type: ignore[no-untyped-def]
         made = super().sampler(sampling, seed, history, ignore_end=ignore_end)
@@ -369,7 +369,7 @@ class Stuck:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
-def test_a_sampler_with_nothing_left_fails_its_request(seed: int) -> None:
+def test_a_sampler_without_a_possible_token_fails_its_request(seed: int) -> None:
     backend = DeadEnd()
     requests = [request(0, n=3, max_tokens=20, sampling=Sampling(seed=seed)), request(1, sampling=Sampling(seed=4))]
     answers = collect(LocalEngine(backend, parallel=2).stream(requests))
@@ -382,7 +382,7 @@ def test_a_sampler_with_nothing_left_fails_its_request(seed: int) -> None:
 
 
 class Counting:
-    """Requests that know who has asked for them, and how many were unanswered then."""
+    """Counts how many requests were pulled, and how many were unanswered at once."""
 
     def __init__(self, requests: list[Request]) -> None:
         self.requests, self.pulled, self.ended, self.most = requests, 0, 0, 0
@@ -399,14 +399,14 @@ class Counting:
     parallel=st.integers(1, 4),
     capacity=st.none() | st.integers(200, 400),
     lengths=st.lists(st.integers(1, 60), min_size=12, max_size=12),
-    lanes=st.integers(1, 3),
+    cores=st.integers(1, 3),
 )
-def test_the_next_request_is_asked_for_when_there_is_room_for_it(
-    count: int, parallel: int, capacity: int | None, lengths: list[int], lanes: int
+def test_the_next_request_is_pulled_when_there_is_room_for_it(
+    count: int, parallel: int, capacity: int | None, lengths: list[int], cores: int
 ) -> None:
     source = Counting([request(n, "p" * 40 + f"{n}" * lengths[n], max_tokens=lengths[-n]) for n in range(count)])
     backend = FakeBackend(capacity=capacity, trained_context=200)
-    for happened in LocalEngine(backend, replicas=twins(backend, lanes - 1), parallel=parallel).stream(source):
+    for happened in LocalEngine(backend, replicas=twins(backend, cores - 1), parallel=parallel).stream(source):
         source.ended += isinstance(happened, Finished)
     assert (source.pulled, source.ended) == (count, count)
     assert source.most <= parallel
@@ -430,11 +430,11 @@ def test_nothing_is_pulled_after_an_interrupt_and_everything_ends_cancelled() ->
             assert expected(one, index, 4096)[0].startswith(answer.text)
             assert answer.finished is not None
             assert answer.finished.completion_tokens >= len(answer.text)
-    assert sum(len(answer.text) for answer in answers.samples.values()) > 20  # what was streamed stays
+    assert sum(len(answer.text) for answer in answers.samples.values()) > 20  # streamed text is kept
     assert all(sampler.closed for sampler in backend.samplers)
 
 
-def test_an_interrupt_ends_a_row_of_requests_that_all_fail() -> None:
+def test_an_interrupt_ends_a_series_of_failing_requests() -> None:
     interrupt = Interrupt()
     source = Counting([request(number, "x" * 100) for number in range(1000)])
     for _ in LocalEngine(FakeBackend(), context=50, interrupt=interrupt).stream(source):
@@ -442,21 +442,21 @@ def test_an_interrupt_ends_a_row_of_requests_that_all_fail() -> None:
     assert source.pulled == 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     requests=request_lists(),
     backend=backends(),
     parallel=st.integers(1, 4),
-    lanes=st.integers(1, 3),
+    cores=st.integers(1, 3),
     when=st.integers(0, 120),
 )
-def test_cancelling_at_any_time_ends_all_that_was_asked_for(
-    requests: list[Request], backend: FakeBackend, parallel: int, lanes: int, when: int
+def test_an_interrupt_at_any_time_ends_every_pulled_request(
+    requests: list[Request], backend: FakeBackend, parallel: int, cores: int, when: int
 ) -> None:
     interrupt = Interrupt()
     source = Counting(requests)
     answers = Answers()
-    replicas = twins(backend, lanes - 1)
+    replicas = twins(backend, cores - 1)
     engine = LocalEngine(backend, replicas=replicas, parallel=parallel, interrupt=interrupt)
     if when == 0:
         interrupt.request()
@@ -479,18 +479,51 @@ def test_cancelling_at_any_time_ends_all_that_was_asked_for(
     check(collect(engine.stream(requests)), requests)
 
 
-@settings(max_examples=60)
+@settings(max_examples=80, deadline=None)
 @given(
     requests=request_lists(),
     backend=backends(),
     parallel=st.integers(1, 4),
-    lanes=st.integers(1, 3),
+    cores=st.integers(1, 3),
+    cancels=st.dictionaries(st.integers(1, 60), st.integers(0, 6).map(str), max_size=4),
+)
+def test_cancelling_requests_at_any_time_ends_these_and_no_others(
+    requests: list[Request], backend: FakeBackend, parallel: int, cores: int, cancels: dict[int, str]
+) -> None:
+    replicas = twins(backend, cores - 1)
+    engine = LocalEngine(backend, replicas=replicas, parallel=parallel)
+    answers = Answers()
+    for number, happened in enumerate(engine.stream(requests), 1):
+        answers.take(happened)
+        if number in cancels:
+            engine.cancel(cancels[number])
+    assert not answers.failed
+    assert set(answers.samples) == {(one.id, index) for one in requests for index in range(one.n)}
+    for (request_id, index), answer in answers.samples.items():
+        one = requests[int(request_id)]
+        assert answer.finished is not None
+        if answer.finished.reason is FinishReason.CANCELLED:
+            assert request_id in cancels.values()
+            endless = replace(one, stop=(), max_tokens=None)  # a cancelled text may end within a stop string
+            assert expected(endless, index, LIMIT)[0].startswith(answer.text)
+        else:
+            assert (answer.text, answer.finished.reason) == expected(one, index, LIMIT)[:2]
+    assert all(sampler.closed for one in [backend, *replicas] for sampler in one.samplers)
+    check(collect(engine.stream(requests)), requests)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    requests=request_lists(),
+    backend=backends(),
+    parallel=st.integers(1, 4),
+    cores=st.integers(1, 3),
     when=st.integers(0, 120),
 )
 def test_closing_the_generator_at_any_time_leaves_the_engine_usable(
-    requests: list[Request], backend: FakeBackend, parallel: int, lanes: int, when: int
+    requests: list[Request], backend: FakeBackend, parallel: int, cores: int, when: int
 ) -> None:
-    replicas = twins(backend, lanes - 1)
+    replicas = twins(backend, cores - 1)
     engine = LocalEngine(backend, replicas=replicas, parallel=parallel)
     stream = engine.stream(requests)
     for _ in range(when):
@@ -502,7 +535,7 @@ def test_closing_the_generator_at_any_time_leaves_the_engine_usable(
 
 
 class Aborting(FakeBackend):
-    """Is told to stop in the middle of the third batch, some of whose tokens are computed."""
+    """Is interrupted in the middle of the third batch, when some of its tokens are computed."""
 
     def decode(self) -> Decoded:
         if self.decodes != 2:
@@ -517,7 +550,7 @@ interrupts = Interrupt()
 
 
 @pytest.mark.parametrize("memory", MemoryKind)
-def test_an_aborted_batch_leaves_nothing_behind_that_is_not_known(memory: MemoryKind) -> None:
+def test_an_aborted_batch_leaves_no_unknown_tokens_behind(memory: MemoryKind) -> None:
     interrupts.clear()
     backend = Aborting(memory=memory, window=50)
     one = request(data="p" * 100)
@@ -537,7 +570,7 @@ def test_started_comes_before_the_first_token_is_computed() -> None:
     assert backend.decodes == 0
 
 
-def test_seeds_are_told_and_make_the_same_text_again() -> None:
+def test_a_reported_seed_reproduces_the_text() -> None:
     engine = LocalEngine(FakeBackend())
     one = request(sampling=Sampling(), n=3, max_tokens=30)
     first = collect(engine.stream([one]))
@@ -547,12 +580,20 @@ def test_seeds_are_told_and_make_the_same_text_again() -> None:
     assert [answer.text for answer in again.samples.values()] == [answer.text for answer in first.samples.values()]
 
 
-def test_no_seed_is_the_one_that_llama_cpp_takes_for_random() -> None:
+def test_the_seed_that_llama_cpp_takes_for_random_is_skipped() -> None:
     one = request(sampling=Sampling(seed=2**32 - 3), n=4)
     answers = collect(LocalEngine(FakeBackend()).stream([one]))
     seeds = [answer.finished and answer.finished.seed for answer in answers.samples.values()]
     assert seeds == [2**32 - 3, 2**32 - 2, 0, 1]
 
 
-def test_tokens_are_those_that_are_computed() -> None:
-    assert LocalEngine(FakeBackend()).tokens(prompt("abc")) == [97, 98, 99]
+def test_token_text_names_tokens() -> None:
+    assert [LocalEngine(FakeBackend()).token_text(token) for token in (97, 256)] == ["a", "<end>"]
+
+
+def test_samples_are_limited_to_what_the_backend_supports() -> None:
+    assert LocalEngine(FakeBackend(max_sequences=7)).capabilities.max_samples == 7
+
+
+def test_encode_gives_the_tokens_that_are_computed() -> None:
+    assert LocalEngine(FakeBackend()).encode(prompt("abc")) == TokenPrompt((97, 98, 99))

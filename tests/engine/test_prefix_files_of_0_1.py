@@ -24,7 +24,7 @@ KEPT = 180
 
 def engine(kind: MemoryKind, folder: Path, key: str) -> LocalEngine:
     """An engine whose prefix cache is that folder."""
-    return LocalEngine(FakeBackend(memory=kind, window=48), shelf=lambda: PrefixCache(folder, key, "fake"))
+    return LocalEngine(FakeBackend(memory=kind, window=48), open_prefix_cache=lambda: PrefixCache(folder, key, "fake"))
 
 
 def ask(local: LocalEngine, prompt: str, tokens: int) -> tuple[int, str]:

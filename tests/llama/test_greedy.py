@@ -89,8 +89,8 @@ def test_replicas_generate_the_same_text_as_one_backend(open_backend: Open) -> N
         engine = LocalEngine(backend, replicas=[second, third], parallel=3, reuse=False)
         assert texts(engine) == alone
         assert texts(engine) == alone
-        assert second.cells
-        assert third.cells
+        assert second.config.cells
+        assert third.config.cells
     assert texts(LocalEngine(backend)) == alone  # the model outlives its replicas
 
 
@@ -104,9 +104,9 @@ def test_logprobs_are_the_same_without_flash_attention(open_backend: Open) -> No
         ]
 
     backend = open_backend()
-    assert backend.dense_pays
+    assert backend.cpu_threads == 1
     dense = collect(LocalEngine(backend, parallel=6).stream(requests()))
-    assert not backend.flash
+    assert not backend.config.flash
     alone = collect(LocalEngine(open_backend()).stream(requests()))
     for key, answer in dense.samples.items():
         first, other = answer.tokens[0], alone.samples[key].tokens[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from answers import Answers, collect
 
-from gptcli.engine.backend import Decoded, MemoryKind
+from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import ContextFull, EngineError, LoadError
 from gptcli.interrupt import Interrupt
@@ -50,7 +50,7 @@ def check_state(answers: Answers, requests: Iterable[Request], judge: LocalEngin
     A wrong position, cell or sequence changes it far more than rounding does (0.004 at most was observed). The texts
     themselves cannot be compared: in a batch of another shape, other rounding may tip a close choice."""
     for request in requests:
-        before = judge.tokens(request.prompt)
+        before = list(judge.encode(request.prompt).tokens)
         for index in range(request.n):
             chosen = answers.samples[request.id, index].tokens
             for place in {0, 1, len(chosen) // 2, len(chosen) - 1}:
@@ -116,9 +116,9 @@ def test_a_cached_prefix_does_not_change_a_clear_choice(backend: LlamaBackend, o
 def test_growing_between_requests_keeps_the_state(backend: LlamaBackend, judge: LocalEngine) -> None:
     engine = LocalEngine(backend)
     run(engine, ask(0, STORY, max_tokens=5))
-    small = backend.cells
+    small = backend.config.cells
     answers = run(engine, ask(0, STORY, max_tokens=400))
-    assert backend.cells > small
+    assert backend.config.cells > small
     assert answers.started["0"].reused_tokens == answers.started["0"].prompt_tokens - 1
     check_state(answers, [ask(0, STORY)], judge)
 
@@ -131,7 +131,7 @@ def test_growing_while_decoding_keeps_the_state(backend: LlamaBackend, judge: Lo
     for event in LocalEngine(backend, parallel=3).stream(requests):
         answers.take(event)
         if any(answers.samples.get((str(n), 0)) and not answers.samples[str(n), 0].finished for n in range(6)):
-            sizes.add(backend.cells)
+            sizes.add(backend.config.cells)
     assert len(sizes) > 1, "the cache did not grow, so this test shows nothing"
     check_state(answers, requests, judge)
 
@@ -140,10 +140,10 @@ def test_growing_does_not_duplicate_a_shared_prefix(backend: LlamaBackend, judge
     engine = LocalEngine(backend)
     prompt = (STORY * 5)[:400]
     run(engine, ask(0, prompt, n=8, max_tokens=20))
-    cells = backend.cells
+    cells = backend.config.cells
     longer = run(engine, ask(0, prompt, n=8, max_tokens=60))
     # Copied once for each of the eight, the cached tokens would exceed the new context.
-    assert cells < backend.cells < 8 * len(engine.tokens(TextPrompt(prompt.encode())))
+    assert cells < backend.config.cells < 8 * len(engine.encode(TextPrompt(prompt.encode())).tokens)
     check_state(longer, [ask(0, prompt, n=8)], judge)
 
 
@@ -176,19 +176,19 @@ def test_rows_wait_for_each_other_when_memory_is_short(open_backend: Open, judge
 
 
 def test_as_many_samples_as_llama_cpp_has_sequences(backend: LlamaBackend) -> None:
-    assert backend.most_sequences == 256
+    assert backend.max_sequences == 256
     assert len(set(texts(run(LocalEngine(backend, parallel=2), ask(0, STORY, n=256, max_tokens=4))))) > 100
 
 
 def test_an_empty_prompt_starts_with_the_bos_token(backend: LlamaBackend) -> None:
-    assert LocalEngine(backend).tokens(TextPrompt(b"")) == [backend.vocabulary.begin]
+    assert LocalEngine(backend).encode(TextPrompt(b"")).tokens == (backend.vocabulary.begin,)
     assert texts(run(LocalEngine(backend), ask(0, "")))[0]
 
 
 def test_an_interrupt_before_decode_aborts_it(open_backend: Open) -> None:
     interrupt = Interrupt()
     backend = open_backend(interrupt=interrupt)
-    backend.reserve(512, 1)
+    backend.reserve(CacheConfig(512, 1))
     interrupt.request()
     backend.add(5, 0, 0, logits=True)
     assert backend.decode() is Decoded.ABORTED
@@ -245,7 +245,7 @@ def test_an_interrupt_from_another_thread_aborts_a_long_prompt(open_backend: Ope
 
 
 def test_a_batch_that_llama_cpp_rejects_is_an_error_with_its_log(backend: LlamaBackend) -> None:
-    backend.reserve(256, 1)
+    backend.reserve(CacheConfig(256, 1))
     backend.add(10**6, 0, 0, logits=True)
     with pytest.raises(EngineError, match="code -1") as caught:
         backend.decode()
@@ -262,4 +262,4 @@ def test_samples_of_one_prompt_in_a_partitioned_cache(open_backend: Open, judge:
     unrelated = [ask(n, f"{n} kings had {n} daughters", max_tokens=4 * n) for n in range(1, 7)]
     requests = [*unrelated, ask(9, STORY, n=2)]  # those before end one by one, and it takes their place
     check_state(run(engine, *requests), requests, judge)
-    assert not backend.unified
+    assert not backend.config.unified

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny_gpt2
 
+from gptcli.engine.backend import CacheConfig
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama import library
@@ -94,9 +95,9 @@ def test_closing_frees_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for name in ("llama_free", "llama_model_free"):
         monkeypatch.setattr(library.C, name, partial(free, name, getattr(library.C, name)))
     backend = load(tiny)
-    backend.reserve(256, 1)
+    backend.reserve(CacheConfig(256, 1))
     replica = backend.replica()
-    replica.reserve(256, 1)
+    replica.reserve(CacheConfig(256, 1))
     replica.close()
     assert freed == ["llama_free"]  # the model still has an owner
     backend.close()

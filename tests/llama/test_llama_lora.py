@@ -11,6 +11,7 @@ import pytest
 from answers import collect
 from tiny_gpt2 import EMBEDDING
 
+from gptcli.engine.backend import CacheConfig
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import LoadError
 from gptcli.llama.backend import LlamaBackend
@@ -68,8 +69,8 @@ def test_scales_add_up(tmp_path: Path, open_backend: Open) -> None:
 def test_an_adapter_stays_when_the_context_grows(tmp_path: Path, open_backend: Open) -> None:
     backend = open_backend()
     whole = adapted(backend, (write_adapter(tmp_path / "lora.gguf"), 1.0))
-    cells = backend.cells
-    backend.reserve(2 * cells, 2)
+    cells = backend.config.cells
+    backend.reserve(CacheConfig(2 * cells, 2))
     assert logprobs(backend) == pytest.approx(whole, abs=0.02)
 
 

@@ -14,6 +14,7 @@ import pytest
 import tiny_gpt2
 from answers import Answers, collect
 
+from gptcli.engine.backend import CacheConfig
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import EngineError, RequestError
 from gptcli.llama.backend import LlamaBackend
@@ -44,8 +45,8 @@ def text(backend: LlamaBackend, sampling: Sampling, **more: object) -> str:
 @pytest.fixture
 def row(backend: LlamaBackend) -> int:
     """A row of logits after a prompt."""
-    tokens = LocalEngine(backend).tokens(TextPrompt(STORY))
-    backend.reserve(256, 1)
+    tokens = LocalEngine(backend).encode(TextPrompt(STORY)).tokens
+    backend.reserve(CacheConfig(256, 1))
     rows = [
         backend.add(token, place, 0, logits=token is tokens[-1] and place == len(tokens) - 1)
         for place, token in enumerate(tokens)

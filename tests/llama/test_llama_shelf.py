@@ -11,7 +11,7 @@ from answers import Answers, collect
 from tiny_gpt2 import write_tiny_gpt2
 
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.prefix_cache import PrefixCache, kept_in
+from gptcli.engine.prefix_cache import PrefixCache, list_prefixes
 from gptcli.llama.backend import LlamaBackend
 from gptcli.models.refs.resolve import ModelFile
 from gptcli.models.store import integrity
@@ -25,12 +25,12 @@ Open = Callable[..., LlamaBackend]
 
 
 def ask(backend: LlamaBackend, shelf: Path | None, prompt: str = STORY, *, keep: bool = False, n: int = 1) -> Answers:
-    engine = LocalEngine(backend, shelf=(lambda: PrefixCache(shelf, "tiny")) if shelf else None)
+    engine = LocalEngine(backend, open_prefix_cache=(lambda: PrefixCache(shelf, "tiny")) if shelf else None)
     request = Request("r", TextPrompt(prompt.encode()), GREEDY, max_tokens=20, ignore_eos=True, n=n, logprobs=0)
     answers = collect(engine.stream([request]))
     assert not answers.failed
     if keep:
-        engine.shelve()
+        engine.save_prefix()
     return answers
 
 
@@ -57,13 +57,13 @@ def test_a_text_that_differs_in_the_end_is_computed_from_there(open_backend: Ope
 
 
 def test_it_is_the_very_state_that_rested_in_memory(open_backend: Open, tmp_path: Path) -> None:
-    engine = LocalEngine(open_backend(), shelf=lambda: PrefixCache(tmp_path, "tiny"))
+    engine = LocalEngine(open_backend(), open_prefix_cache=lambda: PrefixCache(tmp_path, "tiny"))
     requests = [
         Request("r", TextPrompt(prompt.encode()), GREEDY, max_tokens=20, ignore_eos=True, logprobs=0)
         for prompt in (STORY, STORY + "and then")
     ]
     collect(engine.stream(requests[:1]))
-    engine.shelve()
+    engine.save_prefix()
     rested = collect(engine.stream(requests[1:]))
     brought = ask(open_backend(), tmp_path, STORY + "and then")
     assert brought.started["r"].reused_tokens == rested.started["r"].reused_tokens > 64
@@ -81,26 +81,28 @@ def test_samples_begin_with_what_was_kept_alone(open_backend: Open, tmp_path: Pa
 def test_a_state_that_llama_cpp_refuses_is_thrown_away(open_backend: Open, tmp_path: Path) -> None:
     backend = open_backend()
     ask(backend, tmp_path / "one", keep=True)
-    (kept,) = kept_in(tmp_path / "one")
+    (kept,) = list_prefixes(tmp_path / "one")
     shelf = PrefixCache(tmp_path / "two", "tiny")
     cut = backend.state(0)
-    shelf.put(kept.tokens, "", lambda: cut[:-1000], cuttable=True)  # right for us, and not for llama.cpp
+    shelf.save(kept.tokens, "", lambda: cut[:-1000], cuttable=True)  # right for us, and not for llama.cpp
     answers = ask(open_backend(), tmp_path / "two")
     assert answers.started["r"].reused_tokens == 0
     assert answers.samples["r", 0].text == ask(open_backend(), None).samples["r", 0].text
-    assert not kept_in(tmp_path / "two")
+    assert not list_prefixes(tmp_path / "two")
 
 
 def opened(backend: LlamaBackend, path: Path, adapters: list[tuple[Path, float]] | None = None) -> LocalEngine:
     """As the command line opens it, but for the adapters, which are named and not put on."""
-    return LocalEngine(backend, shelf=prefix_cache_opener(ModelFile(path, path.stem, True), backend, adapters or []))
+    return LocalEngine(
+        backend, open_prefix_cache=prefix_cache_opener(ModelFile(path, path.stem, True), backend, adapters or [])
+    )
 
 
 def reused(engine: LocalEngine, *, keep: bool = False) -> int:
     request = Request("r", TextPrompt(STORY.encode()), GREEDY, max_tokens=2, ignore_eos=True)
     answers = collect(engine.stream([request]))
     if keep:
-        engine.shelve()
+        engine.save_prefix()
     return answers.started["r"].reused_tokens
 
 
@@ -111,7 +113,7 @@ def test_only_the_same_files_match(open_backend: Open, tiny: Path, tmp_path: Pat
     assert reused(opened(open_backend(other), other)) == 0
     copy = shutil.copy(tiny, tmp_path / "copy.gguf")  # nobody knows that it is the same
     assert reused(opened(open_backend(copy), copy)) == 0
-    assert len(kept_in(folder())) == 1
+    assert len(list_prefixes(folder())) == 1
 
 
 def test_adapters_and_their_strength_belong_to_it(open_backend: Open, tiny: Path, tmp_path: Path) -> None:

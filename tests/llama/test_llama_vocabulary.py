@@ -79,13 +79,13 @@ def test_fill_in_the_middle(tmp_path: Path, open_backend: Open) -> None:
     plain = backend.vocabulary.tokenize(b"the", add_special=False, parse_special=False)
     other = backend.vocabulary.tokenize(b"king", add_special=False, parse_special=False)
     prompt = TextPrompt(b"the", suffix=b"king")
-    tokens = LocalEngine(backend).tokens(prompt)
-    assert tokens[-len(plain) - len(other) - 3 :] == [10, *plain, 11, *other, 12]
+    tokens = LocalEngine(backend).encode(prompt).tokens
+    assert tokens[-len(plain) - len(other) - 3 :] == (10, *plain, 11, *other, 12)
 
 
 def test_fill_in_the_middle_is_refused_without_its_tokens(backend: LlamaBackend) -> None:
     with pytest.raises(RequestError, match="fill in the middle"):
-        LocalEngine(backend).tokens(TextPrompt(b"the", suffix=b"king"))
+        LocalEngine(backend).encode(TextPrompt(b"the", suffix=b"king"))
 
 
 def test_suppressed_tokens_are_never_generated(tmp_path: Path, open_backend: Open, backend: LlamaBackend) -> None:

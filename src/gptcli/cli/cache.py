@@ -19,14 +19,14 @@ def list_cache(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List saved prefixes, the last used first: tokens, bytes, time, model, start and end of the text."""
-    from gptcli.engine.prefix_cache import kept_in
+    from gptcli.engine.prefix_cache import list_prefixes
     from gptcli.render.progress import bytes_text
     from gptcli.render.table import write_table
     from gptcli.runtime.prefixes import folder
 
     session: CommandContext = context.obj
     terminal = session.terminal
-    found = kept_in(folder())
+    found = list_prefixes(folder())
     if as_json:
         records = [
             {
@@ -51,12 +51,12 @@ def list_cache(
 @app.command()
 def clear(context: typer.Context) -> None:
     """Delete all saved prefixes; long prompts are computed again."""
-    from gptcli.engine.prefix_cache import clear as clear_folder
+    from gptcli.engine.prefix_cache import delete_prefixes
     from gptcli.render.progress import bytes_text
     from gptcli.runtime.prefixes import folder
 
     session: CommandContext = context.obj
-    session.terminal.notice(f"Deleted {bytes_text(clear_folder(folder()))}.")
+    session.terminal.notice(f"Deleted {bytes_text(delete_prefixes(folder()))}.")
 
 
 def _local(seconds: float) -> str:

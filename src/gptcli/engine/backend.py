@@ -1,10 +1,8 @@
-"""What the engine needs of whatever computes: a vocabulary, a batch, a KV cache in sequences, samplers.
-
-It knows the shape only; `llama/` fills it with llama.cpp and `engine/fake.py` with arithmetic on bytes.
-"""
+"""The interface between the engine and a model runtime: `llama/` implements it with llama.cpp, `fake.py` for tests."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -13,23 +11,40 @@ from gptcli.types import TokenInfo
 
 
 class Decoded(Enum):
-    """How a batch ended; the names of `llama_decode`'s return codes 0, 1 and 2."""
+    """How a batch ended: `llama_decode`'s return codes 0, 1 and 2."""
 
     OK = 0
-    NO_ROOM = 1  # the KV cache has no place for these tokens; memory is as it was before
+    NO_ROOM = 1  # the KV cache has too few free cells for these tokens; it is unchanged
     ABORTED = 2
 
 
 class MemoryKind(Enum):
-    """What the model's memory of a sequence can do."""
+    """What can be done with the model's memory of a sequence."""
 
-    ATTENTION = "attention"  # can be cut at any place, and any part copied
+    ATTENTION = "attention"  # any part can be cut off or copied
     WINDOW = "window"  # the same, within what a sliding window still holds
-    RECURRENT = "recurrent"  # only whole: a state has no earlier part to go back to
+    RECURRENT = "recurrent"  # only whole: a state cannot be rolled back
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """How a KV cache is made; `cache_config.py` chooses it."""
+
+    cells: int = 0
+    """Tokens that it holds, all sequences together."""
+    sequences: int = 0
+    unified: bool = True
+    """Whether sequences share the cells and common prefixes; if not, each has `cells / sequences` of its own."""
+    flash: bool = True
+    """Whether attention is flash attention; if not, a step multiplies all its tokens with all cells."""
+
+    def same_kind(self, other: CacheConfig) -> bool:
+        """Whether the contents of one cache can be carried over to the other."""
+        return (self.unified, self.flash) == (other.unified, other.flash)
 
 
 def share_of(whole: int, rank: int, count: int) -> int:
-    """The `rank`-th of `count` shares, as even as can be, the larger ones first."""
+    """The `rank`-th of `count` parts of `whole`, as even as possible, the larger ones first."""
     return whole // count + (rank < whole % count)
 
 
@@ -37,35 +52,28 @@ class Vocabulary(Protocol):
     @property
     def begin(self) -> int | None:
         """The token that begins a text, if there is one."""
-        ...
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`; `add_special` adds BOS (and EOS) where the model wants them."""
-        ...
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` adds to a text; empty for control tokens."""
-        ...
 
     def name(self, token: int) -> str:
         """`token` as a reader would want it shown, control tokens included."""
-        ...
 
     def is_end(self, token: int) -> bool:
         """Whether `token` ends a generation."""
-        ...
 
     def infill(self, prefix: bytes, suffix: bytes) -> list[int] | None:
         """The prompt for text between the two; None where the model was not trained for that."""
-        ...
 
 
 class Sampler(Protocol):
     def sample(self, row: int) -> int:
-        """Choose a token from the logits of output `row` of the last batch, and remember it.
+        """Choose a token from the logits of `row` of the last batch, and remember it.
 
-        Raises EngineError where nothing may come next."""
-        ...
+        Raises EngineError where no token is possible."""
 
     def close(self) -> None: ...
 
@@ -80,103 +88,68 @@ class Backend(Protocol):
     @property
     def window(self) -> int:
         """Tokens that a sliding window spans; 0 where there is none."""
-        ...
 
     @property
-    def cells(self) -> int:
-        """Tokens that the KV cache holds, all sequences together; 0 before the first `reserve`."""
-        ...
+    def config(self) -> CacheConfig:
+        """The KV cache as it is; it may have fewer cells than `reserve` asked for, and has none before."""
 
     @property
-    def unified(self) -> bool:
-        """Whether sequences share the cells, so that parts of one can be copied into another for nothing."""
-        ...
-
-    @property
-    def flash(self) -> bool:
-        """Whether scores of attention are used up at once, rather than kept as the product of two matrices."""
-        ...
-
-    @property
-    def dense_pays(self) -> bool:
-        """Whether doing without `flash` can be faster on this device, with the threads that it has now."""
-        ...
-
-    @property
-    def sequences(self) -> int:
-        """Sequences that the KV cache can hold at once."""
-        ...
-
-    @property
-    def most_sequences(self) -> int:
-        """Sequences that a KV cache could be made for."""
-        ...
+    def max_sequences(self) -> int:
+        """The most sequences that a KV cache can be made for."""
 
     @property
     def trained_context(self) -> int:
         """Tokens that one sequence of this model may have."""
-        ...
 
     @property
     def step_tokens(self) -> int:
-        """Tokens that one `decode` may compute."""
-        ...
+        """The most tokens that one `decode` computes."""
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads that compute a token of each sequence; 0 where a GPU does."""
 
     def default_sampling(self, sampling: Sampling) -> Sampling:
         """`sampling` with the model file's own defaults in every field that the user did not choose."""
-        ...
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
-        """Make a KV cache of that size, no smaller than the one before; what that holds is carried over, unless the
-        kind changes: then it must hold nothing. Not unified, each sequence gets `cells / sequences` of its own. Not
-        `flash`, a step multiplies all its tokens with all cells.
+    def reserve(self, config: CacheConfig) -> None:
+        """Make a KV cache no smaller than the current one, whose contents are carried over. The kind changes only
+        while nothing is held.
 
-        Raises LoadError where the memory cannot be had."""
-        ...
+        Raises LoadError where there is not enough memory."""
 
-    def step_seconds(self, width: int) -> tuple[float, float]:
-        """How long a step takes in which `width` sequences get a token each, and how long it took to find out.
+    def step_seconds(self, sequences: int) -> tuple[float, float]:
+        """The duration of a step that computes a token of each of so many sequences, and of measuring it.
 
-        What the KV cache holds is left alone. Raises LoadError where there is no memory for it."""
-        ...
+        The KV cache is left alone. Raises LoadError where there is not enough memory."""
 
     def share_threads(self, rank: int, count: int) -> None:
-        """Compute the steps to come with the `rank`-th of `count` shares of the threads that there are."""
-        ...
+        """Compute the next steps with the `rank`-th of `count` parts of all threads."""
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:
-        """Put a token into the next batch; its place there is what `sample` and `describe` call row."""
-        ...
+        """Add a token to the next batch; returns its index there, the `row` of `sample` and `describe`."""
 
     def decode(self) -> Decoded:
         """Compute the batch and begin a new one. Raises EngineError where llama.cpp fails."""
-        ...
 
     def remove(self, sequence: int, start: int) -> bool:
-        """Forget the sequence from position `start` on; False where this memory cannot be cut there."""
-        ...
+        """Remove the sequence from position `start` on; False where this memory cannot be cut there."""
 
     def copy(self, source: int, target: int, end: int) -> None:
-        """Let `target` be positions [0, end) of `source`; all of it, where the cache is not unified."""
-        ...
+        """Copy positions [0, end) of `source` to the empty `target`; all of them, if the cache is not unified."""
 
     def first_position(self, sequence: int) -> int:
-        """The smallest position still held of the sequence; -1 for none."""
-        ...
+        """The smallest position that the sequence still holds; -1 for none."""
 
     def state(self, sequence: int) -> memoryview:
-        """All that is held of the sequence, for `restore`."""
-        ...
+        """Everything that the sequence holds, for `restore`."""
 
     def restore(self, sequence: int, state: memoryview) -> bool:
-        """Let the sequence, which holds nothing, hold what a state was taken of; False, and nothing held, where that
-        was a cache of another kind or there is no room. `state` is writable, and no reference to it is kept."""
-        ...
+        """Fill an empty sequence with a state; False, and nothing held, if that came from a cache of another kind or
+        does not fit. `state` is writable, and no reference to it is kept."""
 
     def sampler(self, sampling: Sampling, seed: int, history: list[int], *, ignore_end: bool) -> Sampler:
         """A sampler that has seen `history`. Raises RequestError for a bad grammar or bias."""
-        ...
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
-        """The token's probability in the logits of `row`, and the likeliest `alternatives`."""
-        ...
+        """The token's probability in the logits of `row`, and the most likely `alternatives`."""

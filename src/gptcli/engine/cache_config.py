@@ -1,92 +1,147 @@
-"""How a KV cache should be made for a set of requests: cells, sequences, and one room for all or one for each.
+"""Chooses how a KV cache is made for the requests that wait, and how many requests to compute at once.
 
-It is arithmetic on the tokens of their prompts; it makes nothing.
+Unified or partitioned, flash attention or matrix products, many requests or few: all of that is weighed here, with the
+measurements behind it (bench/RESULTS.md), and nowhere else.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gptcli.engine.autotune import GROUP
-from gptcli.engine.backend import Backend, MemoryKind
+from gptcli.engine.backend import Backend, CacheConfig, MemoryKind
 from gptcli.engine.sequence import Sequence
 from gptcli.engine.slots import common_prefix
+from gptcli.errors import LoadError
 
 ROUND = 256
-"""llama.cpp rounds a context up to this many cells (llama-context.cpp, GGML_PAD of n_ctx)."""
+"""llama.cpp rounds a context up to a multiple of this many cells (llama-context.cpp, GGML_PAD of n_ctx)."""
 _OPEN_END = 1024
-"""Cells reserved at first for a text whose length nobody said."""
+"""Cells reserved at first for an answer without a limit."""
 _SHARED = 0.5
-"""Part of a prompt that must be shared with others for a unified cache to pay: in it a prefix is computed once, but
-each token looks at every cell (measured, docs/architecture.md)."""
-
-_DENSE = 3.0
-"""Without flash attention a token looks at every cell of a unified cache, at a fifth of the price (CPU: 5 ns a head and
-layer instead of 23): that pays while the cells of all are no more than so many times those of one."""
+"""Part of a prompt that must be shared with others for a unified cache to pay off: a prefix is computed once in it, but
+each token attends to every cell."""
+_DENSE_RATIO = 3.0
+"""Without flash attention a token multiplies with every cell of a unified cache, at a fifth of the price (CPU: 5 ns a
+head and layer instead of 23): that pays off while all cells are no more than so many times those of one sequence."""
+_DENSE_THREADS = 1
+"""With one thread it is 1.3 times as fast as with flash attention, with two that share the work 0.8 times."""
 _DENSE_CELLS = 8192
 """Above, the scores of a step take too much memory: a MiB for each head."""
 
-
-@dataclass(frozen=True, slots=True)
-class CacheConfig:
-    """`unified`: all sequences share the cells, and prefixes; else each has `cells / sequences` of its own."""
-
-    cells: int
-    sequences: int
-    unified: bool
-    flash: bool = True
-
-
-def shape_for(
-    waiting: Many[Sequence], parallel: int, limit: int, backend: Backend, *, may_part: bool, narrow: bool
-) -> CacheConfig:
-    """The shape for requests like `waiting` (at least one), of which `parallel` run at once; unified unless it
-    `may_part`. With `narrow` fewer run at once where that is faster."""
-    samples = max(1 + len(leader.forks) for leader in waiting)
-    wanted = [cells_of(leader, limit) for leader in waiting]
-    if min(parallel * samples, backend.most_sequences) == 1:
-        return CacheConfig(wanted[0], 1, True)
-    shared = shared_tokens([leader.tokens for leader in waiting])
-    pays = backend.memory is MemoryKind.ATTENTION and _pays(shared, waiting)
-    if may_part and samples == 1 and not pays:
-        sequences = min(parallel, backend.most_sequences)
-        return CacheConfig(-(-max(wanted) // ROUND) * ROUND * sequences, sequences, False)
-    prefix = shared / max(1, len(waiting) - 1)
-    used, own = sum(wanted) - shared, sum(wanted) / len(waiting) - prefix
-    if pays and narrow and backend.dense_pays:
-        parallel = _narrowed(parallel, prefix, own)
-    # Fewer than wait need all of the prefixes still, more than wait may bring further ones.
-    cells = max(used - int(own * (len(waiting) - parallel)), used * parallel // len(waiting), max(wanted))
-    most = min(_DENSE * sum(wanted) / len(wanted), _DENSE_CELLS)
-    dense = pays and backend.dense_pays and cells <= most
-    return CacheConfig(cells, min(parallel * samples, backend.most_sequences), True, flash=not dense)
+GROUP = 16
+"""Numbers of parallel requests are multiples of this: llama.cpp multiplies quantized matrices so many columns at a time
+on a CPU, and ten sequences are slower than eight (Q4_0, AVX-512: 16 at once 895 tokens/s, 12 at once 590)."""
+_CANDIDATES = (GROUP, 2 * GROUP, 4 * GROUP, 8 * GROUP)
+_MAX_CORES = 8
+"""Each core computes a shared prefix for itself and has buffers of its own."""
+_MIN_GAIN = 1.03
+"""More requests at once must raise the tokens a second by this: fewer finish sooner and need less memory."""
+_MIN_HOPE = 1.1
+"""Twice as many must bring this gain for four times as many to be tried at all."""
+_MAX_TRIAL_SECONDS = 0.5
+"""No trial follows one that took longer: such a model is limited by arithmetic, however many run at once."""
 
 
-def _narrowed(parallel: int, shared: float, own: float) -> int:
-    """No more than whose own cells together are twice the shared ones: where all look at the cells of all, that is
-    where doing without flash attention pays most. As many as before where these would be too few to fill a step."""
+@dataclass(slots=True)
+class CachePlanner:
+    """Chooses the config of one backend's KV cache."""
+
+    backend: Backend
+    limit: int
+    """Tokens that one sequence may have."""
+    parallel: int
+    """Requests computed at once, at most."""
+    auto_parallel: bool = False
+    """Whether fewer may run where that is faster."""
+    may_partition: bool = True
+
+    def choose(self, waiting: Many[Sequence]) -> CacheConfig:
+        """The config for requests like `waiting`, of which there is at least one."""
+        backend, parallel = self.backend, self.parallel
+        samples = max(1 + len(leader.forks) for leader in waiting)
+        needs = [self.need(leader) for leader in waiting]
+        if min(parallel * samples, backend.max_sequences) == 1:
+            return CacheConfig(needs[0], 1)
+        shared = shared_tokens([leader.tokens for leader in waiting])
+        sharing_pays = backend.memory is MemoryKind.ATTENTION and _sharing_pays(shared, waiting)
+        # A single request says nothing about those to come, so it does not change a unified cache.
+        may_partition = self.may_partition and (len(waiting) > 1 or not backend.config.unified)
+        if may_partition and samples == 1 and not sharing_pays:
+            sequences = min(parallel, backend.max_sequences)
+            return CacheConfig(-(-max(needs) // ROUND) * ROUND * sequences, sequences, unified=False)
+        prefix = shared / max(1, len(waiting) - 1)
+        used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
+        dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS
+        if dense_pays and self.auto_parallel:
+            parallel = _fewer(parallel, prefix, own)
+        # If fewer run than wait, they still need all of the prefixes; if more run, these may bring further ones.
+        cells = max(used - int(own * (len(waiting) - parallel)), used * parallel // len(waiting), max(needs))
+        dense = dense_pays and cells <= min(_DENSE_RATIO * sum(needs) / len(needs), _DENSE_CELLS)
+        return CacheConfig(cells, min(parallel * samples, backend.max_sequences), flash=not dense)
+
+    def need(self, leader: Sequence) -> int:
+        """Cells that a request needs at most, its samples together."""
+        samples = 1 + len(leader.forks)
+        answer = leader.request.max_tokens if leader.request.max_tokens is not None else _OPEN_END
+        return min(leader.prompt_tokens + answer * samples, self.limit * samples)
+
+    def smaller(self, config: CacheConfig, least: int) -> CacheConfig | None:
+        """The config to try where there is no memory for this one: half of it, so that fewer run at once, in
+        partitions as long as that is possible. None if it has `least` cells, which one request needs."""
+        sequences = config.sequences // 2
+        if not config.unified and sequences > max(1, self.backend.config.sequences):
+            return replace(config, cells=config.cells // config.sequences * sequences, sequences=sequences)
+        if config.unified and config.cells == least:
+            return None
+        return replace(config, cells=max(config.cells // 2, least), unified=True)
+
+
+def _fewer(parallel: int, shared: float, own: float) -> int:
+    """So many that their own cells together are at most twice the shared ones: where each token multiplies with all
+    cells, that is where it pays off most. `parallel` if that would be too few to fill a step."""
     fewer = int(2 * shared / own) // GROUP * GROUP
     return min(parallel, fewer) if fewer else parallel
 
 
 def shared_tokens(prompts: list[list[int]]) -> int:
-    """Tokens that need no computing when every prefix that two prompts have in common is computed once.
+    """Tokens that are not computed again when every prefix that two prompts have in common is computed once.
 
-    In sorted order the longest prefix that a prompt shares with any before it is the one with its neighbour."""
+    In sorted order, a prompt's longest common prefix with any before it is the one with its neighbour."""
     ordered = sorted(prompts)
     return sum(common_prefix(left, right) for left, right in itertools.pairwise(ordered))
 
 
-def _pays(shared: int, waiting: Many[Sequence]) -> bool:
-    """Whether a prompt finds enough of itself computed already; the first of them never does."""
+def _sharing_pays(shared: int, waiting: Many[Sequence]) -> bool:
+    """Whether enough of an average prompt is shared; the first prompt never finds anything computed."""
     average = sum(leader.prompt_tokens for leader in waiting) / len(waiting)
     return len(waiting) > 1 and shared / (len(waiting) - 1) > _SHARED * average
 
 
-def cells_of(leader: Sequence, limit: int) -> int:
-    """Cells that a request wants at most, its samples together."""
-    samples = 1 + len(leader.forks)
-    each = leader.request.max_tokens if leader.request.max_tokens is not None else _OPEN_END
-    return min(leader.prompt_tokens + each * samples, limit * samples)
+def choose_cores(parallel: int | None, threads: int) -> int:
+    """How many engine cores to run on a CPU, each with a KV cache and a part of the threads of its own.
+
+    Threads that compute a step together wait for each other some 500 times in it; separate cores do not, and one core's
+    sampling and Python run while others compute (2 threads: 1.11 to 1.22 times as fast). `parallel`: the number of
+    requests that the user chose; a core for fewer than 16 does not pay off."""
+    return max(1, min(threads, _MAX_CORES, _MAX_CORES if parallel is None else parallel // GROUP))
+
+
+def measure_parallel(backend: Backend) -> int:
+    """The number of requests at once that gives the most tokens a second, within three percent."""
+    best, best_rate, last_rate = min(GROUP, backend.max_sequences), 0.0, 0.0
+    for parallel in _CANDIDATES:
+        if parallel > backend.max_sequences:
+            break
+        try:
+            seconds, spent = backend.step_seconds(parallel)
+        except LoadError:  # not enough memory for so many
+            break
+        rate = parallel / seconds
+        if rate > best_rate * _MIN_GAIN:
+            best, best_rate = parallel, rate
+        if rate < last_rate * _MIN_HOPE or spent > _MAX_TRIAL_SECONDS:
+            break
+        last_rate = rate
+    return best

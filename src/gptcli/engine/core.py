@@ -1,19 +1,15 @@
-"""One KV cache and the texts that are written in it: who is let in, what the next step computes, what comes of it.
-
-It knows sequences and steps of one backend; other lanes, and which thread computes, it does not know.
-"""
+"""Computes many sequences at once on one KV cache: admits requests, schedules each step and processes its outcome."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from gptcli.engine.admission import admit
 from gptcli.engine.backend import Backend, Decoded
 from gptcli.engine.kv_cache import KVCacheManager
 from gptcli.engine.scheduler import plan
-from gptcli.engine.sequence import Sequence
+from gptcli.engine.sequence import Sequence, make_sequence
 from gptcli.errors import EngineError, GptcliError, LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.template import ChatTemplate
@@ -21,21 +17,21 @@ from gptcli.types import Event, Failed, Finished, FinishReason, Prefill, Request
 
 
 class EngineCore:
-    """Continuous batching over one backend. A step is `admit`, `begin`, `compute`, `take_up`; only `compute` may run in
-    another thread."""
+    """Continuous batching on one backend. A step is `admit`, `schedule`, `execute` and `process`; only `execute` may
+    run in another thread."""
 
     def __init__(
         self,
         backend: Backend,
-        placement: KVCacheManager,
+        kv_cache: KVCacheManager,
         limit: int,
         parallel: int,
         interrupt: Interrupt,
         template: ChatTemplate | None,
     ) -> None:
-        """`limit`: tokens that one text may have; `parallel`: requests computed at once, at most."""
+        """`limit`: tokens that one sequence may have; `parallel`: requests computed at once, at most."""
         self.backend = backend
-        self.placement = placement
+        self.kv_cache = kv_cache
         self._limit = limit
         self._parallel = parallel
         self._interrupt = interrupt
@@ -47,51 +43,55 @@ class EngineCore:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs here, and nothing waits."""
+        """Whether no request runs or waits here."""
         return not self.running and not self._waiting
 
+    def holds(self, request_id: str) -> bool:
+        """Whether the request runs or waits here."""
+        return any(sequence.request.id == request_id for sequence in [*self.running, *self._waiting])
+
     def enqueue(self, request: Request) -> Iterator[Event]:
-        """Let a request wait for its place, or fail."""
+        """Let a request wait for a slot, or fail."""
         try:
-            self._waiting.append(admit(request, self.backend, self._limit, self._template))
+            self._waiting.append(make_sequence(request, self.backend, self._limit, self._template))
         except GptcliError as error:
             yield Failed(request.id, error)
 
     def admit(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
-        """Place waiting sequences, then new requests, while there is room."""
+        """Start waiting sequences, then new requests, while the KV cache has room for them."""
         while len(self.running) < self._parallel and not self._interrupt.requested:
             if not self.running:
-                yield from self._survey(incoming)
+                yield from self._configure(incoming)
             elif not self._waiting:
                 yield from self._pull(incoming)
             if not self._waiting:
                 return
             leader = self._waiting[0]
-            if not self.placement.place(leader, self.running):
+            if not self.kv_cache.allocate(leader, self.running):
                 return
             self.running.append(self._waiting.popleft())
-            if not leader.started:  # else it was put back, and begins again where it was
+            if not leader.started:  # else it was preempted, and continues
                 leader.reused = leader.computed
                 for sample in [leader, *leader.forks]:
                     sample.started = time.perf_counter()
                 yield Started(leader.request.id, leader.prompt_tokens, leader.reused)
 
-    def begin(self) -> None:
-        """Put the next step's tokens into the batch."""
-        self.placement.close_gaps(self.running)
-        self._steps = plan(self.running, self.backend.step_tokens, parted=not self.backend.unified)
+    def schedule(self) -> None:
+        """Fill the batch of the next step."""
+        self.kv_cache.compact(self.running)
+        self._steps = plan(self.running, self.backend.step_tokens, partitioned=not self.backend.config.unified)
         for sequence, count in self._steps:
-            self._fill(sequence, count)
+            self._add(sequence, count)
 
-    def compute(self) -> Decoded | EngineError:
-        """The step itself: all the time goes here, without the GIL."""
+    def execute(self) -> Decoded | EngineError:
+        """Compute the step. All the time is spent here, without the GIL."""
         try:
             return self.backend.decode()
         except EngineError as error:
             return error
 
-    def take_up(self, outcome: Decoded | EngineError) -> Iterator[Event]:
-        """What came of the step; two bad ones in a row end the stream with EngineError."""
+    def process(self, outcome: Decoded | EngineError) -> Iterator[Event]:
+        """Sample from the step's logits. Two failed steps in a row raise EngineError and end the stream."""
         steps = self._steps
         if isinstance(outcome, EngineError):
             self._errors_in_a_row += 1
@@ -101,7 +101,7 @@ class EngineCore:
             return
         self._errors_in_a_row = 0
         if outcome is Decoded.NO_ROOM:
-            yield from self._make_room()
+            yield from self._reclaim()
         elif outcome is Decoded.OK:
             for sequence, count in steps:
                 if sequence.sampler is None:  # another sample in this step has failed the whole request
@@ -112,28 +112,32 @@ class EngineCore:
                 else:
                     yield from self._advance(sequence)
 
-    def cancel(self) -> Iterator[Event]:
-        """End what runs and what waits, with what it has said."""
-        self.running = [
-            sample for sequence in [*self.running, *self._waiting] for sample in [sequence, *sequence.forks]
-        ]
-        self._waiting.clear()
-        for sequence in self.running:
-            sequence.forks = []
-        while self.running:
-            yield from self._finish(self.running[0], FinishReason.CANCELLED)
+    def cancel(self, request_id: str | None = None) -> Iterator[Event]:
+        """End one request, or all, with the text so far. Not while a step is being computed."""
 
-    def leave(self) -> None:
-        """Nobody listens any more: let go of what runs and what waits."""
+        def chosen(sequences: Iterable[Sequence]) -> list[Sequence]:
+            return [one for one in sequences if request_id is None or one.request.id == request_id]
+
+        for sequence in chosen(self._waiting):
+            self._waiting.remove(sequence)
+            self.running.append(sequence)
+        for sequence in chosen(self.running):
+            self.running += sequence.forks
+            sequence.forks = []
+        for sequence in chosen(self.running):
+            yield from self._finish(sequence, FinishReason.CANCELLED)
+
+    def abandon(self) -> None:
+        """Drop what runs and what waits, without events: nobody reads them any more."""
         for sequence in self.running:
-            self._leave(sequence)
-        for sequence in self._waiting:
+            self.kv_cache.free(sequence)
+        for sequence in [*self.running, *self._waiting]:
             self._close(sequence)
         self.running, self._waiting = [], deque()
         self._errors_in_a_row = 0
 
-    def _survey(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
-        """Look at all that can be placed together, and have a KV cache made for it."""
+    def _configure(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
+        """Pull all requests that can run together, and prepare the KV cache for them."""
         while True:
             before = -1
             while before < len(self._waiting) < self._parallel:
@@ -142,18 +146,18 @@ class EngineCore:
             if not self._waiting:
                 return
             try:
-                self.placement.shape(list(self._waiting))
+                self.kv_cache.configure(list(self._waiting))
                 return
             except LoadError as error:
                 yield from self._fail([self._waiting[0]], error)
 
     def _pull(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
-        """Let the next request that can be admitted wait; none, if nothing comes (now, or any more)."""
+        """Enqueue the next request that does not fail at once; none, if there is none (now, or at all)."""
         before = len(self._waiting)
         while len(self._waiting) == before and not self._interrupt.requested and (request := next(incoming, None)):
             yield from self.enqueue(request)
 
-    def _fill(self, sequence: Sequence, count: int) -> None:
+    def _add(self, sequence: Sequence, count: int) -> None:
         start, last = sequence.computed, sequence.computed + count - 1
         add, tokens, slot = self.backend.add, sequence.tokens, sequence.slot
         for position in range(start, last):
@@ -161,10 +165,10 @@ class EngineCore:
         sequence.row = add(tokens[last], last, slot, logits=count == sequence.pending)
 
     def _advance(self, sequence: Sequence) -> Iterator[Event]:
-        """The sequence's tokens are all computed: sample its next one, and that of each fork of its prompt."""
+        """Sample the next token of a sequence that is computed, and of each fork of its prompt."""
         samples = [sequence]
         for fork in sequence.forks:
-            self.placement.fork(sequence, fork)
+            self.kv_cache.fork(sequence, fork)
             fork.row = sequence.row
             samples.append(fork)
         self.running += sequence.forks
@@ -174,7 +178,7 @@ class EngineCore:
                 yield from self._sample(sample)
 
     def _sample(self, sequence: Sequence) -> Iterator[Event]:
-        request = sequence.request
+        request, output = sequence.request, sequence.output
         if request.max_tokens == 0:
             yield from self._finish(sequence, FinishReason.LENGTH)
             return
@@ -195,8 +199,8 @@ class EngineCore:
         if request.logprobs is not None:
             info = self.backend.describe(sequence.row, token, request.logprobs)
         sequence.tokens.append(token)
-        yield from sequence.speech.push(sequence.speech.piece(token, vocabulary), info)
-        if sequence.speech.stop is not None:
+        yield from output.push(output.piece(token, vocabulary), info)
+        if output.stop is not None:
             yield from self._finish(sequence, FinishReason.STOP)
         elif sequence.generated == request.max_tokens:
             yield from self._finish(sequence, FinishReason.LENGTH)
@@ -204,7 +208,7 @@ class EngineCore:
             yield from self._finish(sequence, FinishReason.CONTEXT)
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Event]:
-        yield from sequence.speech.finish()
+        yield from sequence.output.finish()
         now = time.perf_counter()
         yield Finished(
             id=sequence.request.id,
@@ -216,51 +220,48 @@ class EngineCore:
             seed=sequence.seed,
             prompt_seconds=sequence.prompt_seconds or (now - sequence.started if sequence.started else 0.0),
             decode_seconds=now - sequence.decode_started if sequence.decode_started else 0.0,
-            stop=sequence.speech.stop,
-            dropped_bytes=sequence.speech.dropped_bytes,
+            stop=sequence.output.stop,
+            dropped_bytes=sequence.output.dropped_bytes,
             tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
         )
         self.running.remove(sequence)
-        self._leave(sequence)
+        self.kv_cache.free(sequence)
+        self._close(sequence)
 
-    def _make_room(self) -> Iterator[Event]:
-        """The KV cache is full: drop what rests, grow, or put the youngest back to be computed again."""
+    def _reclaim(self) -> Iterator[Event]:
+        """The KV cache is full: evict what is cached, grow, or preempt the youngest sequence."""
         try:
-            if self.placement.make_room(self.running):
+            if self.kv_cache.reclaim(self.running):
                 return
         except LoadError as error:
             yield from self._fail(self.running, error)
             return
-        if self.placement.unify():
-            self._put_back(len(self.running))
+        if self.kv_cache.stop_partitioning():
+            self._preempt(len(self.running))
         elif len(self.running) > 1:
-            self._put_back(1)
+            self._preempt(1)
         else:
             yield from self._finish(self.running[0], FinishReason.CONTEXT)
 
-    def _put_back(self, count: int) -> None:
-        """Let the youngest wait again; they will be computed anew."""
+    def _preempt(self, count: int) -> None:
+        """Let the youngest sequences wait again; they will be computed anew."""
         for _ in range(count):
             youngest = self.running.pop()
-            self.placement.forget(youngest)
+            self.kv_cache.discard(youngest)
             self._waiting.appendleft(youngest)
 
     def _fail(self, sequences: list[Sequence], error: GptcliError) -> Iterator[Event]:
-        """End the requests that these belong to, all their samples, and no others."""
+        """End the requests of these sequences, with all their samples, and no others."""
         failed = dict.fromkeys(sequence.request.id for sequence in sequences)
         for sequence in [s for s in self.running if s.request.id in failed]:
             self.running.remove(sequence)
-            self.placement.forget(sequence)
+            self.kv_cache.discard(sequence)
             self._close(sequence)
         for sequence in [s for s in self._waiting if s.request.id in failed]:
             self._waiting.remove(sequence)
             self._close(sequence)
         for request_id in failed:
             yield Failed(request_id, error)
-
-    def _leave(self, sequence: Sequence) -> None:
-        self.placement.release(sequence)
-        self._close(sequence)
 
     def _close(self, sequence: Sequence) -> None:
         for sample in [sequence, *sequence.forks]:

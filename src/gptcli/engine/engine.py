@@ -1,32 +1,32 @@
-"""The one engine: requests in, events out, many sequences at once on one model.
-
-It knows lanes and who computes them; what a request is for (a pipe, a chat, a row of a file) it does not know, and must
-never ask.
-"""
+"""The engine that computes in this process: requests in, events out, many sequences at once on one model."""
 
 from __future__ import annotations
 
 import itertools
+import queue
 from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
+from typing import TYPE_CHECKING
 
-from gptcli.engine.backend import Backend, share_of
+from gptcli.engine.backend import Backend, Decoded, share_of
+from gptcli.engine.cache_config import CachePlanner
 from gptcli.engine.core import EngineCore
-from gptcli.engine.executor import Executor
-from gptcli.engine.kv_cache import KVCacheManager
-from gptcli.engine.prefix_restore import OpenPrefixCache
-from gptcli.errors import RequestError
+from gptcli.engine.kv_cache import KVCacheManager, OpenPrefixCache
+from gptcli.errors import EngineError, RequestError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import Capabilities, ChatPrompt, Event, Prompt, Request, TokenPrompt
+from gptcli.types import Capabilities, Event, Prompt, Request, TokenPrompt
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class LocalEngine:
-    """Continuous batching over a KV cache, which the engine keeps between calls of `stream`.
+    """Continuous batching on a KV cache that is kept between calls of `stream`.
 
-    A prompt that begins like something that the cache still holds is computed only from where it differs. With
-    replicas of the backend there are as many caches, and as many steps are computed at the same time.
+    A prompt is computed from where it differs from what the cache still holds. With replicas of the backend there are
+    as many caches, and as many steps are computed at the same time. `types.Engine` documents the methods.
     """
 
     def __init__(
@@ -36,121 +36,149 @@ class LocalEngine:
         replicas: Many[Backend] = (),
         context: int | None = None,
         parallel: int = 1,
-        narrow: bool = False,
+        auto_parallel: bool = False,
         interrupt: Interrupt | None = None,
         template: ChatTemplate | None = None,
-        shelf: OpenPrefixCache | None = None,
+        open_prefix_cache: OpenPrefixCache | None = None,
         reuse: bool = True,
     ) -> None:
-        """`context`: tokens one text may have (None: what it needs, up to what the model was trained for).
+        """`context`: tokens that one sequence may have (None: what it needs, up to what the model was trained for).
 
-        `replicas`: further backends of the same model; each computes in a thread of its own, and texts are dealt out
-        among them all. `parallel`: requests computed at once, at most; with `narrow` fewer where that is faster.
-        `template` makes prompts of chats; `shelf` opens the one that has what other processes computed, once there is
-        use for it. Without `reuse` every prompt is computed whole: what comes out then depends on no request before,
-        not even by a rounding. Raises RequestError where `context` is more than the model's.
+        `replicas`: further backends of the same model; each computes in a thread of its own. `parallel`: requests
+        computed at once, at most; with `auto_parallel` fewer where that is faster. `template` renders chats.
+        `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
+        `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
+        Raises RequestError where `context` is more than the model's.
         """
         trained = backend.trained_context
         if context is not None and context > trained:
             raise RequestError(
-                f"a context of {context:,} tokens was asked for, this model was trained for {trained:,}.",
+                f"the context of {context:,} tokens is larger than the {trained:,} that this model was trained for.",
                 f"Use --ctx-size {trained} or less.",
             )
         self.limit = context or trained
-        """Tokens that one text may have, prompt and answer together."""
         self.parallel = parallel
-        """Requests computed at once, at most."""
-        self._template = template
+        self.capabilities = Capabilities(max_samples=backend.max_sequences)
         self._backend = backend
+        self._template = template
         self._interrupt = interrupt or Interrupt()
-        self._lanes: list[EngineCore] = []
+        self._cancelled: set[str] = set()  # the one object that other threads change; add and copy are atomic
+        self._cores: list[EngineCore] = []
         backends = [backend, *replicas][:parallel]
         for number, one in enumerate(backends):
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
-            placement = KVCacheManager(one, self.limit, context, share, shelf, narrow=narrow, reuse=reuse)
-            self._lanes.append(EngineCore(one, placement, self.limit, share, self._interrupt, template))
+            planner = CachePlanner(one, self.limit, share, auto_parallel=auto_parallel)
+            kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse)
+            self._cores.append(EngineCore(one, kv_cache, self.limit, share, self._interrupt, template))
 
     @property
     def cells(self) -> int:
-        """Tokens that the KV caches hold, all together."""
-        return sum(lane.backend.cells for lane in self._lanes)
-
-    def tokens(self, prompt: Prompt) -> list[int]:
-        """The exact token ids that a text with this prompt begins with. Raises RequestError, LoadError."""
-        return encode(prompt, self._backend.vocabulary, self._template).tokens
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities()
+        """Tokens that all KV caches hold together."""
+        return sum(core.backend.config.cells for core in self._cores)
 
     def encode(self, prompt: Prompt) -> TokenPrompt:
-        """The exact tokens of a prompt, to be counted or sent in its place. Raises RequestError, LoadError."""
-        if isinstance(prompt, TokenPrompt):
-            return prompt
-        encoded = encode(prompt, self._backend.vocabulary, self._template)
-        begun = len(prompt.begun) if isinstance(prompt, ChatPrompt) else 0
-        return TokenPrompt(tuple(encoded.tokens), encoded.is_chat, encoded.thinking, begun)
+        return encode(prompt, self._backend.vocabulary, self._template)
 
     def token_text(self, token: int) -> str:
-        """A token as a reader would want it shown, control tokens included."""
         return self._backend.vocabulary.name(token)
 
-    def cancel(self, request_id: str) -> None:
-        """End one request within a step."""
-        raise NotImplementedError
-
     def save_prefix(self) -> None:
-        """Keep what the last request computed for other processes. Raises OSError."""
-        self.shelve()
+        self._cores[0].kv_cache.save_prefix()
 
-    def shelve(self) -> None:
-        """Keep what the last text computed on the shelf. Raises OSError where there is no place for it."""
-        self._lanes[0].placement.shelve()
+    def cancel(self, request_id: str) -> None:
+        self._cancelled.add(request_id)
 
     def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
-        """Answer requests, pulling the next one when there is room for it; closing the generator cancels the rest.
-
-        An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
-        Every request ends with one `Finished` for each sample, or with one `Failed`."""
         incoming = iter(requests)
-        with Executor(len(self._lanes)) as crew:
-            try:
-                while not self._interrupt.requested:
-                    yield from self._feed(incoming, crew)
-                    if not crew.busy:
-                        break
-                    lane, outcome = crew.next()
-                    yield from lane.take_up(outcome)
-                crew.rest()
-                for lane in self._lanes:
-                    yield from lane.cancel()
-            finally:
-                crew.rest()
-                for lane in self._lanes:
-                    lane.leave()
+        executor = Executor(len(self._cores))
+        try:
+            while not self._interrupt.requested:
+                yield from self._feed(incoming, executor)
+                if not executor.busy:
+                    break
+                core, outcome = executor.next()
+                yield from core.process(outcome)
+            executor.drain()
+            for core in self._cores:
+                yield from core.cancel()
+        finally:
+            executor.close()
+            for core in self._cores:
+                core.abandon()
 
-    def _feed(self, incoming: Iterator[Request | None], crew: Executor) -> Iterator[Event]:
-        """Let requests into the lanes that are not computing, and start these."""
-        if len(self._lanes) > 1 and all(lane.idle for lane in self._lanes):
-            yield from self._deal(incoming)
-        for lane in self._lanes:
-            if lane not in crew.busy:
-                yield from lane.admit(incoming)
-        active = [lane for lane in self._lanes if lane.running]
-        for rank, lane in enumerate(active):
-            if lane not in crew.busy:
-                lane.backend.share_threads(rank, len(active))
-                lane.begin()
-                crew.start(lane)
+    def _end_cancelled(self, executor: Executor) -> Iterator[Event]:
+        """End the requests that were cancelled, except those whose step is being computed."""
+        for request_id in self._cancelled.copy():
+            core = next((core for core in self._cores if core.holds(request_id)), None)
+            if core not in executor.busy:
+                self._cancelled.discard(request_id)
+                if core is not None:
+                    yield from core.cancel(request_id)
 
-    def _deal(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
-        """Deal out evenly what comes first: a lane that is asked first would take all of a few requests, and leave the
-        others with nothing to do. Neighbours, which may share a prefix, stay together."""
+    def _feed(self, incoming: Iterator[Request | None], executor: Executor) -> Iterator[Event]:
+        """Admit requests to the cores that are not computing, and start their next steps."""
+        yield from self._end_cancelled(executor)
+        if len(self._cores) > 1 and all(core.idle for core in self._cores):
+            yield from self._distribute(incoming)
+            yield from self._end_cancelled(executor)  # those cancelled while others were pulled
+        for core in self._cores:
+            if core not in executor.busy:
+                yield from core.admit(incoming)
+        active = [core for core in self._cores if core.running]
+        for rank, core in enumerate(active):
+            if core not in executor.busy:
+                core.backend.share_threads(rank, len(active))
+                core.schedule()
+                executor.submit(core)
+
+    def _distribute(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
+        """Spread the first requests evenly: the first core would take all of a few, and leave the others idle.
+        Neighbours, which may share a prefix, stay together."""
         first: list[Request] = []
         while len(first) < self.parallel and not self._interrupt.requested and (request := next(incoming, None)):
             first.append(request)
         rest = iter(first)
-        for number, lane in enumerate(self._lanes):
-            for request in itertools.islice(rest, share_of(len(first), number, len(self._lanes))):
-                yield from lane.enqueue(request)
+        for number, core in enumerate(self._cores):
+            for request in itertools.islice(rest, share_of(len(first), number, len(self._cores))):
+                yield from core.enqueue(request)
+
+
+class Executor:
+    """Computes the steps of cores: in this thread if there is one core, else in a thread for each."""
+
+    def __init__(self, cores: int) -> None:
+        self.busy: list[EngineCore] = []
+        """Cores whose step was submitted and not yet returned."""
+        self._done: queue.SimpleQueue[tuple[EngineCore, Future[Decoded | EngineError]]] = queue.SimpleQueue()
+        self._threads: ThreadPoolExecutor | None = None
+        if cores > 1:
+            from concurrent.futures import ThreadPoolExecutor  # 8 ms that one core need not wait for
+
+            self._threads = ThreadPoolExecutor(cores, "core")
+
+    def submit(self, core: EngineCore) -> None:
+        """Start the step that the core has scheduled."""
+        self.busy.append(core)
+        if self._threads is not None:
+            self._threads.submit(core.execute).add_done_callback(lambda future: self._done.put((core, future)))
+
+    def next(self) -> tuple[EngineCore, Decoded | EngineError]:
+        """Wait for a step to end; its core and its outcome."""
+        if self._threads is None:
+            core = self.busy.pop()
+            return core, core.execute()
+        core, future = self._done.get()
+        self.busy.remove(core)
+        return core, future.result()
+
+    def drain(self) -> None:
+        """Wait for the steps that are being computed, and ignore their outcomes."""
+        while self._threads is not None and self.busy:
+            self.busy.remove(self._done.get()[0])
+
+    def close(self) -> None:
+        """Wait for the steps and the threads to end."""
+        self.drain()
+        if self._threads is not None:
+            self._threads.shutdown()

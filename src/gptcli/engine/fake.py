@@ -1,7 +1,7 @@
 """A backend without a model, for tests and for measuring what the engine itself costs: one token is one byte.
 
-It knows the rules of llama.cpp's KV cache (cells, positions, sequence ids) and breaks with an assertion where the
-engine does not keep them; the next token is a function of all the tokens before it.
+It asserts that the engine keeps the rules of llama.cpp's KV cache (cells, positions, sequence ids). The next token is a
+function of all tokens before it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gptcli.engine.backend import Decoded, MemoryKind
+from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind
 from gptcli.errors import EngineError
 from gptcli.params import Sampling
 from gptcli.types import Alternative, TokenInfo
@@ -22,7 +22,7 @@ END = 256
 
 
 def alphabet(tokens: list[int], seed: int) -> int:
-    """The default model: letters, given by everything before and the seed; about one in thirty ends the text."""
+    """The default model: letters that depend on all tokens before and the seed; about one in thirty ends the text."""
     state = seed
     for token in tokens:
         state = (state * 31 + token + 7) % 1_000_003
@@ -79,44 +79,38 @@ class FakeBackend:
     model: Callable[[list[int], int], int] = alphabet
     memory: MemoryKind = MemoryKind.ATTENTION
     window: int = 0
-    most_sequences: int = 256
+    max_sequences: int = 256
     trained_context: int = 4096
     step_tokens: int = 32
     capacity: int | None = None
     fail_at: frozenset[int] = frozenset()
-    dense_pays: bool = False
+    cpu_threads: int = 2
     step_cost: Callable[[int], float] = float
     vocabulary: ByteVocabulary = field(default_factory=ByteVocabulary)
-    cells: int = 0
-    sequences: int = 0
-    unified: bool = True
-    flash: bool = True
+    config: CacheConfig = field(default_factory=CacheConfig)
     outputs: dict[int, list[int]] = field(default_factory=dict)
     computed: int = 0
-    """Tokens computed since the beginning, to be compared with what should have been."""
+    """Number of tokens computed so far."""
     decodes: int = 0
     samplers: list[FakeSampler] = field(default_factory=list)
     _cache: dict[int, list[int]] = field(default_factory=dict)
     _first: dict[int, int] = field(default_factory=dict)
-    """The first position that a sequence's window still holds; cutting its end does not bring back what was before."""
+    """The first position that a sequence's window still holds; cutting its end does not restore earlier ones."""
     _batch: list[_Entry] = field(default_factory=list)
 
     def default_sampling(self, sampling: Sampling) -> Sampling:
         return sampling
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
-        assert cells >= self.cells, "smaller than before"
-        same = (unified, flash) == (self.unified, self.flash)
-        assert same or not any(self._cache.values()), "the kind changes while something is held"
-        self.unified, self.flash = unified, flash
-        assert self.sequences <= sequences <= self.most_sequences
-        self.cells = min(cells, self.capacity) if self.capacity else cells
-        for number in range(self.sequences, sequences):
+    def reserve(self, config: CacheConfig) -> None:
+        assert config.cells >= self.config.cells, "smaller than before"
+        assert config.same_kind(self.config) or not any(self._cache.values()), "the kind changes while tokens are held"
+        assert self.config.sequences <= config.sequences <= self.max_sequences
+        for number in range(self.config.sequences, config.sequences):
             self._cache[number], self._first[number] = [], 0
-        self.sequences = sequences
+        self.config = replace(config, cells=min(config.cells, self.capacity)) if self.capacity else config
 
-    def step_seconds(self, width: int) -> tuple[float, float]:
-        return self.step_cost(width), 0.0
+    def step_seconds(self, sequences: int) -> tuple[float, float]:
+        return self.step_cost(sequences), 0.0
 
     def share_threads(self, rank: int, count: int) -> None:
         assert 0 <= rank < count
@@ -131,7 +125,7 @@ class FakeBackend:
         assert batch, "an empty batch"
         self.decodes += 1
         if self.decodes in self.fail_at:
-            raise EngineError("the fake backend was told to fail.")
+            raise EngineError("the fake backend fails as configured.")
         if not self._fits(batch):
             return Decoded.NO_ROOM
         self.outputs = {}
@@ -157,8 +151,8 @@ class FakeBackend:
         return True
 
     def copy(self, source: int, target: int, end: int) -> None:
-        assert not self._cache[target], "copied into a sequence that holds something"
-        whole = self.memory is MemoryKind.RECURRENT or not self.unified
+        assert not self._cache[target], "copied into a sequence that is not empty"
+        whole = self.memory is MemoryKind.RECURRENT or not self.config.unified
         assert not whole or end == len(self._cache[source]), "only a whole sequence can be copied here"
         self._cache[target] = self._cache[source][:end]
         self._first[target] = self._first[source]
@@ -167,12 +161,13 @@ class FakeBackend:
         return self._first[sequence] if self._cache[sequence] else -1
 
     def state(self, sequence: int) -> memoryview:
-        return memoryview(bytearray(json.dumps([self.unified, self._first[sequence], self._cache[sequence]]).encode()))
+        saved = [self.config.unified, self._first[sequence], self._cache[sequence]]
+        return memoryview(bytearray(json.dumps(saved).encode()))
 
     def restore(self, sequence: int, state: memoryview) -> bool:
-        assert not self._cache[sequence], "restored into a sequence that holds something"
+        assert not self._cache[sequence], "restored into a sequence that is not empty"
         unified, first, held = json.loads(state.tobytes())
-        if unified is not self.unified or sum(map(len, self._cache.values())) + len(held) > self.cells:
+        if unified is not self.config.unified or sum(map(len, self._cache.values())) + len(held) > self.config.cells:
             return False
         self._cache[sequence], self._first[sequence] = held, first
         return True
@@ -188,17 +183,17 @@ class FakeBackend:
         return TokenInfo(token, self.vocabulary.name(token), even, top)
 
     def _fits(self, batch: list[_Entry]) -> bool:
-        """Whether there are cells for the batch; a prefix that sequences share is held once in a unified cache."""
-        if not self.unified:
+        """Whether there are cells for the batch; a shared prefix is held once in a unified cache."""
+        if not self.config.unified:
             sizes = Counter(entry.sequence for entry in batch)
-            own = self.cells // self.sequences
+            own = self.config.cells // self.config.sequences
             return all(len(self._cache[number]) + size <= own for number, size in sizes.items())
         count = len(batch)
-        if sum(map(len, self._cache.values())) + count <= self.cells:
+        if sum(map(len, self._cache.values())) + count <= self.config.cells:
             return True
         prefixes: dict[tuple[int, int], int] = {}
         for held in self._cache.values():
             prefix = 0
             for token in held:
                 prefix = prefixes.setdefault((prefix, token), len(prefixes) + 1)
-        return len(prefixes) + count <= self.cells
+        return len(prefixes) + count <= self.config.cells

@@ -1,252 +1,266 @@
-"""Where sequences lie in the KV cache: whose prefix is reused, what rests there, how large it is.
-
-It knows slots, cells and what the model's memory can do; it computes nothing and emits nothing.
-"""
+"""Manages the KV cache: which slot a sequence gets, whose prefix it reuses, what stays cached, and the cache's size."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from gptcli.engine.backend import Backend, MemoryKind
-from gptcli.engine.cache_config import ROUND, CacheConfig, cells_of, shape_for
-from gptcli.engine.prefix_restore import OpenPrefixCache, PrefixRestorer
+from gptcli.engine.backend import Backend, CacheConfig, MemoryKind
+from gptcli.engine.cache_config import ROUND, CachePlanner
 from gptcli.engine.sequence import Sequence
-from gptcli.engine.slots import Slot, Slots, common_prefix
+from gptcli.engine.slots import MIN_PREFIX, Slot, Slots, common_prefix
 from gptcli.errors import LoadError
 
+if TYPE_CHECKING:
+    from gptcli.engine.prefix_cache import PrefixCache
+
+OpenPrefixCache = Callable[[], "PrefixCache"]
+"""Opens the prefix cache. Short prompts never need it, and do not wait for its imports."""
 _HEADROOM = 32
-"""Cells that a running sequence is given before a further one is placed, so that not each step preempts somebody."""
-_WORTH_WAITING = 32
-"""Tokens of a prefix somebody is just computing that make it worth waiting for; fewer are computed again."""
+"""Cells that each running sequence is given before another one starts, so that not every step preempts one."""
+_MIN_WAIT = 32
+"""Tokens of a prefix which a running sequence is computing that are worth waiting for; fewer are computed again."""
 
 
 class KVCacheManager:
-    """Owns the sequence ids of one backend."""
+    """Owns the slots of one backend."""
 
     def __init__(
         self,
         backend: Backend,
-        limit: int,
-        context: int | None,
-        parallel: int,
-        shelf: OpenPrefixCache | None = None,
+        planner: CachePlanner,
+        context: int | None = None,
+        open_prefix_cache: OpenPrefixCache | None = None,
         *,
-        narrow: bool = False,
         reuse: bool = True,
     ) -> None:
-        """`limit`: tokens one text may have; `context`: cells to have from the start, if that was said; `shelf`: where
-        states come from and are kept that outlive the process; `reuse`: whether what a text computed stays;
-        `narrow`: whether fewer than `parallel` may run where that is faster."""
+        """`context`: cells to have from the start. `open_prefix_cache`: opens the store of states that outlive the
+        process. `reuse`: whether computed tokens stay cached for requests to come."""
         self._backend = backend
-        self._limit = limit
+        self._planner = planner
+        self._limit = planner.limit
         self._context = context or 0
-        self._parallel = parallel
-        self._narrow = narrow
         self._reuse = reuse
+        self._open_prefix_cache = open_prefix_cache if reuse else None
         self._slots = Slots()
-        self._revival = PrefixRestorer(shelf, backend, self._slots) if shelf is not None and reuse else None
-        self._unified = self._flash = self._may_part = True
+        self._slots.grow(backend.config.sequences)
+        for number in range(len(self._slots)):  # an earlier engine may have left tokens there
+            backend.remove(number, 0)
 
-    def shape(self, waiting: Many[Sequence]) -> None:
-        """Make the KV cache ready for requests like these, before one of them is placed and with none running.
+    def configure(self, waiting: Many[Sequence]) -> None:
+        """Prepare the cache for requests like these, before the first of them gets a slot and with none running.
 
-        Raises LoadError where the memory cannot be had."""
-        may_part = self._may_part and (len(waiting) > 1 or not self._unified)  # one tells nothing of those to come
-        parallel, limit = self._parallel, self._limit
-        wanted = shape_for(waiting, parallel, limit, self._backend, may_part=may_part, narrow=self._narrow)
-        least = cells_of(waiting[0], limit)
+        Raises LoadError where there is not enough memory."""
+        config = self._planner.choose(waiting)
         while True:
             try:
-                self._have(wanted)
+                self._ensure(config)
                 return
             except LoadError:
-                if wanted.cells == least and wanted.unified:
+                smaller = self._planner.smaller(config, least=self._planner.need(waiting[0]))
+                if smaller is None:
                     raise
-                wanted = self._less(wanted, least)
+                config = smaller
 
-    def _less(self, wanted: CacheConfig, least: int) -> CacheConfig:
-        """Half of it: fewer will run at once, in partitions where these can still be had."""
-        sequences = wanted.sequences // 2
-        if not wanted.unified and sequences > max(1, len(self._slots)):
-            return replace(wanted, cells=wanted.cells // wanted.sequences * sequences, sequences=sequences)
-        return replace(wanted, cells=max(wanted.cells // 2, least), unified=True)
+    def allocate(self, leader: Sequence, running: Many[Sequence]) -> bool:
+        """Give the sequence a slot, with the longest prefix that is available; False if it must wait for others.
 
-    def place(self, leader: Sequence, running: Many[Sequence]) -> bool:
-        """Give the sequence a slot, with the longest prefix that can be had; False if it must wait for others.
-
-        With nothing running it always succeeds, if `shape` was told of it."""
-        if running and self._slots_left(running) <= len(leader.forks):
+        With nothing running it always succeeds, after `configure`."""
+        reserved = sum(len(sequence.forks) for sequence in running)
+        if running and self._slots.idle - reserved <= len(leader.forks):
             return False
         donor, shared = self._running_donor(leader.tokens, running)
-        slot, resting = self._slots.best(leader.tokens, whole=self._backend.memory is MemoryKind.RECURRENT)
-        if donor is not None and shared - max(donor.computed, resting) >= _WORTH_WAITING:
+        slot, cached = self._longest_cached(leader.tokens)
+        if donor is not None and shared - max(donor.computed, cached) >= _MIN_WAIT:
             return False
-        at_hand = max(resting, min(shared, donor.computed) if donor is not None else 0)
-        if running and not self._has_room(leader, at_hand, running):
+        available = max(cached, min(shared, donor.computed) if donor is not None else 0)
+        if running and not self._has_cells(leader, available, running):
             return False
-        if self._revive(leader.tokens, at_hand, running):
-            slot, resting = self._slots.best(leader.tokens, whole=self._backend.memory is MemoryKind.RECURRENT)
-        if donor is not None and min(shared, donor.computed) > resting:
-            self._copy(leader, donor.slot, min(shared, donor.computed))
+        if self._restore_prefix(leader.tokens, available, running):
+            slot, cached = self._longest_cached(leader.tokens)
+        if donor is not None and min(shared, donor.computed) > cached:
+            self._start_new(leader, donor.slot, min(shared, donor.computed))
         elif slot is not None:
-            self._take(leader, slot, resting)
+            self._start_cached(leader, slot, cached)
         else:
-            self._fresh(leader)
+            self._start_new(leader)
         return True
 
     def fork(self, leader: Sequence, child: Sequence) -> None:
-        """Let `child` begin with the prompt that `leader` has computed; its slot was counted when that was placed."""
-        self._copy(child, leader.slot, leader.prompt_tokens)
+        """Start `child` with the prompt that `leader` has computed; its slot was reserved when that got its own."""
+        self._start_new(child, leader.slot, leader.prompt_tokens)
         child.reused = leader.reused
 
-    def release(self, sequence: Sequence) -> None:
-        """The sequence has ended; what it computed stays until its place is needed."""
+    def free(self, sequence: Sequence) -> None:
+        """Free the slot of a sequence that has ended; its computed tokens stay cached until the cells are needed."""
         if sequence.slot >= 0:
             held = sequence.tokens[: sequence.computed] if self._reuse else []
             # An aborted batch may have left more than was counted, and not every memory can be cut back to that.
             if not self._backend.remove(sequence.slot, len(held)):
                 self._backend.remove(sequence.slot, 0)
                 held = []
-            self._slots.rest(sequence.slot, held)
+            self._slots.free(sequence.slot, held)
             sequence.slot = -1
 
-    def forget(self, sequence: Sequence) -> None:
-        """Take the sequence out of the KV cache; it can be placed again, and is then computed anew."""
+    def discard(self, sequence: Sequence) -> None:
+        """Take the sequence out of the cache. If it gets a slot again, it is computed anew."""
         self._backend.remove(sequence.slot, 0)
-        self._slots.rest(sequence.slot, [])
+        self._slots.free(sequence.slot, [])
         sequence.slot, sequence.computed = -1, 0
 
-    def make_room(self, running: Many[Sequence]) -> bool:
-        """After a batch found no room: let go of what rests, or grow; False if neither is left to do.
+    def reclaim(self, running: Many[Sequence]) -> bool:
+        """Get more cells after a batch that found none: evict cached tokens, or grow; False if neither is possible.
 
-        Raises LoadError where there is no memory to grow and nobody else whose place could be taken."""
-        if self._unified and (oldest := self._slots.oldest_resting()):
-            self._clear(oldest)
+        Raises LoadError where there is no memory to grow and no other sequence to preempt."""
+        if self._unified and (cached := self._slots.cached()):
+            self._clear(cached[0])
             return True
-        before = self._backend.cells
+        before = self._backend.config.cells
         wanted = min(2 * before, self._limit * len(running))
         if wanted <= before:
             return False
         try:
-            self._resize(wanted, len(self._slots))
+            self._reserve(replace(self._backend.config, cells=wanted))
         except LoadError:
             if len(running) == 1:
                 raise
-        return self._backend.cells > before
+        return self._backend.config.cells > before
 
-    def close_gaps(self, running: Many[Sequence]) -> None:
-        """In partitions, let those that run have the first sequence ids: a step is cut wherever one is missing."""
+    def compact(self, running: Many[Sequence]) -> None:
+        """In partitions, move running sequences to the first slots: llama.cpp cuts a step where an id is missing."""
         if self._unified or self._backend.memory is MemoryKind.RECURRENT:
             return
         moving = sorted((one for one in running if one.slot >= len(running)), key=lambda one: one.slot)
-        if moving:
-            taken = {one.slot for one in running}
-            gaps = (number for number in range(len(running)) if number not in taken)
-            for sequence, number in zip(moving, gaps, strict=True):
-                left, slot = sequence.slot, self._slots[number]
-                self._clear(slot)
-                self._backend.copy(left, number, sequence.computed)
-                self._backend.remove(left, 0)
-                self._slots.rest(left, [])
-                sequence.slot = self._slots.claim(slot).number
-                slot.tokens = []
+        gaps = sorted(set(range(len(running))) - {one.slot for one in running})
+        for sequence, number in zip(moving, gaps, strict=True):
+            self._clear(self._slots.allocate(self._slots[number]))
+            self._backend.copy(sequence.slot, number, sequence.computed)
+            self._backend.remove(sequence.slot, 0)
+            self._slots.free(sequence.slot, [])
+            sequence.slot = number
 
-    def unify(self) -> bool:
-        """From the next `shape` on let a sequence have all the cells; False if it has them already."""
-        self._may_part = False
+    def stop_partitioning(self) -> bool:
+        """From the next `configure` on, let a sequence have all cells; False if it has them already."""
+        self._planner.may_partition = False
         return not self._unified
 
-    def shelve(self) -> None:
-        """Keep what came to rest last for other processes. Raises OSError where there is no place for it."""
-        if self._revival is not None and self._unified:
-            self._revival.keep()
+    def save_prefix(self) -> None:
+        """Save what the last sequence computed for other processes. Raises OSError.
 
-    def _revive(self, tokens: list[int], at_hand: int, running: Many[Sequence]) -> bool:
-        """Let rest here what the shelf has of these tokens; False if that is not well more than what is at hand."""
-        if self._revival is None or not self._unified:
+        The cache must be unified: llama.cpp writes the number of partitions into a state and accepts no other."""
+        cached = self._slots.cached()
+        if self._open_prefix_cache is not None and self._unified and cached and len(cached[-1].tokens) >= MIN_PREFIX:
+            number, tokens = cached[-1].number, cached[-1].tokens
+            text = b"".join(map(self._backend.vocabulary.piece, tokens)).decode("utf-8", "replace")
+            cuttable = self._backend.memory is MemoryKind.ATTENTION
+            self._prefix_cache.save(tokens, text, lambda: self._backend.state(number), cuttable=cuttable)
+
+    def _restore_prefix(self, tokens: list[int], available: int, running: Many[Sequence]) -> bool:
+        """Restore a prefix from the prefix cache into an idle slot; False if it is not well longer than `available`."""
+        if self._open_prefix_cache is None or not self._unified or len(tokens) - available <= MIN_PREFIX:
             return False
         used = sum(len(sequence.tokens) + _HEADROOM for sequence in running)
-        most = self._backend.cells - used - len(tokens) if running else self._limit
-        return self._revival.bring(tokens, at_hand, most, lambda count: self._clear_for(count, used))
+        most = self._backend.config.cells - used - len(tokens) if running else self._limit
+        memory, window = self._backend.memory, self._backend.window
+        cuttable = {MemoryKind.ATTENTION: most, MemoryKind.WINDOW: window, MemoryKind.RECURRENT: 0}[memory]
+        saved = self._prefix_cache.find(tokens, available, most=most, cuttable=cuttable)
+        if saved is None or not self._provide_cells(len(saved.tokens), used):
+            return False
+        slot = self._slots.allocate()
+        self._clear(slot)
+        with self._prefix_cache.load(saved) as state:
+            restored = state is not None and self._backend.restore(slot.number, state)
+        if not restored:
+            self._prefix_cache.delete(saved.path)
+        self._slots.free(slot.number, saved.tokens if restored else [])
+        return restored
 
-    def _clear_for(self, count: int, used: int) -> bool:
-        """Have cells for `count` tokens besides those that are `used`, at the cost of what rests."""
+    @cached_property
+    def _prefix_cache(self) -> PrefixCache:
+        assert self._open_prefix_cache is not None
+        return self._open_prefix_cache()
+
+    def _provide_cells(self, count: int, used: int) -> bool:
+        """Have cells for `count` tokens besides the `used` ones: grow, or evict cached tokens."""
         try:
-            self._have(CacheConfig(used + count, len(self._slots), self._unified, self._flash))
+            self._ensure(replace(self._backend.config, cells=used + count))
         except LoadError:
             return False
-        while used + self._slots.resting_tokens + count > self._backend.cells:
-            oldest = self._slots.oldest_resting()
-            if oldest is None:
-                return False
-            self._clear(oldest)
-        return True
+        for slot in self._slots.cached():
+            if used + self._slots.cached_tokens + count <= self._backend.config.cells:
+                break
+            self._clear(slot)
+        return used + self._slots.cached_tokens + count <= self._backend.config.cells
 
-    def _slots_left(self, running: Many[Sequence]) -> int:
-        """Ids that are neither in use nor promised to a fork."""
-        return self._slots.free - sum(len(sequence.forks) for sequence in running)
-
-    def _has_room(self, leader: Sequence, at_hand: int, running: Many[Sequence]) -> bool:
-        """Whether the leader's tokens, but for those `at_hand`, fit besides what is running; a prefix in common lies in
-        the same cells and counts once. An estimate: a step that finds no room makes some."""
-        if not self._unified:
-            each = leader.request.max_tokens or _HEADROOM
-            return min(leader.prompt_tokens + each, self._limit) <= self._backend.cells // len(self._slots)
-        own = sum(len(sequence.tokens) - sequence.begun + _HEADROOM for sequence in running)
-        begun = [sequence.begun for sequence in running]
-        common = max(begun) if min(begun) else 0  # who began with nothing has the prefix among its own
-        return own + common + len(leader.tokens) - at_hand + _HEADROOM <= self._backend.cells
+    def _has_cells(self, leader: Sequence, available: int, running: Many[Sequence]) -> bool:
+        """Whether the leader's tokens, except the `available` ones, fit beside what is running; a common prefix uses
+        the same cells and counts once. It is an estimate: a step that finds no cells reclaims some."""
+        config = self._backend.config
+        if not config.unified:
+            answer = leader.request.max_tokens or _HEADROOM
+            return min(leader.prompt_tokens + answer, self._limit) <= config.cells // config.sequences
+        own = sum(len(sequence.tokens) - sequence.prefix + _HEADROOM for sequence in running)
+        prefixes = [sequence.prefix for sequence in running]
+        common = max(prefixes) if min(prefixes) else 0  # one that began with nothing has the prefix among its own
+        return own + common + len(leader.tokens) - available + _HEADROOM <= config.cells
 
     @property
-    def _can_copy_a_part(self) -> bool:
-        """Partitioned, each sequence lies in cells of its own, and only whole ones can be copied."""
+    def _unified(self) -> bool:
+        return self._backend.config.unified
+
+    @property
+    def _can_copy_part(self) -> bool:
+        """In partitions, each sequence has cells of its own, and only whole ones can be copied."""
         return self._unified and self._backend.memory is MemoryKind.ATTENTION
 
-    def _have(self, wanted: CacheConfig) -> None:
-        useful = wanted.unified is self._unified and self._slots.resting_tokens
-        if not useful and (wanted.unified, wanted.flash) != (self._unified, self._flash):
-            while slot := self._slots.oldest_resting():  # of no use in the other kind of cache
-                self._clear(slot)
-            self._unified, self._flash = wanted.unified, wanted.flash
-        cells, sequences = max(wanted.cells, self._context), max(wanted.sequences, len(self._slots))
-        backend = self._backend
-        changed = (backend.unified, backend.flash) != (self._unified, self._flash)
-        if changed or cells > backend.cells or sequences > len(self._slots):
-            self._resize(max(cells, backend.cells), sequences)
+    def _ensure(self, wanted: CacheConfig) -> None:
+        """Have a cache at least as large as `wanted` and of its kind; it stays without or with flash attention while
+        cached tokens would be lost otherwise."""
+        current = self._backend.config
+        if wanted.unified is current.unified and self._slots.cached_tokens:
+            wanted = replace(wanted, flash=current.flash)
+        changes = not wanted.same_kind(current)
+        for slot in self._slots.cached() if changes else ():
+            self._clear(slot)
+        cells = max(wanted.cells, self._context)
+        if changes or cells > current.cells or wanted.sequences > current.sequences:
+            sequences = max(wanted.sequences, current.sequences)
+            self._reserve(replace(wanted, cells=max(cells, current.cells), sequences=sequences))
 
-    def _resize(self, cells: int, sequences: int) -> None:
-        rounded = -(-cells // ROUND) * ROUND
-        self._backend.reserve(rounded, sequences, unified=self._unified, flash=self._flash)
-        self._slots.grow(sequences)
+    def _reserve(self, config: CacheConfig) -> None:
+        self._backend.reserve(replace(config, cells=-(-config.cells // ROUND) * ROUND))
+        self._slots.grow(config.sequences)
+
+    def _longest_cached(self, tokens: list[int]) -> tuple[Slot | None, int]:
+        return self._slots.longest_prefix(tokens, whole=self._backend.memory is MemoryKind.RECURRENT)
 
     def _running_donor(self, tokens: list[int], running: Many[Sequence]) -> tuple[Sequence | None, int]:
-        """The running sequence whose prompt shares most with `tokens`, where a part of its state can be copied."""
-        if not self._can_copy_a_part:
-            return None, 0
+        """The running sequence whose prompt shares most with `tokens`, if a part of its state can be copied."""
         best, longest = None, 0
-        for sequence in running:
+        for sequence in running if self._can_copy_part else ():
             shared = min(common_prefix(sequence.tokens, tokens), len(tokens) - 1, sequence.prompt_tokens)
             if shared > longest:
                 best, longest = sequence, shared
         return best, longest
 
-    def _take(self, sequence: Sequence, slot: Slot, shared: int) -> None:
-        """Go on from what rests in `slot`, by copying it where there is room for both, else by cutting it."""
+    def _start_cached(self, sequence: Sequence, slot: Slot, shared: int) -> None:
+        """Continue the cached tokens of `slot`: a copy of them if there are cells for both, else themselves, cut."""
         shared = min(shared, len(sequence.tokens) - 1)
-        if shared < len(slot.tokens) and self._can_copy_a_part and self._slots.empty:
-            self._copy(sequence, slot.number, shared)
-            return
-        if not self._cut(slot, shared):
-            self._fresh(sequence)
-            return
-        self._occupy(sequence, self._slots.claim(slot), shared)
+        if shared < len(slot.tokens) and self._can_copy_part and self._slots.empty:
+            self._start_new(sequence, slot.number, shared)
+        elif self._truncate(slot, shared):
+            self._assign(sequence, self._slots.allocate(slot), shared)
+        else:
+            self._start_new(sequence)
 
-    def _cut(self, slot: Slot, length: int) -> bool:
-        """Shorten what `slot` holds to `length` tokens; False, and nothing changed, where this memory cannot."""
+    def _truncate(self, slot: Slot, length: int) -> bool:
+        """Cut the tokens of `slot` to `length`; False, and nothing changed, where this memory cannot be cut there."""
         if self._backend.memory is MemoryKind.RECURRENT:
             return length == len(slot.tokens)
-        # A window that moved on has forgotten what the tokens before the cut would still look at.
+        # A window that has moved on no longer holds what the tokens before the cut would attend to.
         seen_from = max(0, length - self._backend.window)
         if self._backend.memory is MemoryKind.WINDOW and self._backend.first_position(slot.number) > seen_from:
             return False
@@ -255,20 +269,17 @@ class KVCacheManager:
         slot.tokens = slot.tokens[:length]
         return True
 
-    def _copy(self, sequence: Sequence, source: int, length: int) -> None:
-        slot = self._slots.claim()
+    def _start_new(self, sequence: Sequence, source: int = -1, length: int = 0) -> None:
+        """Give the sequence another slot, with a copy of `length` tokens of `source`."""
+        slot = self._slots.allocate()
         self._clear(slot)
-        self._backend.copy(source, slot.number, length)
-        self._occupy(sequence, slot, length)
+        if length:
+            self._backend.copy(source, slot.number, length)
+        self._assign(sequence, slot, length)
 
-    def _fresh(self, sequence: Sequence) -> None:
-        slot = self._slots.claim()
-        self._clear(slot)
-        self._occupy(sequence, slot, 0)
-
-    def _occupy(self, sequence: Sequence, slot: Slot, computed: int) -> None:
-        slot.tokens = []  # what a busy slot holds is its sequence's affair
-        sequence.slot, sequence.computed, sequence.begun = slot.number, computed, computed
+    def _assign(self, sequence: Sequence, slot: Slot, computed: int) -> None:
+        slot.tokens = []  # those of a busy slot are its sequence's
+        sequence.slot, sequence.computed, sequence.prefix = slot.number, computed, computed
 
     def _clear(self, slot: Slot) -> None:
         self._backend.remove(slot.number, 0)

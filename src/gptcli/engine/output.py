@@ -1,7 +1,4 @@
-"""What a sample says, as deltas: its text, split into channels where it is a chat's, with its tokens' probabilities.
-
-It knows text and events, and neither sampling nor the KV cache.
-"""
+"""Turns the tokens of a sample into deltas: text, split into channels if it is a chat's, and token probabilities."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from gptcli.types import Channel, Delta, Request, TokenInfo
 
 
 class OutputProcessor:
-    """The text of one sample of a request, out at once or, for a request that is not streamed, at its end."""
+    """The text of one sample, delivered at once or, for a request that is not streamed, at its end."""
 
-    __slots__ = ("_buffered", "_index", "_request", "_said", "_splitter", "_text")
+    __slots__ = ("_buffered", "_delivered", "_index", "_request", "_splitter", "_text")
 
     def __init__(self, request: Request, index: int, *, is_chat: bool, thinking: bool) -> None:
         self._request = request
@@ -24,14 +21,14 @@ class OutputProcessor:
         self._text = TextStream(request.stop)
         self._splitter = ChannelSplitter(thinking=thinking) if is_chat else None
         self._buffered: list[str] = []
-        self._said = ""
+        self._delivered = ""
 
     def piece(self, token: int, vocabulary: Vocabulary) -> bytes:
-        """What a token says; control tokens say their names where channels are told apart by them."""
-        said = vocabulary.piece(token)
-        if not said and self._splitter is not None:
+        """The bytes of a token; the name of a control token, if channels are told apart by these."""
+        piece = vocabulary.piece(token)
+        if not piece and self._splitter is not None:
             return vocabulary.name(token).encode("utf-8", "surrogateescape")
-        return said
+        return piece
 
     @property
     def stop(self) -> str | None:
@@ -40,20 +37,20 @@ class OutputProcessor:
 
     @property
     def dropped_bytes(self) -> int:
-        """Bytes of a character that never became whole."""
+        """Bytes of an incomplete final character."""
         return self._text.unfinished if self._text.stop is None else 0
 
     def resume(self, pieces: Iterable[bytes]) -> None:
-        """Begin after these pieces, which were said when the answer was begun, and are not said again."""
+        """Continue after these pieces of the answer, which are not delivered again."""
         for piece in pieces:
             text = self._text.skip(piece)
             if self._splitter is not None:
                 self._splitter.push(text)
         if self._splitter is not None:
-            self._said = self._splitter.held  # it came out when the answer was cut
+            self._delivered = self._splitter.held  # it was delivered when the answer was interrupted
 
     def push(self, piece: bytes, info: TokenInfo | None) -> list[Delta]:
-        """Take a token's bytes; the deltas that are certain now."""
+        """Add a token's bytes; returns the deltas that are certain now."""
         text = self._text.push(piece, info)
         if not self._request.stream:
             self._buffered.append(text)
@@ -65,7 +62,7 @@ class OutputProcessor:
         return self._deltas(pieces, tokens)
 
     def finish(self) -> list[Delta]:
-        """The deltas still held when the sample has ended."""
+        """The deltas still held back when the sample has ended."""
         text = "".join([*self._buffered, self._text.finish()])
         tokens = []
         if self._request.logprobs is not None:
@@ -75,9 +72,9 @@ class OutputProcessor:
         return self._deltas([*self._splitter.push(text), *self._splitter.finish()], tokens)
 
     def _deltas(self, pieces: list[tuple[Channel, str]], tokens: list[TokenInfo]) -> list[Delta]:
-        """One delta for each run of a channel; the tokens, which know no channels, go with the first."""
+        """One delta for each run of a channel; the tokens, which have no channel, are in the first."""
         deltas: list[Delta] = []
-        for channel, text in self._new(pieces) if self._said else pieces:
+        for channel, text in self._undelivered(pieces) if self._delivered else pieces:
             if deltas and deltas[-1].channel is channel:
                 deltas[-1].text += text
             elif text:
@@ -88,10 +85,10 @@ class OutputProcessor:
             deltas[0].tokens = tokens
         return deltas
 
-    def _new(self, pieces: list[tuple[Channel, str]]) -> list[tuple[Channel, str]]:
-        """The pieces without what was held back, but said, when the answer was begun."""
+    def _undelivered(self, pieces: list[tuple[Channel, str]]) -> list[tuple[Channel, str]]:
+        """The pieces without the text that was delivered before the answer was resumed."""
         if not pieces:
             return []
         (channel, text), *others = pieces
-        said, self._said = self._said, ""
-        return [(channel, text.removeprefix(said)), *others]
+        delivered, self._delivered = self._delivered, ""
+        return [(channel, text.removeprefix(delivered)), *others]

@@ -1,17 +1,18 @@
-"""Sequence ids of the KV cache and the tokens that each still holds, in use or resting.
-
-It knows token ids and positions; what copying or cutting costs, and whether a memory can, is the engine's affair.
-"""
+"""The slots of the KV cache: sequence ids, and the tokens that each one holds."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
+
+MIN_PREFIX = 64
+"""Tokens below which a prefix is computed faster than restored from disk."""
 
 
 @dataclass(slots=True)
 class Slot:
-    """A sequence id of the KV cache; `tokens` are what it holds, in order of position."""
+    """A sequence id of the KV cache. While it is idle, `tokens` are those it holds, in order of position."""
 
     number: int
     tokens: list[int]
@@ -20,7 +21,7 @@ class Slot:
 
 
 def common_prefix(left: Many[int], right: Many[int]) -> int:
-    """Length of the longest common beginning of two lists of token ids (bisection over slices, compared in C)."""
+    """Length of the longest common prefix of two lists of token ids (bisection over slices, compared in C)."""
     low, high = 0, min(len(left), len(right))
     if left[:high] == right[:high]:
         return high
@@ -34,33 +35,41 @@ def common_prefix(left: Many[int], right: Many[int]) -> int:
 
 
 class Slots:
-    """All sequence ids; a resting one keeps its tokens until its place is needed."""
+    """All slots. An idle one keeps its tokens cached until it is needed."""
 
     def __init__(self) -> None:
         self._slots: list[Slot] = []
-        self._clock = 0
+        self._clock = itertools.count(1)
 
     def grow(self, count: int) -> None:
-        """Have at least `count` ids."""
+        """Have at least `count` slots."""
         self._slots += [Slot(number, []) for number in range(len(self._slots), count)]
 
     def __len__(self) -> int:
         return len(self._slots)
 
+    def __getitem__(self, number: int) -> Slot:
+        return self._slots[number]
+
     @property
-    def free(self) -> int:
-        """Ids that nobody is using."""
+    def idle(self) -> int:
+        """How many slots are idle."""
         return sum(not slot.busy for slot in self._slots)
 
     @property
     def empty(self) -> int:
-        """Ids that nobody is using and that hold nothing."""
+        """How many slots are idle and hold nothing."""
         return sum(not slot.busy and not slot.tokens for slot in self._slots)
 
-    def best(self, tokens: list[int], *, whole: bool = False) -> tuple[Slot | None, int]:
-        """The resting id that holds the longest prefix of `tokens`, and how long that is.
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens that all idle slots hold together."""
+        return sum(len(slot.tokens) for slot in self._slots if not slot.busy)
 
-        `whole`: only one that can be gone on from as it is, holding nothing else and not all of `tokens`."""
+    def longest_prefix(self, tokens: list[int], *, whole: bool = False) -> tuple[Slot | None, int]:
+        """The idle slot that holds the longest prefix of `tokens`, and the length of that.
+
+        `whole`: only slots whose tokens are all part of the prefix, and not all of `tokens`."""
         best: Slot | None = None
         longest = 0
         for slot in self._slots:
@@ -73,39 +82,21 @@ class Slots:
                 best, longest = slot, length
         return best, longest
 
-    def claim(self, slot: Slot | None = None) -> Slot:
-        """Take an id into use: this one, an empty one, or the one that rested longest."""
+    def allocate(self, slot: Slot | None = None) -> Slot:
+        """Make a slot busy: this one, an empty one, or the least recently used."""
         if slot is None:
             slot = min((s for s in self._slots if not s.busy), key=lambda s: (bool(s.tokens), s.last_use))
         slot.busy = True
-        slot.last_use = self._tick()
+        slot.last_use = next(self._clock)
         return slot
 
-    def rest(self, number: int, tokens: list[int]) -> None:
-        """The id is no longer in use and holds `tokens`."""
+    def free(self, number: int, tokens: list[int]) -> None:
+        """Make a slot idle, with `tokens` cached in it."""
         slot = self._slots[number]
         slot.busy = False
         slot.tokens = tokens
-        slot.last_use = self._tick()
+        slot.last_use = next(self._clock)
 
-    @property
-    def resting_tokens(self) -> int:
-        """Tokens that rest, all ids together."""
-        return sum(len(slot.tokens) for slot in self._slots if not slot.busy)
-
-    def newest_resting(self) -> Slot | None:
-        """The resting id with tokens that was used last."""
-        resting = [slot for slot in self._slots if slot.tokens and not slot.busy]
-        return max(resting, key=lambda slot: slot.last_use, default=None)
-
-    def oldest_resting(self) -> Slot | None:
-        """The resting id with tokens that was used longest ago."""
-        resting = [slot for slot in self._slots if slot.tokens and not slot.busy]
-        return min(resting, key=lambda slot: slot.last_use, default=None)
-
-    def __getitem__(self, number: int) -> Slot:
-        return self._slots[number]
-
-    def _tick(self) -> int:
-        self._clock += 1
-        return self._clock
+    def cached(self) -> list[Slot]:
+        """The idle slots that hold tokens, the least recently used first."""
+        return sorted((s for s in self._slots if s.tokens and not s.busy), key=lambda slot: slot.last_use)

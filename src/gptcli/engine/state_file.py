@@ -1,7 +1,4 @@
-"""One computed prefix in a file: which engine made it, its tokens, the state of the sequence, and checksums of it all.
-
-It knows bytes and their order; what a state means it does not know, nor which file is wanted.
-"""
+"""Files of computed prefixes: which engine made one, its tokens, the state of the sequence, and checksums of it all."""
 
 from __future__ import annotations
 
@@ -19,8 +16,8 @@ from typing import NamedTuple
 
 
 class _Header(NamedTuple):
-    """How a file begins. Then follow the description (JSON), the tokens (32-bit integers) and the state, and nothing
-    else; integers are this machine's own, as those in the state are."""
+    """The start of a file. The description (JSON), the tokens (32-bit integers) and the state follow, and nothing else;
+    integers have this machine's byte order, as those in the state do."""
 
     magic: bytes
     about: int
@@ -38,12 +35,12 @@ _MAGIC = b"gptclikv"
 
 
 class Damaged(Exception):
-    """The file is not what it should be: cut, changed, of another program or of another engine."""
+    """The file is truncated, changed, or from another program or engine."""
 
 
 @dataclass(slots=True)
 class SavedPrefix:
-    """What a file says of itself; `size` is in bytes, `used` the time when it was last of use (Unix time)."""
+    """A file without its state; `size` is in bytes, `used` the time of its last use (Unix time)."""
 
     path: Path
     tokens: list[int]
@@ -54,9 +51,9 @@ class SavedPrefix:
 
 
 def write(path: Path, key: str, tokens: Sequence[int], model: str, text: str, state: memoryview) -> None:
-    """Make the file, whole or not at all, for nobody else to read. Raises OSError.
+    """Write the file, complete or not at all, readable by its owner only. Raises OSError.
 
-    It is not flushed to the disk: what a power cut leaves of it does not pass its checksums."""
+    It is not flushed to the disk: what a power cut leaves of it fails the checksums."""
     about = json.dumps({"key": key, "model": model, "text": text}).encode()
     head = about + array("i", tokens).tobytes()
     header = _Header(_MAGIC, len(about), len(tokens), len(state), zlib.crc32(head), zlib.crc32(state))
@@ -67,12 +64,12 @@ def write(path: Path, key: str, tokens: Sequence[int], model: str, text: str, st
             file.write(state)
         os.replace(temporary, path)
     finally:
-        with contextlib.suppress(OSError):  # it is gone, if all went well
+        with contextlib.suppress(OSError):  # it no longer exists, if all went well
             temporary.unlink()
 
 
 def read(path: Path, key: str | None = None) -> SavedPrefix:
-    """All but the state, which must be of that engine, if its `key` is given. Raises Damaged, OSError."""
+    """Read all but the state, which must be that engine's if a `key` is given. Raises Damaged, OSError."""
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         header = _header(file.read(_HEADER.size), status.st_size)
@@ -88,9 +85,9 @@ def read(path: Path, key: str | None = None) -> SavedPrefix:
 
 @contextlib.contextmanager
 def open_state(path: Path) -> Iterator[memoryview]:
-    """The state, checked; mapped into memory, and what is written there reaches no file. Raises Damaged, OSError.
+    """The state, checked and mapped into memory; writing there changes no file. Raises Damaged, OSError.
 
-    46 MB (2,000 tokens of a model of 135M): 14 ms for the checksum, and 3 to 7 until llama.cpp has it from there."""
+    46 MB (2,000 tokens of a model of 135M): 14 ms for the checksum, and 3 to 7 until llama.cpp has read it."""
     with open(path, "rb") as file:
         header = _header(file.read(_HEADER.size), os.fstat(file.fileno()).st_size)
         with (
@@ -109,7 +106,7 @@ def _header(data: bytes, size: int) -> _Header:
     header = _Header(*_HEADER.unpack(data))
     expected = _HEADER.size + header.about + 4 * header.tokens + header.state
     if header.magic != _MAGIC or size != expected or not header.state:
-        raise Damaged("no state, or a part of one")
+        raise Damaged("no state, or an incomplete one")
     return header
 
 

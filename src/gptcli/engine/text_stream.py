@@ -1,7 +1,4 @@
-"""Text from tokens, piece by piece: whole characters only, and never a stop string or a part of one.
-
-It knows bytes, characters and stop strings; tokens are only what it hands back once their text is out.
-"""
+"""Decodes the bytes of tokens into text: whole characters only, and never a stop string or a part of one."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 class TextStream:
     """Decodes pieces incrementally and holds back what could still become a stop string.
 
-    Invalid bytes come out as lone surrogates (`surrogateescape`), so that nothing is lost; the beginning of a character
-    waits for its end. No text is ever decoded twice.
+    Invalid bytes become lone surrogates (`surrogateescape`), so that nothing is lost; an incomplete character waits for
+    its last byte. No text is decoded twice.
     """
 
     __slots__ = ("_decoded", "_decoder", "_held", "_infos", "_released", "_stops", "stop")
@@ -28,16 +25,16 @@ class TextStream:
         self._held = ""
         self._decoded = 0
         self._released = 0
-        self._infos: deque[tuple[int, int, TokenInfo]] = deque()  # characters before and up to the end of each token
+        self._infos: deque[tuple[int, int, TokenInfo]] = deque()  # offsets of each token's start and end in the text
         self.stop: str | None = None
-        """The stop string that was found; nothing comes out after it."""
+        """The stop string that was found; no text follows it."""
 
     def skip(self, piece: bytes) -> str:
-        """Take a piece that was said before, for the sake of a character that may end in the next; its text."""
+        """Decode a piece that was delivered before; its last character may end in the next one. Returns its text."""
         return self._decoder.decode(piece)
 
     def push(self, piece: bytes, info: TokenInfo | None = None) -> str:
-        """Take a token's bytes; return the text that is certain now (characters). Sets `stop` when one is complete."""
+        """Add a token's bytes; returns the text that is certain now. Sets `stop` when a stop string is complete."""
         if self.stop is not None:
             return ""
         text = self._decoder.decode(piece)
@@ -51,29 +48,29 @@ class TextStream:
         self._held += text
         found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
-            # The one that is complete first, so that it does not matter how the text was cut into tokens.
+            # The one that is complete first, so that the result does not depend on how the text is cut into tokens.
             at, self.stop = min(found, key=lambda hit: (hit[0] + len(hit[1]), hit[0]))
             return self._release(at)
         return self._release(len(self._held) - self._possible_stop())
 
     def finish(self) -> str:
-        """The text still held, when the generation ended without a stop string."""
+        """The text still held back, if the generation ended without a stop string."""
         return "" if self.stop is not None else self._release(len(self._held))
 
     @property
     def unfinished(self) -> int:
-        """Bytes of a character whose rest has not come."""
+        """Bytes of an incomplete character at the end."""
         return len(self._decoder.getstate()[0])
 
     def tokens(self) -> list[TokenInfo]:
-        """Tokens whose whole text has come out since the last call."""
+        """Tokens whose text was completed since the last call."""
         ready: list[TokenInfo] = []
         while self._infos and self._infos[0][1] <= self._released:
             ready.append(self._infos.popleft()[2])
         return ready
 
     def last_tokens(self) -> list[TokenInfo]:
-        """The other tokens of a text that has ended: all, or those that began before the stop string."""
+        """The other tokens of a text that has ended: all, or those that start before the stop string."""
         limit = self._decoded + 1 if self.stop is None else self._released
         return [info for start, _, info in self._infos if start < limit]
 
@@ -83,7 +80,7 @@ class TextStream:
         return text
 
     def _possible_stop(self) -> int:
-        """Characters at the end of the held text that a stop string could begin with."""
+        """Number of characters at the end of the held text that may be the start of a stop string."""
         longest = 0
         for stop in self._stops:
             for size in range(min(len(stop) - 1, len(self._held)), longest, -1):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptcli.engine.backend import Decoded, MemoryKind, Sampler, share_of
+from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind, Sampler, share_of
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.context import STEP_TOKENS, Context
@@ -57,11 +57,9 @@ class LlamaBackend:
         if C.llama_model_is_recurrent(model.handle) or C.llama_model_is_hybrid(model.handle):
             self.memory = MemoryKind.RECURRENT
         self.trained_context: int = C.llama_model_n_ctx_train(model.handle)
-        self.cells = 0
-        self.sequences = 0
-        self.unified = self.flash = True
+        self.config = CacheConfig()
         self.step_tokens = STEP_TOKENS
-        self.most_sequences: int = C.llama_max_parallel_sequences()
+        self.max_sequences: int = C.llama_max_parallel_sequences()
 
     def replica(self) -> LlamaBackend:
         """Another backend on the same model, with its own KV cache, to decode in parallel. Close it before this one."""
@@ -71,9 +69,8 @@ class LlamaBackend:
         return replica
 
     @property
-    def dense_pays(self) -> bool:
-        """Measured on a processor: with one thread 1.3 times as fast, with two that share the work 0.8 times."""
-        return self.model.offload.is_cpu and self._own_threads[0] == 1
+    def cpu_threads(self) -> int:
+        return self._own_threads[0] if self.model.offload.is_cpu else 0
 
     @property
     def key(self) -> str:
@@ -102,27 +99,26 @@ class LlamaBackend:
                     found[name] = _file_value(param, text)
         return dataclasses.replace(sampling, **found) if found else sampling
 
-    def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
+    def reserve(self, config: CacheConfig) -> None:
         if self._allow is not None:
-            self._allow(cells)
-        context = self._make_context(cells, sequences, unified=unified, flash=flash)
+            self._allow(config.cells)
+        context = self._make_context(config)
         if self._adapters:
             context.set_adapters(self._adapters)
         if self._context is not None:
-            if (unified, flash) == (self.unified, self.flash):
+            if config.same_kind(self.config):
                 context.take_over(self._context)
             self._context.close()
         self._context = context
-        self.cells, self.sequences, self.unified, self.flash = cells, sequences, unified, flash
+        self.config = config
 
-    def step_seconds(self, width: int) -> tuple[float, float]:
+    def step_seconds(self, sequences: int) -> tuple[float, float]:
         began = time.perf_counter()
-        cells = _TRIAL_TOKENS * width
-        with self._make_context(cells, width, unified=False, flash=True) as context:
+        with self._make_context(CacheConfig(_TRIAL_TOKENS * sequences, sequences, unified=False)) as context:
             steps = []
             for position in range(_TRIAL_STEPS + 1):  # the first one also warms up
                 started = time.perf_counter()
-                for sequence in range(width):
+                for sequence in range(sequences):
                     context.add(self.vocabulary.begin or 0, position, sequence, logits=True)
                 if context.decode() is not Decoded.OK:
                     break
@@ -172,8 +168,8 @@ class LlamaBackend:
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
         return token_info(self._live.handle, row, self.vocabulary, token, alternatives)
 
-    def _make_context(self, cells: int, sequences: int, *, unified: bool, flash: bool) -> Context:
-        return Context(self.model, cells, sequences, self._own_threads, self._interrupt, unified=unified, flash=flash)
+    def _make_context(self, config: CacheConfig) -> Context:
+        return Context(self.model, config, self._own_threads, self._interrupt)
 
     @property
     def _live(self) -> Context:

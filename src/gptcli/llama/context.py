@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from gptcli.engine.backend import Decoded
+from gptcli.engine.backend import CacheConfig, Decoded
 from gptcli.errors import EngineError, LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.library import C, clear_log, libc, log_tail
@@ -22,30 +22,20 @@ _DENSE_TOKENS = 128
 class Context:
     """One `llama_context` on a model, until `close`. Raises LoadError if memory cannot be allocated."""
 
-    def __init__(
-        self,
-        model: Model,
-        cells: int,
-        sequences: int,
-        threads: tuple[int, int],
-        interrupt: Interrupt,
-        *,
-        unified: bool,
-        flash: bool,
-    ) -> None:
+    def __init__(self, model: Model, config: CacheConfig, threads: tuple[int, int], interrupt: Interrupt) -> None:
         parameters = C.llama_context_default_params()
-        parameters.n_ctx = cells
-        parameters.n_batch = min(STEP_TOKENS, cells)
-        parameters.n_ubatch = min(STEP_TOKENS if flash else _DENSE_TOKENS, cells)
-        parameters.n_seq_max = sequences
-        parameters.n_outputs_max = sequences  # logits of one token per sequence, not of every prompt token
+        parameters.n_ctx = config.cells
+        parameters.n_batch = min(STEP_TOKENS, config.cells)
+        parameters.n_ubatch = min(STEP_TOKENS if config.flash else _DENSE_TOKENS, config.cells)
+        parameters.n_seq_max = config.sequences
+        parameters.n_outputs_max = config.sequences  # logits of one token per sequence, not of every prompt token
         parameters.n_threads, parameters.n_threads_batch = threads
-        parameters.kv_unified = unified
-        if not flash:
+        parameters.kv_unified = config.unified
+        if not config.flash:
             parameters.flash_attn_type = C.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.swa_full = False
         self._interrupt = interrupt
-        self._unified = unified
+        self._unified = config.unified
         # Called between graph nodes. strlen of the interrupt's byte is 0 or 1: no Python, no GIL.
         self._abort = ctypes.cast(libc.strlen, C.ggml_abort_callback)
         parameters.abort_callback = self._abort
@@ -54,7 +44,7 @@ class Context:
         self.handle = C.llama_init_from_model(model.handle, parameters)
         if self.handle is None:
             raise LoadError(
-                f"llama.cpp could not create a context of {cells:,} tokens.",
+                f"llama.cpp could not create a context of {config.cells:,} tokens.",
                 "Try a smaller --ctx-size.",
                 log=log_tail(),
             )

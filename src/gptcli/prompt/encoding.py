@@ -6,8 +6,6 @@ what a chat template wrote, but never what somebody typed into a chat.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gptcli.engine.backend import Vocabulary
 from gptcli.errors import RequestError
 from gptcli.prompt.reasoning import opens_reasoning
@@ -15,30 +13,19 @@ from gptcli.prompt.template import ChatTemplate
 from gptcli.types import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A prompt as the engine begins with it."""
-
-    tokens: list[int]
-    is_chat: bool = False
-    """Whether the model may set reasoning apart in its answer."""
-    thinking: bool = False
-    """Whether the prompt ends inside reasoning."""
-
-
-def encode(prompt: Prompt, vocabulary: Vocabulary, template: ChatTemplate | None) -> Encoded:
+def encode(prompt: Prompt, vocabulary: Vocabulary, template: ChatTemplate | None) -> TokenPrompt:
     """The prompt's tokens, at least one. Raises RequestError where the model cannot do what the prompt asks, LoadError
     for a bad template."""
+    if isinstance(prompt, TokenPrompt) and prompt.tokens:
+        return prompt
     if isinstance(prompt, ChatPrompt):
         return _encode_chat(prompt, vocabulary, template)
-    tokens = list(prompt.tokens) if isinstance(prompt, TokenPrompt) else _encode_text(prompt, vocabulary)
+    tokens = _encode_text(prompt, vocabulary) if isinstance(prompt, TextPrompt) else []
     if not tokens and vocabulary.begin is not None:
         tokens = [vocabulary.begin]
     if not tokens:
         raise RequestError("the prompt is empty, and this model has no token to begin a text with.", "Give some text.")
-    if isinstance(prompt, TokenPrompt):
-        return Encoded(tokens, prompt.is_chat, prompt.thinking)
-    return Encoded(tokens)
+    return TokenPrompt(tuple(tokens))
 
 
 def _encode_text(prompt: TextPrompt, vocabulary: Vocabulary) -> list[int]:
@@ -53,7 +40,7 @@ def _encode_text(prompt: TextPrompt, vocabulary: Vocabulary) -> list[int]:
     return tokens
 
 
-def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTemplate | None) -> Encoded:
+def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTemplate | None) -> TokenPrompt:
     if template is None:
         raise RequestError("this engine was made without a chat template.", "Use `gptcli complete`.")
     segments = template.render(
@@ -72,5 +59,9 @@ def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTempl
         add_special = False
     if not tokens:
         raise RequestError("the model's chat template made nothing of this conversation.", "Use `gptcli complete`.")
-    tokens += prompt.begun
-    return Encoded(tokens, is_chat=True, thinking=not prompt.continue_final and opens_reasoning(text))
+    return TokenPrompt(
+        (*tokens, *prompt.begun),
+        is_chat=True,
+        thinking=not prompt.continue_final and opens_reasoning(text),
+        begun=len(prompt.begun),
+    )

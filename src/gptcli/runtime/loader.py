@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gptcli.engine.autotune import best_width, lanes_for
+from gptcli.engine.cache_config import choose_cores, measure_parallel
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import GptcliError
 from gptcli.interrupt import Interrupt
@@ -112,25 +112,25 @@ class EngineLoader:
             import numpy  # noqa: F401 - for choosing tokens; its import takes 70 ms in which the model is being loaded
         model = self._loading.result()
         threads = choose_threads(options.threads, options.threads_batch)
-        lanes = lanes_for(parallel, min(threads)) if model.offload.is_cpu else 1
-        allow = self._memory.for_devices(model.offload, lanes) if self._memory is not None else None
+        cores = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
+        allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
             backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many)
             if not self._process_ends:
                 stack.enter_context(backend)
             backend.load_adapters(options.adapters)
             self._report_unused_gpu()
-            replicas = [backend.replica() for _ in range(1, lanes)]
+            replicas = [backend.replica() for _ in range(1, cores)]
             for replica in replicas if not self._process_ends else ():
                 stack.enter_context(replica)
-            backend.share_threads(0, lanes)
+            backend.share_threads(0, cores)
             vocabulary = backend.vocabulary
             engine = LocalEngine(
                 backend,
                 replicas=replicas,
                 context=options.ctx_size,
-                parallel=best_width(backend) * lanes if parallel is None else parallel,
-                narrow=parallel is None,
+                parallel=measure_parallel(backend) * cores if parallel is None else parallel,
+                auto_parallel=parallel is None,
                 reuse=reuse,
                 interrupt=interrupt,
                 template=ChatTemplate(
@@ -139,7 +139,7 @@ class EngineLoader:
                     eos=vocabulary.eos_text,
                     specials=vocabulary.control_texts(),
                 ),
-                shelf=prefixes.prefix_cache_opener(self.model, backend, options.adapters),
+                open_prefix_cache=prefixes.prefix_cache_opener(self.model, backend, options.adapters),
             )
             yield LoadedEngine(
                 engine,

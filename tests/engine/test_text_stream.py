@@ -1,4 +1,4 @@
-"""Text from pieces: whole characters, no stop string, nothing lost."""
+"""Decoding pieces: whole characters, no stop string, nothing lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 def until_stop(text: str, stops: tuple[str, ...]) -> tuple[str, str | None]:
-    """What a reader who takes one character after the other would print, and the stop string that he meets."""
+    """The text before the first stop string, found one character at a time, and that stop string."""
     for end in range(len(text) + 1):
         met = [stop for stop in stops if stop and text[:end].endswith(stop)]
         if met:
@@ -36,7 +36,7 @@ stops = st.lists(st.text(st.sampled_from("ab\n<|é語🙂"), min_size=1, max_siz
 @example(data="🙂語é".encode(), places=list(range(12)))
 @example(data=b"\xf0\x9f\x99", places=[])
 @example(data=b"\xe2\x82x\xff\xc3", places=[1, 2])
-def test_any_bytes_cut_anywhere_come_back(data: bytes, places: list[int]) -> None:
+def test_any_bytes_cut_anywhere_are_preserved(data: bytes, places: list[int]) -> None:
     stream = TextStream()
     deltas = [stream.push(piece) for piece in cut(data, places)]
     text = "".join([*deltas, stream.finish()])
@@ -48,7 +48,7 @@ def test_any_bytes_cut_anywhere_come_back(data: bytes, places: list[int]) -> Non
 
 
 @given(text=mixed, places=places)
-def test_whole_characters_only(text: str, places: list[int]) -> None:
+def test_only_whole_characters_are_returned(text: str, places: list[int]) -> None:
     stream = TextStream()
     data = text.encode()
     done = 0
@@ -56,7 +56,7 @@ def test_whole_characters_only(text: str, places: list[int]) -> None:
     for piece in cut(data, places):
         out += stream.push(piece)
         done += len(piece)
-        # At once, too: all that is whole, and no half of anything.
+        # All complete characters at once, and no incomplete one.
         assert out == data[:done].decode("utf-8", "ignore")
 
 
@@ -64,7 +64,7 @@ def test_whole_characters_only(text: str, places: list[int]) -> None:
 @example(text="abcde", stops=("bcd", "abcde"), places=[])
 @example(text="aab", stops=("ab",), places=[1, 2])
 @example(text="xabab<|", stops=("abab<", "ab<"), places=[1, 2, 3, 4, 5, 6])
-def test_a_stop_string_is_never_printed_however_it_is_cut(text: str, stops: tuple[str, ...], places: list[int]) -> None:
+def test_a_stop_string_is_never_returned(text: str, stops: tuple[str, ...], places: list[int]) -> None:
     stream = TextStream(stops)
     expected, met = until_stop(text, stops)
     out = ""
@@ -78,7 +78,7 @@ def test_a_stop_string_is_never_printed_however_it_is_cut(text: str, stops: tupl
 
 
 @given(text=mixed, stops=stops)
-def test_no_more_is_held_back_than_a_stop_string_could_begin_with(text: str, stops: tuple[str, ...]) -> None:
+def test_only_the_possible_start_of_a_stop_string_is_held_back(text: str, stops: tuple[str, ...]) -> None:
     stream = TextStream(stops)
     out = ""
     for end, character in enumerate(text, 1):
@@ -96,7 +96,7 @@ def info(number: int) -> TokenInfo:
 @given(text=mixed, stops=stops, places=places)
 @example(text="🙂", stops=(), places=[1, 2, 3])
 @example(text="🙂a🙂", stops=("a🙂",), places=[1, 2, 3, 6])
-def test_tokens_come_with_the_text_that_they_complete(text: str, stops: tuple[str, ...], places: list[int]) -> None:
+def test_tokens_are_returned_with_the_text_they_end(text: str, stops: tuple[str, ...], places: list[int]) -> None:
     stream = TextStream(stops)
     pieces = [piece for piece in cut(text.encode(), places) if piece]
     ends = [sum(map(len, pieces[: number + 1])) for number in range(len(pieces))]
@@ -106,9 +106,9 @@ def test_tokens_come_with_the_text_that_they_complete(text: str, stops: tuple[st
             out += stream.push(piece, info(number))
         for token in stream.tokens():
             came.append(token.token)
-            # No token before all of its bytes are out...
+            # No token before all of its bytes are delivered...
             assert ends[token.token] <= len(out.encode())
-        # ...and none kept for longer.
+        # ...and none held back for longer.
         waiting = [index for index in range(number + 1) if index not in came]
         assert stream.stop is not None or not waiting or ends[waiting[0]] > len(out.encode())
     out += stream.finish()
@@ -120,13 +120,13 @@ def test_tokens_come_with_the_text_that_they_complete(text: str, stops: tuple[st
         assert came == [number for number, start in enumerate(starts) if start < len(out.encode())]
 
 
-def test_empty_stop_strings_do_not_count() -> None:
+def test_empty_stop_strings_are_ignored() -> None:
     stream = TextStream(("", ""))
     assert stream.push(b"a") == "a"
     assert stream.stop is None
 
 
-def test_a_stop_string_of_bytes_that_are_no_utf8() -> None:
+def test_a_stop_string_of_invalid_utf8() -> None:
     stream = TextStream(("\udcff!",))
     assert [stream.push(b"a\xff"), stream.push(b"!b")] == ["a", ""]
     assert stream.stop == "\udcff!"

@@ -1,4 +1,4 @@
-"""How the KV cache is made for a set of requests."""
+"""How the KV cache is configured for a set of requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcli.engine.backend import Decoded
+from gptcli.engine.backend import CacheConfig, Decoded
 from gptcli.engine.cache_config import shared_tokens
 from gptcli.engine.engine import LocalEngine
 from gptcli.engine.fake import FakeBackend
@@ -26,41 +26,41 @@ def run(backend: FakeBackend, prompts: list[str], parallel: int = 4, **more: obj
     return [event for event in events if isinstance(event, Finished)]
 
 
-def test_unrelated_prompts_get_cells_of_their_own() -> None:
+def test_unrelated_prompts_are_partitioned() -> None:
     backend = FakeBackend()
     assert len(run(backend, [f"{n} is a number of its own kind" for n in "abcdefgh"])) == 8
-    assert not backend.unified
+    assert not backend.config.unified
 
 
-def test_a_shared_instruction_is_computed_once_in_one_room_for_all() -> None:
+def test_a_shared_instruction_is_computed_once_in_a_unified_cache() -> None:
     backend = FakeBackend(step_tokens=128)
     instruction = "Translate into French, and keep the tone of the text as it is: "
     ended = run(backend, [instruction + str(n) for n in range(8)])
-    assert backend.unified
-    assert backend.computed == len(instruction) + 8 * (1 + 3)  # its own letter and all tokens but the last
+    assert backend.config.unified
+    assert backend.computed == len(instruction) + 8 * (1 + 3)  # each one's own letter and all tokens but the last
     assert sum(event.reused_tokens for event in ended) == 7 * len(instruction)
 
 
-def test_several_groups_of_prompts_have_their_prefix_computed_once_each() -> None:
+def test_the_prefix_of_each_group_of_prompts_is_computed_once() -> None:
     backend = FakeBackend(step_tokens=128)
     groups = ["summarize this article for a child of ten years: ", "find every name of a place in this sentence: "]
     run(backend, [groups[n % 2] + str(n) for n in range(8)])
     assert backend.computed == sum(map(len, groups)) + 8 * (1 + 3)
 
 
-def test_samples_of_one_prompt_share_it() -> None:
+def test_samples_of_one_prompt_use_a_unified_cache() -> None:
     backend = FakeBackend()
     run(backend, ["one", "two"], n=3)
-    assert backend.unified
+    assert backend.config.unified
 
 
-def test_one_at_a_time_needs_no_parts() -> None:
+def test_one_request_at_a_time_needs_no_partitions() -> None:
     backend = FakeBackend()
     run(backend, ["one", "two"], parallel=1)
-    assert backend.unified
+    assert backend.config.unified
 
 
-def test_a_row_that_is_too_long_for_its_part_waits_and_then_gets_a_larger_one() -> None:
+def test_a_request_too_long_for_its_partition_waits_for_a_larger_one() -> None:
     backend = FakeBackend(trained_context=4096)
     ended = run(backend, ["short", "another", "third one", "x" * 1000, "last"], parallel=3)
     assert {event.id for event in ended} == {"0", "1", "2", "3", "4"}
@@ -73,14 +73,14 @@ def test_shared_tokens_are_those_of_a_tree_of_all_prompts(prompts: list[list[int
     assert shared_tokens(prompts) == sum(map(len, prompts)) - len(nodes)
 
 
-def test_rows_that_share_an_instruction_run_together_in_the_cells_it_takes_once() -> None:
+def test_a_shared_instruction_needs_its_cells_only_once() -> None:
     backend = FakeBackend(step_tokens=512)
     instruction = "Sort this review into good, bad or mixed, and answer with that word alone. " * 6
     engine = LocalEngine(backend, parallel=8)
-    asked = requests([instruction + str(n) for n in range(32)], max_tokens=16)
-    ended = [event for event in engine.stream(asked) if isinstance(event, Finished)]
+    wanted = requests([instruction + str(n) for n in range(32)], max_tokens=16)
+    ended = [event for event in engine.stream(wanted) if isinstance(event, Finished)]
     assert len(ended) == 32
-    # One step reads the instruction, the next one begins all the others; eight at a time, each takes 16 steps.
+    # One step reads the instruction, the next one starts all the others; eight at a time, each takes 16 steps.
     assert backend.decodes <= 2 + 4 * 16
 
 
@@ -88,72 +88,72 @@ LONG = "Sort this review into good, bad or mixed, and answer with that word alon
 
 
 def dense(**more: object) -> FakeBackend:
-    return FakeBackend(step_tokens=512, dense_pays=True, **more)  # type: ignore[arg-type]
+    return FakeBackend(step_tokens=512, cpu_threads=1, **more)  # type: ignore[arg-type]
 
 
-def engine_of(backend: FakeBackend, parallel: int, *, narrow: bool = False) -> LocalEngine:
-    return LocalEngine(backend, parallel=parallel, narrow=narrow)
+def engine_of(backend: FakeBackend, parallel: int, *, auto_parallel: bool = False) -> LocalEngine:
+    return LocalEngine(backend, parallel=parallel, auto_parallel=auto_parallel)
 
 
-def test_a_long_instruction_makes_matrix_products_pay() -> None:
+def test_a_long_shared_instruction_turns_flash_attention_off() -> None:
     backend = dense()
     list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=16)))
-    assert backend.unified
-    assert not backend.flash
+    assert backend.config.unified
+    assert not backend.config.flash
 
 
-def test_not_where_the_cells_of_all_are_many_times_those_of_one() -> None:
+def test_flash_attention_stays_on_when_all_cells_are_many_times_those_of_one_request() -> None:
     backend = dense()
     list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=300)))
-    assert backend.unified
-    assert backend.flash
+    assert backend.config.unified
+    assert backend.config.flash
 
 
-def test_not_where_the_device_does_not_gain_by_it() -> None:
+def test_flash_attention_stays_on_with_several_threads() -> None:
     backend = FakeBackend(step_tokens=512)
     list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=16)))
-    assert backend.flash
+    assert backend.config.flash
 
 
-def test_fewer_run_at_once_where_that_is_faster_and_somebody_has_not_said_how_many() -> None:
-    for narrow, sequences in ((True, 48), (False, 64)):  # 450 shared cells, 18 of its own for each row
+def test_fewer_run_at_once_where_that_is_faster_unless_the_user_chose_the_number() -> None:
+    for auto_parallel, sequences in ((True, 48), (False, 64)):  # 450 shared cells, 18 more for each request
         backend = dense()
-        asked = requests([LONG + str(n).zfill(2) for n in range(64)], max_tokens=16)
-        list(engine_of(backend, 64, narrow=narrow).stream(asked))
-        assert backend.sequences == sequences
+        wanted = requests([LONG + str(n).zfill(2) for n in range(64)], max_tokens=16)
+        list(engine_of(backend, 64, auto_parallel=auto_parallel).stream(wanted))
+        assert backend.config.sequences == sequences
 
 
-def test_a_shared_room_stays_as_it_is_while_something_useful_rests_in_it() -> None:
+def test_a_unified_cache_keeps_its_kind_while_it_holds_cached_tokens() -> None:
     backend = dense()
     engine = engine_of(backend, 8)
     list(engine.stream(requests([LONG + str(n) for n in range(8)], max_tokens=16)))
     ended = [event for event in engine.stream(requests([LONG + "x"], max_tokens=16)) if isinstance(event, Finished)]
-    assert not backend.flash
+    assert not backend.config.flash
     assert ended[0].reused_tokens == len(LONG)
 
 
-def test_little_memory_means_fewer_partitions_and_not_one_row_at_a_time() -> None:
+def test_little_memory_means_fewer_partitions_rather_than_one_request_at_a_time() -> None:
     class Little(FakeBackend):
-        def reserve(self, cells: int, sequences: int, *, unified: bool = True, flash: bool = True) -> None:
-            if cells > 2048:
+        def reserve(self, config: CacheConfig) -> None:
+            if config.cells > 2048:
                 raise LoadError("no memory.")
-            super().reserve(cells, sequences, unified=unified, flash=flash)
+            super().reserve(config)
 
     backend = Little()
     assert len(run(backend, [f"{n} is a number of its own kind" for n in range(40)], parallel=32)) == 40
-    assert not backend.unified
-    assert backend.sequences == 8
+    assert not backend.config.unified
+    assert backend.config.sequences == 8
 
 
 @dataclass
-class Parted(FakeBackend):
-    """Sees to it that the sequences of a step in partitions are the first ones, in order."""
+class Partitioned(FakeBackend):
+    """Asserts that the sequences of a step in partitions are the first ones, in order."""
 
     moved: int = 0
 
     def decode(self) -> Decoded:
         ids = [entry.sequence for entry in self._batch]
-        if not self.unified:
+        if not self.config.unified:
             assert ids == sorted(ids)
             assert max(ids) < self.running()
         return super().decode()
@@ -166,13 +166,13 @@ class Parted(FakeBackend):
         super().copy(source, target, end)
 
 
-def test_partitions_in_use_are_neighbours_whoever_ends_first() -> None:
-    backend = Parted()
-    asked = requests([f"{n} is a number of its own kind" for n in range(8)])
+def test_busy_partitions_stay_neighbours_whichever_request_ends_first() -> None:
+    backend = Partitioned()
+    wanted = requests([f"{n} is a number of its own kind" for n in range(8)])
     lengths = [3, 40, 9, 22, 1, 30, 2, 35]
-    asked = [replace(one, max_tokens=count) for one, count in zip(asked, lengths, strict=True)]
-    ended = [event for event in LocalEngine(backend, parallel=8).stream(asked) if isinstance(event, Finished)]
-    assert not backend.unified
+    wanted = [replace(one, max_tokens=count) for one, count in zip(wanted, lengths, strict=True)]
+    ended = [event for event in LocalEngine(backend, parallel=8).stream(wanted) if isinstance(event, Finished)]
+    assert not backend.config.unified
     assert [event.completion_tokens for event in sorted(ended, key=lambda event: int(event.id))] == lengths
     assert backend.moved
     assert all(sampler.closed for sampler in backend.samplers)

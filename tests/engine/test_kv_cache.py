@@ -1,4 +1,4 @@
-"""What is computed twice and what is not, counted by the fake backend, for each kind of memory."""
+"""What is computed again and what is reused, counted by the fake backend, for each kind of memory."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gptcli.types import Request, TextPrompt
 LIMIT = 4096
 
 
-class Repl:
-    """An engine and its backend, asked one thing after the other."""
+class Turns:
+    """An engine and its backend, for one request after the other."""
 
     def __init__(self, memory: MemoryKind = MemoryKind.ATTENTION, *, window: int = 0, parallel: int = 1) -> None:
         self.backend = FakeBackend(memory=memory, window=window)
         self.engine = LocalEngine(self.backend, parallel=parallel)
 
     def ask(self, prompt: str, *, tokens: int = 10, n: int = 1) -> tuple[str, int]:
-        """The answer (of the first sample), checked, and how many tokens were computed for it."""
+        """The first sample's answer, checked, and how many prompt tokens were computed for it."""
         request = Request("r", TextPrompt(prompt.encode()), Sampling(seed=1), max_tokens=tokens, ignore_eos=True, n=n)
         before = self.backend.computed
         answers = collect(self.engine.stream([request]))
@@ -40,13 +40,13 @@ class Repl:
 
 
 @pytest.mark.parametrize("memory", MemoryKind)
-def test_a_second_turn_computes_only_what_is_new(memory: MemoryKind) -> None:
-    talk = Repl(memory, window=16)
+def test_a_second_turn_computes_only_its_new_tokens(memory: MemoryKind) -> None:
+    turns = Turns(memory, window=16)
     first = "You are a king. " * 10
-    answer, computed = talk.ask(first)
+    answer, computed = turns.ask(first)
     assert computed == len(first)
-    # The last token that was sampled is in the text, but was never computed.
-    _, computed = talk.ask(first + answer + "And then?")
+    # The last sampled token is in the text, but was never computed.
+    _, computed = turns.ask(first + answer + "And then?")
     assert computed == len("And then?") + 1
 
 
@@ -55,19 +55,19 @@ def test_a_second_turn_computes_only_what_is_new(memory: MemoryKind) -> None:
     [(MemoryKind.ATTENTION, 1), (MemoryKind.WINDOW, 1), (MemoryKind.RECURRENT, 160)],
 )
 def test_a_retry_computes_one_token_where_memory_can_be_cut(memory: MemoryKind, computed_again: int) -> None:
-    talk = Repl(memory, window=100)
+    turns = Turns(memory, window=100)
     first = "You are a king. " * 10
-    talk.ask(first)
-    # (the window has moved on by the ten tokens of the answer, and does not hold what the cut would look at)
-    _, computed = talk.ask(first)
+    turns.ask(first)
+    # (the window has moved on by the ten tokens of the answer, and no longer holds what the cut would attend to)
+    _, computed = turns.ask(first)
     assert computed == (160 if memory is MemoryKind.WINDOW else computed_again)
 
 
 def test_a_window_that_still_holds_everything_is_cut() -> None:
-    talk = Repl(MemoryKind.WINDOW, window=500)
+    turns = Turns(MemoryKind.WINDOW, window=500)
     first = "You are a king. " * 10
-    talk.ask(first)
-    assert talk.ask(first)[1] == 1
+    turns.ask(first)
+    assert turns.ask(first)[1] == 1
 
 
 @pytest.mark.parametrize(
@@ -75,30 +75,30 @@ def test_a_window_that_still_holds_everything_is_cut() -> None:
     [(MemoryKind.ATTENTION, len("QUEEN") + 100), (MemoryKind.RECURRENT, 50 + len("QUEEN") + 100)],
 )
 def test_an_edit_computes_from_where_the_text_differs(memory: MemoryKind, computed_again: int) -> None:
-    talk = Repl(memory)
-    talk.ask("a" * 50 + "king" + "b" * 100)
-    assert talk.ask("a" * 50 + "QUEEN" + "b" * 100)[1] == computed_again
+    turns = Turns(memory)
+    turns.ask("a" * 50 + "king" + "b" * 100)
+    assert turns.ask("a" * 50 + "QUEEN" + "b" * 100)[1] == computed_again
 
 
-def test_a_recurrent_memory_goes_on_from_the_state_that_fits_and_not_from_the_one_that_shares_most() -> None:
-    talk = Repl(MemoryKind.RECURRENT, parallel=2)
+def test_a_recurrent_memory_continues_a_state_that_fits_rather_than_one_that_shares_most() -> None:
+    turns = Turns(MemoryKind.RECURRENT, parallel=2)
     requests = [
         Request(text, TextPrompt(text.encode()), Sampling(seed=1), max_tokens=1, ignore_eos=True)
         for text in ("a" * 60, "a" * 80 + "b" * 40)
     ]
-    collect(talk.engine.stream(requests))
-    assert talk.ask("a" * 80 + "c")[1] == 21
+    collect(turns.engine.stream(requests))
+    assert turns.ask("a" * 80 + "c")[1] == 21
 
 
-def test_samples_leave_states_that_the_next_turn_goes_on_from() -> None:
-    talk = Repl()
+def test_the_next_turn_continues_any_sample() -> None:
+    turns = Turns()
     first = "You are a king. " * 10
     request = Request("r", TextPrompt(first.encode()), Sampling(seed=1), max_tokens=40, ignore_eos=True, n=4)
-    answers = collect(talk.engine.stream([request]))
+    answers = collect(turns.engine.stream([request]))
     for index in range(4):
         answer = answers.samples["r", index].text.replace("<end>", "")
-        computed = talk.ask(first + answer + "?")[1]
-        # An ending token that was ignored has no text, so what follows it differs.
+        computed = turns.ask(first + answer + "?")[1]
+        # An ignored end token has no text, so what follows it differs.
         assert computed == 2 if len(answer) == 40 else computed < 60
 
 
@@ -117,10 +117,10 @@ def together(requests: int, shared: str, own: Callable[[int], str], parallel: in
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 5])
-def test_a_shared_beginning_is_computed_once(parallel: int) -> None:
+def test_a_shared_prefix_is_computed_once(parallel: int) -> None:
     shared = "Say whether this is friendly: " * 10
     _, backend = together(12, shared, lambda number: f"{chr(ord('A') + number)} row", parallel)
-    # Those that wait for it begin when fewer than 32 tokens are left, and compute these again.
+    # Requests that wait for it start when fewer than 32 tokens are left, and compute these again.
     least = len(shared) + 12 * (len("A row") + 4)
     assert least <= backend.computed <= least + 31 * (parallel - 1)
 
@@ -129,7 +129,7 @@ def test_a_shared_beginning_is_computed_once(parallel: int) -> None:
     parts=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 120), st.integers(0, 3)), min_size=2, max_size=8),
     parallel=st.integers(1, 6),
 )
-def test_waiting_for_a_beginning_that_is_being_computed_never_blocks_for_ever(
+def test_waiting_for_a_prefix_that_is_being_computed_never_blocks_forever(
     parts: list[tuple[int, int, int]], parallel: int
 ) -> None:
     answers, _ = together(
@@ -141,16 +141,16 @@ def test_waiting_for_a_beginning_that_is_being_computed_never_blocks_for_ever(
     assert len(answers.samples) == len(parts)
 
 
-def test_what_rests_already_is_not_waited_for() -> None:
-    talk = Repl(parallel=3)
+def test_a_cached_prefix_is_not_waited_for() -> None:
+    turns = Turns(parallel=3)
     shared = "p" * 200
-    talk.ask(shared)
+    turns.ask(shared)
     requests = [
         Request(str(n), TextPrompt(f"{shared}{n}".encode()), Sampling(seed=1), max_tokens=3, ignore_eos=True)
         for n in range(3)
     ]
     started = []
-    for event in talk.engine.stream(requests):
+    for event in turns.engine.stream(requests):
         if type(event).__name__ == "Started":
             started.append(event)
         else:
@@ -158,7 +158,7 @@ def test_what_rests_already_is_not_waited_for() -> None:
     assert [event.reused_tokens for event in started] == [200, 200, 200]
 
 
-def test_a_beginning_that_is_being_computed_is_waited_for() -> None:
+def test_a_prefix_that_is_being_computed_is_waited_for() -> None:
     backend = FakeBackend(step_tokens=16)
     requests = [
         Request(str(n), TextPrompt(f"{'p' * 200}{n}".encode()), Sampling(seed=1), max_tokens=3, ignore_eos=True)
@@ -168,7 +168,7 @@ def test_a_beginning_that_is_being_computed_is_waited_for() -> None:
     assert [answers.started[request.id].reused_tokens > 150 for request in requests] == [False, True, True]
 
 
-def test_resting_texts_give_way_when_the_place_is_needed() -> None:
+def test_cached_tokens_are_evicted_when_their_cells_are_needed() -> None:
     backend = FakeBackend(trained_context=256, capacity=256)
     engine = LocalEngine(backend, parallel=2)
     for word in "abcdef":
@@ -177,10 +177,10 @@ def test_resting_texts_give_way_when_the_place_is_needed() -> None:
         assert answer.text == expected(request, 0, 256)[0]
 
 
-def test_growing_carries_the_texts_over_that_rest() -> None:
-    talk = Repl(parallel=2)
-    talk.ask("a" * 50)
-    cells = talk.backend.cells
-    talk.ask("b" * 2000)
-    assert talk.backend.cells > cells
-    assert talk.ask("a" * 50 + "?")[1] <= 2
+def test_growing_keeps_cached_tokens() -> None:
+    turns = Turns(parallel=2)
+    turns.ask("a" * 50)
+    cells = turns.backend.config.cells
+    turns.ask("b" * 2000)
+    assert turns.backend.config.cells > cells
+    assert turns.ask("a" * 50 + "?")[1] <= 2
