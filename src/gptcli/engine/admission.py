@@ -13,7 +13,7 @@ from gptcli.engine.sequence import Sequence
 from gptcli.errors import ContextFull, RequestError
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import ChatPrompt, Request
+from gptcli.types import Request
 
 _SEEDS = 2**32 - 1
 """Seeds there are: llama.cpp takes 2**32 - 1 itself to mean a random one (LLAMA_DEFAULT_SEED)."""
@@ -24,7 +24,7 @@ def admit(request: Request, backend: Backend, limit: int, template: ChatTemplate
 
     Raises RequestError, ContextFull among them: the prompt and one new token must fit. LoadError: a bad template."""
     prompt = encode(request.prompt, backend.vocabulary, template)
-    tokens = prompt.tokens
+    tokens = list(prompt.tokens)
     if len(tokens) >= limit:
         raise _too_long(len(tokens), limit, backend.trained_context)
     if request.n > backend.most_sequences:
@@ -48,9 +48,9 @@ def admit(request: Request, backend: Backend, limit: int, template: ChatTemplate
                 speech=OutputProcessor(request, index, is_chat=prompt.is_chat, thinking=prompt.thinking),
             )
         )
-    if isinstance(request.prompt, ChatPrompt) and request.prompt.begun:
+    if prompt.begun:
         for sample in samples:
-            sample.speech.resume(sample.speech.piece(token, backend.vocabulary) for token in request.prompt.begun)
+            sample.speech.resume(sample.speech.piece(token, backend.vocabulary) for token in tokens[-prompt.begun :])
     leader, *leader.forks = samples
     return leader
 

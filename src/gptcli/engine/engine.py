@@ -78,7 +78,7 @@ class LocalEngine:
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """The exact token ids that a text with this prompt begins with. Raises RequestError, LoadError."""
-        return encode(prompt, self._backend.vocabulary, self._template).tokens
+        return list(encode(prompt, self._backend.vocabulary, self._template).tokens)
 
     def shelve(self) -> None:
         """Keep what the last text computed on the shelf. Raises OSError where there is no place for it."""
