@@ -1,15 +1,15 @@
 """Renders untrusted templates within a budget of time and memory, in this process.
 
-Every step of a template and every value that it makes is charged to the budget: loop turns, calls, filters, tests,
-comparisons, operators, slices, literals and output. A value that could be much larger than its parts is refused
-before it is made. So one step takes no longer than copying what the budget has left, and the clock, which is read at
-every step, bounds their sum.
+Each step of a template and each value that it makes is charged to the budget: loop turns, calls, filters, comparisons,
+operators, slices, literals, output. What could be much larger than its parts is refused before it is made. So one step
+takes no longer than copying what the budget has left, and the clock, read at every step, bounds their sum.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from time import monotonic, thread_time
 from types import BuiltinMethodType, GeneratorType, MethodType
@@ -26,9 +26,8 @@ from jinja2.visitor import NodeTransformer
 T = TypeVar("T")
 _words = str.split
 _STEP, _REFERENCE = 20, 2  # costs in characters of 4 bytes: of a step or a small object, and of a place in a list
-_MAX_INTEGER_BITS = 4096
-_CONTAINERS: tuple[type, ...] = (list, tuple, dict, set, range, type({}.keys()), type({}.values()), type({}.items()))
-_OWNERS = (str, list, tuple, dict, range, float, LoopContext)  # of methods that an untrusted template may call
+_MAX_INTEGER_BITS = 256
+_CONTAINERS: Any = (list, tuple, dict, set, range, type({}.keys()), type({}.values()), type({}.items()))
 _ADDING = _words("batch center ljust rjust slice truncate zfill")  # results grow by the size of the arguments
 _MULTIPLYING = _words("** expandtabs indent join lstrip rfind rindex round rpartition rsplit rstrip strip tojson trim")
 # Results or time grow by the product of the sizes of the subject and the arguments.
@@ -42,6 +41,9 @@ _PLAIN = _words("""abs attr capitalize casefold changed copy count cycle d defau
     removeprefix removesuffix replace reverse select selectattr sort split splitlines startswith string swapcase title
     unique upper values wordcount""")
 _ALLOWED = {*_PLAIN, *_ADDING, *_MULTIPLYING}
+
+# jinja2's own prints its contents, which may hold a namespace that holds one
+_Namespace = type("_Namespace", (Namespace,), {"__repr__": lambda self: "<Namespace>"})
 
 
 class TemplateFailure(Exception):
@@ -62,82 +64,72 @@ class Sandbox(SandboxedEnvironment):
 
     def __init__(self, filters: Mapping[str, Any], functions: Mapping[str, Any], *, trusted: bool = False) -> None:
         """`filters` and `functions` come on top of jinja2's; their results must be no larger than their arguments."""
-        super().__init__(
-            trim_blocks=not trusted,
-            lstrip_blocks=not trusted,
-            undefined=StrictUndefined if trusted else Undefined,
-            extensions=[LoopControlExtension],
-            finalize=self._text,
-            optimized=False,
-        )
+        super().__init__(trim_blocks=not trusted, lstrip_blocks=not trusted, optimized=False, finalize=self._text)
+        self.add_extension(LoopControlExtension)
+        self.undefined = StrictUndefined if trusted else Undefined
         self._trusted = trusted
         kept = {name: FILTERS[name] for name in FILTERS if trusted or name in _ALLOWED}
         self.filters = {name: self._bounded(name, function) for name, function in {**kept, **filters}.items()}
         self.filters["format"] = self._bounded("%", FILTERS["format"])
-        self.filters |= {"charge ": self._charge, "iterate ": self._iterate, "join ": self._join}  # see `_ASTGuard`
+        self.filters |= {"charge ": self._charge, "iterate ": self._iterate, "join ": self._join}  # for `_ASTGuard`
         self.tests = {name: self._bounded(name, function) for name, function in self.tests.items()}
         kept = self.globals if trusted else {"range": self.globals["range"], "dict": dict}
         self.globals = {**kept, "namespace": _Namespace, **functions}
 
     def compile_template(self, source: str) -> Template:
         """Compute nothing but constants, on a small budget. The message of a syntax error names the line."""
-        source = re.sub(r"({%[-+]?\s*(?:end)?)generation(?=\s*[-+]?%})", r"\1with", source)  # marks text for training
-
-        def run() -> Template:
+        # `{% generation %}` marks what the model wrote, for training; in a prompt it is a block like any other.
+        source = re.sub(r"({%[-+]?\s*(?:end)?)generation(?=\s*[-+]?%})", r"\1with", source)
+        with self._budget(len(source) * _STEP, 1.0):
             tree = _ASTGuard().visit(self.parse(source))
             return Template.from_code(self, self.compile(tree), self.globals)
-
-        return self._run(len(source) * _STEP, 1.0, run)
 
     def render(self, template: Template, variables: Mapping[str, object], room: int, seconds: float) -> str:
         """The text. `room`: characters of up to 4 bytes that it may make on the way, each step counting as 20.
         `seconds`: of this thread's CPU time, so that a laptop that slept does not condemn a template."""
-        context = template.new_context({**variables})
-        return self._run(room, seconds, lambda: self.concat(self._iterate(template.root_render_func(context))))
+        with self._budget(room, seconds):
+            return self.concat(self._iterate(template.root_render_func(template.new_context({**variables}))))
 
-    def _run(self, room: int, seconds: float, run: Callable[[], T]) -> T:
-        self._room, self._left, self._seconds = room, room, seconds
-        self._start, self._deadline = thread_time(), monotonic() + seconds
+    @contextmanager
+    def _budget(self, room: int, seconds: float) -> Iterator[None]:
+        self._room = self._left = room
+        self._start, self._deadline, self._seconds = thread_time(), monotonic() + seconds, seconds
         self._weights: dict[int, tuple[int, object]] = {}  # and the containers, so that their ids stay theirs
         try:
-            return run()
+            yield
         except TemplateFailure:
             raise
         except Exception as error:  # noqa: BLE001 - a stranger's template can raise anything
+            what = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
             line = f" (line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
-            text = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
-            kind: Literal["undefined", "broken"] = "undefined" if isinstance(error, UndefinedError) else "broken"
-            raise TemplateFailure(kind, f"{text}{line}") from None
-
-    # The budget.
+            missing = isinstance(error, UndefinedError)
+            raise TemplateFailure("undefined" if missing else "broken", f"{what}{line}") from None
 
     def _spend(self, characters: int) -> None:
         """Charge for what has been made or done."""
         self._left -= characters
         if self._left < 0:
             raise TemplateFailure("limit", f"does more work than making {self._room:,} characters")
-        if monotonic() > self._deadline:  # the cheaper clock: no less has passed than on that of the thread
+        if monotonic() > self._deadline:  # the cheaper clock, which is never behind that of the thread
             self._deadline = monotonic() + self._seconds - (thread_time() - self._start)
             if self._deadline <= monotonic():
                 raise TemplateFailure("limit", f"runs for more than {self._seconds:.1f} seconds")
 
-    def _afford(self, characters: float) -> None:
+    def _afford(self, characters: int) -> None:
         """Refuse what would cost more than is left, before it is made."""
         if characters > self._left:
-            raise TemplateFailure("limit", f"does more work than making {self._room:,} characters")
+            self._spend(characters)
 
     def _charge(self, value: Any, place: int = _REFERENCE) -> Any:
         """Charge for a value that has just been made; `place` for each element, if it has any."""
-        if isinstance(value, GeneratorType):
-            return self._iterate(value)
+        size = len(value) if isinstance(value, str) else 0
         if isinstance(value, _CONTAINERS):
             self._weight(value)
-            self._spend(_STEP + place * len(value))
-        else:
-            self._spend(_STEP + (len(value) if isinstance(value, str) else 0))
-            if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
-                raise TemplateFailure("limit", f"computes with integers of more than {_MAX_INTEGER_BITS:,} bits")
-        return value
+            size = place * len(value)
+        elif isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
+            raise TemplateFailure("limit", f"computes with integers of more than {_MAX_INTEGER_BITS} bits")
+        self._spend(_STEP + size)
+        return self._iterate(value) if isinstance(value, GeneratorType) else value
 
     def _iterate(self, items: Iterable[T]) -> Iterator[T]:
         for item in items:
@@ -152,7 +144,7 @@ class Sandbox(SandboxedEnvironment):
         if isinstance(value, str):
             return len(value)
         if not isinstance(value, _CONTAINERS):
-            return _STEP + (value.bit_length() // 3 if isinstance(value, int) else 0)
+            return _STEP
         if id(value) not in self._weights:
             total = sum(map(self._weight, [*value, *value.values()] if isinstance(value, dict) else value))
             self._weights[id(value)] = (total + total // 16 + len(value), value)
@@ -165,6 +157,49 @@ class Sandbox(SandboxedEnvironment):
         """How far arguments can blow up what they are applied to: a number by its value, a text by its length."""
         return 1 + sum(abs(item) if isinstance(item, int) else self._weight(item) for item in arguments)
 
+    def _foresee(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Refuse a result that would be too large, before it is made. Gives the arguments, with iterators listed."""
+        if name == "join":
+            args = tuple(list(self._iterate(arg)) if isinstance(arg, Iterator) else arg for arg in args)
+        subject, *others = *args, *kwargs.values()
+        if name == "*":
+            numbers = isinstance(subject, (int, float)) and isinstance(others[0], (int, float))
+            self._afford(0 if numbers else self._scale([subject]) * self._scale(others))
+        elif name == "replace":
+            texts = [str(other) for other in others]
+            self._afford(max(str(subject).count(old) * len(new) for old in texts for new in texts))
+        elif name in _FORMATTING:
+            pattern = str(subject).replace("{{", "")
+            wide, sign = (_WIDE_FIELD, "{") if "format" in name else (_WIDE, "%")
+            if wide.search(pattern):
+                raise TemplateFailure("limit", "formats with a width that is computed or over 9,999")
+            self._afford(pattern.count(sign) * (10_000 + sum(map(self._weight, others))))
+        elif name in _MULTIPLYING:
+            self._afford(self._weight(subject) * (_STEP + self._scale(others)))
+        else:
+            self._afford(self._weight(subject) * _STEP + (self._scale(others) if name in _ADDING else 0))
+        return args
+
+    def _bounded(self, name: str, function: Any) -> Any:
+        """A filter or a test that asks the budget."""
+        first = int(hasattr(function, "jinja_pass_arg"))  # of its own arguments, after what jinja2 passes
+
+        @wraps(function)
+        def bounded(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args[:first], *self._foresee(name, args[first:], kwargs), **kwargs)
+            return self._charge(result, _STEP)
+
+        return bounded
+
+    def _text(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        self._afford(self._weight(value))
+        return self._charge(str(value))
+
+    def _join(self, values: list[object]) -> str:
+        return self.concat(map(self._text, values))
+
     # What jinja2 calls.
 
     def concat(self, pieces: Iterable[str]) -> str:
@@ -173,10 +208,9 @@ class Sandbox(SandboxedEnvironment):
         return "".join(pieces)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
-        if operator == "**" or not (numbers or operator == "+"):
+        if operator != "+":
             self._foresee(operator, (left, right), {})
-        return self._charge(super().call_binop(context, operator, left, right))
+        return self._charge(self.binop_table[operator](left, right))
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         if self._trusted:
@@ -191,51 +225,9 @@ class Sandbox(SandboxedEnvironment):
     def is_safe_callable(self, obj: Any) -> bool:
         if self._trusted or isinstance(obj, (Macro, LoopContext, BlockReference, Undefined)):
             return super().is_safe_callable(obj)
-        if isinstance(owner := _owner(obj), _OWNERS):
+        if (owner := _owner(obj)) is not None:
             return obj.__name__ in _ALLOWED and not modifies_known_mutable(owner, obj.__name__)
         return any(obj is function for function in self.globals.values())
-
-    def _text(self, value: Any) -> Any:
-        if isinstance(value, str):
-            self._spend(_STEP)
-            return value
-        self._afford(self._weight(value))
-        return self._charge(str(value))
-
-    def _join(self, values: list[object]) -> str:
-        return self.concat(map(self._text, values))
-
-    def _bounded(self, name: str, function: Any) -> Any:
-        """A filter or a test that asks the budget."""
-        first = int(hasattr(function, "jinja_pass_arg"))  # of its own arguments, after what jinja2 passes
-
-        @wraps(function)
-        def bounded(*args: Any, **kwargs: Any) -> Any:
-            return self._charge(function(*args[:first], *self._foresee(name, args[first:], kwargs), **kwargs), _STEP)
-
-        return bounded
-
-    def _foresee(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Refuse a result that would be too large, before it is made. Gives the arguments, with iterators listed."""
-        if name == "join":
-            args = tuple(list(self._iterate(arg)) if isinstance(arg, Iterator) else arg for arg in args)
-        subject, *others = *args, *kwargs.values()
-        if name == "*":
-            self._afford(self._scale([subject]) * self._scale(others))
-        elif name == "replace":
-            texts = [str(other) for other in others]
-            self._afford(max(str(subject).count(old) * len(new) for old in texts for new in texts))
-        elif name in _FORMATTING:
-            wide, sign = (_WIDE_FIELD, "{") if "format" in name else (_WIDE, "%")
-            pattern = str(subject).replace("{{", "")
-            if wide.search(pattern):
-                raise TemplateFailure("limit", "formats with a width that is computed or over 9,999")
-            self._afford(pattern.count(sign) * (10_000 + sum(map(self._weight, others))))
-        elif name in _MULTIPLYING:
-            self._afford(self._weight(subject) * (_STEP + self._scale(others)))
-        else:
-            self._afford(self._weight(subject) * _STEP + (self._scale(others) if name in _ADDING else 0))
-        return args
 
 
 class _ASTGuard(NodeTransformer):
@@ -249,11 +241,9 @@ class _ASTGuard(NodeTransformer):
             raise TemplateSyntaxError("templates cannot use autoescape", node.lineno)
         elif isinstance(node, nodes.Concat):
             return _filter("join ", nodes.List(node.nodes, lineno=node.lineno))
-        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
-            return _filter("charge ", node)
-        elif isinstance(node, (nodes.List, nodes.Tuple, nodes.Dict, nodes.Compare)):
-            return _filter("charge ", node) if getattr(node, "ctx", "load") == "load" else node
-        return node
+        sliced = isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
+        made = isinstance(node, (nodes.List, nodes.Tuple, nodes.Dict, nodes.Compare)) or sliced
+        return _filter("charge ", node) if made and getattr(node, "ctx", "load") == "load" else node
 
 
 def _filter(name: str, node: nodes.Node) -> nodes.Filter:
@@ -263,8 +253,3 @@ def _filter(name: str, node: nodes.Node) -> nodes.Filter:
 def _owner(function: Any) -> Any:
     function = getattr(function, "__wrapped__", function)  # the sandbox wraps `str.format`
     return function.__self__ if isinstance(function, (BuiltinMethodType, MethodType)) else None
-
-
-class _Namespace(Namespace):
-    def __repr__(self) -> str:
-        return "<Namespace>"  # jinja2's prints its contents, which may hold a namespace that holds one
