@@ -5,12 +5,14 @@ It knows messages and templates and imports jinja2 late, through `sandbox.py`; i
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from gptcli.errors import GptcliError, LoadError, RequestError
+from gptcli.errors import LoadError, RequestError
 from gptcli.prompt.escaping import Segment, SpecialTokenEscaper
 from gptcli.types import Message
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from gptcli.prompt.sandbox import Sandbox
+
+T = TypeVar("T")
 
 FALLBACK = """\
 {%- for message in messages -%}
@@ -39,11 +43,7 @@ _SECONDS, _SECONDS_PER_CHARACTER = 2.0, 2e-6
 _END = "\U000ffffd"
 """Marks the end of an answer that is to be continued; like the stand-ins in `marks.py`, nobody types it."""
 
-_FAULTS = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
-    *(RuntimeError, SyntaxError, TypeError, ValueError),
-)
-"""What Python raises where a template computes nonsense."""
+_HINT = "Get the model from another source, or use `gptcli complete`, which needs no chat template."
 
 
 def needs_fallback(source: str | None) -> bool:
@@ -112,11 +112,10 @@ class ChatTemplate:
         size = sum(len(message["content"]) for message in chat) + len(self._source)
         template = self._template
         variables = {"messages": chat, "tools": None, "documents": None, **self._tokens, **options}
-        with _Faults():
-            meter = self._sandbox.meter
-            meter.reset(_ROOM + _ROOM_PER_CHARACTER * size, _SECONDS + _SECONDS_PER_CHARACTER * size)
-            pieces = template.generate(**variables, add_generation_prompt=add_generation_prompt)
-            return self._sandbox.concat(self._sandbox.steps(pieces))
+        room = _ROOM + _ROOM_PER_CHARACTER * size
+        seconds = _SECONDS + _SECONDS_PER_CHARACTER * size
+        variables["add_generation_prompt"] = add_generation_prompt
+        return self._guarded(lambda: self._sandbox.render(template, variables, room, seconds))
 
     @cached_property
     def _specials(self) -> tuple[str, ...]:
@@ -125,20 +124,43 @@ class ChatTemplate:
 
     @cached_property
     def _sandbox(self) -> Sandbox:
-        from gptcli.prompt.budget import Budget
-        from gptcli.prompt.sandbox import Sandbox
+        from gptcli.prompt.sandbox import Sandbox, TemplateFailure
 
-        return Sandbox(Budget(_ROOM, _SECONDS), self._now)
+        def raise_exception(message: object) -> None:
+            raise TemplateFailure("refused", str(message))
+
+        def strftime_now(format: str) -> str:
+            if len(format) > 1000 or re.search(r"%[^a-zA-Z%]*\d{3}", format):  # glibc pads `%999999999d` to as many
+                raise TemplateFailure("limit", "asks for a date of absurd width")
+            return self._now().strftime(format)
+
+        filters = {"tojson": _to_json, "safe": str, "e": _escaped, "escape": _escaped}
+        return Sandbox(filters, {"raise_exception": raise_exception, "strftime_now": strftime_now})
 
     @cached_property
     def _template(self) -> Template:
         if len(self._source) > MAX_SOURCE:
             raise LoadError(
                 f"The model's chat template has {len(self._source):,} characters; gptcli takes {MAX_SOURCE:,}.",
-                _ADVICE,
+                _HINT,
             )
-        with _Faults():
-            return self._sandbox.from_string(self._source)
+        return self._guarded(lambda: self._sandbox.compile_template(self._source))
+
+    def _guarded(self, run: Callable[[], T]) -> T:
+        """Turn what goes wrong in a template into one of our errors."""
+        from gptcli.prompt.sandbox import TemplateFailure
+
+        try:
+            return run()
+        except TemplateFailure as failure:
+            if failure.kind == "refused":
+                raise RequestError(
+                    f"The model's chat template refuses this conversation: {failure}.",
+                    "Change the conversation (e.g. its system message), or use another model.",
+                ) from None
+            if failure.kind == "limit":
+                raise LoadError(f"The model's chat template {failure}; gptcli stopped it.", _HINT) from None
+            raise LoadError(f"The model's chat template is broken ({failure}).", _HINT) from None
 
 
 def _most_faithful(marks: SpecialTokenEscaper, rendered: Callable[[Callable[[str], str]], str]) -> str:
@@ -193,32 +215,18 @@ def _mapped(value: object, change: Callable[[str], str]) -> object:
     return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
-_ADVICE = "Take the model from another source, or use `gptcli complete`, which needs no chat template."
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """JSON without HTML escapes, with the arguments that Transformers' `tojson` takes."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-class _Faults:
-    """Turns what goes wrong in a template into one of our errors."""
+def _escaped(value: object) -> str:
+    from markupsafe import escape
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from jinja2.exceptions import TemplateError
-
-        from gptcli.prompt.budget import BudgetExceeded
-        from gptcli.prompt.sandbox import Objection
-
-        if error is None or isinstance(error, GptcliError):
-            return
-        if isinstance(error, Objection):
-            raise RequestError(
-                f"The model's chat template refuses this conversation: {error}.",
-                "Change the conversation (e.g. its system message), or use another model.",
-            ) from None
-        if isinstance(error, BudgetExceeded):
-            raise LoadError(
-                f"The model's chat template {error}; no honest one does, so gptcli stopped it.", _ADVICE
-            ) from None
-        if isinstance(error, (TemplateError, *_FAULTS)):
-            what = f"{type(error).__name__}: {error}".strip(": ")[:300]
-            raise LoadError(f"The model's chat template is broken ({what}).", _ADVICE) from None
+    return str(escape(value))
