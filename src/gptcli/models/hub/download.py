@@ -32,7 +32,7 @@ def download(
 ) -> Path:
     """Store `filename` of `repo` at `revision` (None: `main`), verified; return its path.
 
-    `sha256` and `size` are the expected ones, if known. What an earlier run downloaded is kept and completed, also after
+    `sha256` and `size` are the expected ones, if known. A part that an earlier run left is completed, also after
     SIGKILL. Raises ModelNotFound, GatedError or OfflineError if the hub does not provide the file, GptcliError if the
     disk is full, LoadError if the content is wrong.
     """
