@@ -8,7 +8,6 @@ takes no longer than copying what the budget has left, and the clock, read at ev
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -28,7 +27,6 @@ T = TypeVar("T")
 _words = str.split
 _STEP, _REFERENCE = 20, 2  # costs in characters of 4 bytes: of a step or a small object, and of a place in a list
 _MAX_INTEGER_BITS = 256
-_SMALL_SOURCE = 32 * 1024  # compiles in half a second at worst; a longer one under a clock, which triples the time
 _CONTAINERS: Any = (list, tuple, dict, set, range, type({}.keys()), type({}.values()), type({}.items()))
 _ADDING = _words("batch center ljust rjust slice truncate zfill")  # results grow by the size of the arguments
 _MULTIPLYING = _words("** expandtabs indent join lstrip rfind rindex round rpartition rsplit rstrip strip tojson trim")
@@ -79,18 +77,14 @@ class Sandbox(SandboxedEnvironment):
         self.globals = {**kept, "namespace": _Namespace, **functions}
 
     def compile_template(self, source: str) -> Template:
-        """Compute nothing but constants, on a small budget. The message of a syntax error names the line."""
+        """Compute nothing but constants, on a small budget. The message of a syntax error names the line.
+
+        The time grows with the square of the number of branches: a second for 48 KiB of nothing else."""
         # `{% generation %}` marks what the model wrote, for training; in a prompt it is a block like any other.
         source = re.sub(r"({%[-+]?\s*(?:end)?)generation(?=\s*[-+]?%})", r"\1with", source)
-        profiler = sys.getprofile()
-        with self._budget(len(source) * _STEP, 1.25):
-            if len(source) > _SMALL_SOURCE:
-                sys.setprofile(lambda *event: self._spend(0))
-            try:
-                tree = _ASTGuard().visit(self.parse(source))
-                return Template.from_code(self, self.compile(tree), self.globals)
-            finally:
-                sys.setprofile(profiler)
+        with self._budget(len(source) * _STEP, 1.0):
+            tree = _ASTGuard().visit(self.parse(source))
+            return Template.from_code(self, self.compile(tree), self.globals)
 
     def render(self, template: Template, variables: Mapping[str, object], room: int, seconds: float) -> str:
         """The text. `room`: characters of up to 4 bytes that it may make on the way, each step counting as 20.
