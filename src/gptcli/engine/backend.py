@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from gptcli.params import Sampling
+from gptcli.prompt.encoding import Vocabulary
 from gptcli.types import TokenInfo
 
 
@@ -46,27 +47,6 @@ class CacheConfig:
 def share_of(whole: int, rank: int, count: int) -> int:
     """The `rank`-th of `count` parts of `whole`, as even as possible, the larger ones first."""
     return whole // count + (rank < whole % count)
-
-
-class Vocabulary(Protocol):
-    @property
-    def begin(self) -> int | None:
-        """The token that begins a text, if there is one."""
-
-    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of `text`; `add_special` adds BOS (and EOS) where the model wants them."""
-
-    def piece(self, token: int) -> bytes:
-        """The bytes that `token` adds to a text; empty for control tokens."""
-
-    def name(self, token: int) -> str:
-        """`token` as a reader would want it shown, control tokens included."""
-
-    def is_end(self, token: int) -> bool:
-        """Whether `token` ends a generation."""
-
-    def infill(self, prefix: bytes, suffix: bytes) -> list[int] | None:
-        """The prompt for text between the two; None where the model was not trained for that."""
 
 
 class Sampler(Protocol):

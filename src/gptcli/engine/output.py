@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gptcli.engine.backend import Vocabulary
 from gptcli.engine.text_stream import TextStream
+from gptcli.prompt.encoding import Vocabulary
 from gptcli.prompt.reasoning import ChannelSplitter
 from gptcli.types import Channel, Delta, Request, TokenInfo
 

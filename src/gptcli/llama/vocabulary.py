@@ -20,7 +20,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]+")
 
 
 class LlamaVocabulary:
-    """Implements `engine.backend.Vocabulary` on a `llama_vocab`, which the model owns."""
+    """Implements `prompt.encoding.Vocabulary` on a `llama_vocab`, which the model owns."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle

@@ -1,21 +1,50 @@
-"""Token ids of a prompt, whatever its kind.
+"""Token ids of any kind of prompt.
 
-It knows what may become a special token: what the user wrote to be continued (as llama.cpp's own programs have it) and
-what a chat template wrote, but never what somebody typed into a chat.
+Special tokens may come from text that the user wants continued, as in llama.cpp's own programs, and from a chat
+template, but never from a message of a chat.
 """
 
 from __future__ import annotations
 
-from gptcli.engine.backend import Vocabulary
+from typing import Protocol
+
 from gptcli.errors import RequestError
 from gptcli.prompt.reasoning import opens_reasoning
 from gptcli.prompt.template import ChatTemplate
 from gptcli.types import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 
+class Vocabulary(Protocol):
+    @property
+    def begin(self) -> int | None:
+        """The token that begins a text, if there is one."""
+        ...
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of `text`; `add_special` adds BOS (and EOS) where the model expects them."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` adds to a text; empty for control tokens."""
+        ...
+
+    def name(self, token: int) -> str:
+        """`token` as it is shown to a reader, control tokens included."""
+        ...
+
+    def is_end(self, token: int) -> bool:
+        """Whether `token` ends a generation."""
+        ...
+
+    def infill(self, prefix: bytes, suffix: bytes) -> list[int] | None:
+        """The prompt for text between the two; None where the model was not trained for that."""
+        ...
+
+
 def encode(prompt: Prompt, vocabulary: Vocabulary, template: ChatTemplate | None) -> TokenPrompt:
-    """The prompt's tokens, at least one. Raises RequestError where the model cannot do what the prompt asks, LoadError
-    for a bad template."""
+    """The prompt's tokens, at least one; a `TokenPrompt` is given back as it is.
+
+    Raises RequestError where the model cannot do what the prompt asks, LoadError for a bad template."""
     if isinstance(prompt, TokenPrompt) and prompt.tokens:
         return prompt
     if isinstance(prompt, ChatPrompt):
@@ -35,7 +64,7 @@ def _encode_text(prompt: TextPrompt, vocabulary: Vocabulary) -> list[int]:
     if tokens is None:
         raise RequestError(
             "this model cannot fill in the middle: it has no tokens for a prefix and a suffix.",
-            "Leave --suffix away, or use a model trained for it, such as a code model.",
+            "Omit --suffix, or use a model trained for it, such as a code model.",
         )
     return tokens
 
@@ -59,9 +88,5 @@ def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTempl
         add_special = False
     if not tokens:
         raise RequestError("the model's chat template made nothing of this conversation.", "Use `gptcli complete`.")
-    return TokenPrompt(
-        (*tokens, *prompt.begun),
-        is_chat=True,
-        thinking=not prompt.continue_final and opens_reasoning(text),
-        begun=len(prompt.begun),
-    )
+    thinking = not prompt.continue_final and opens_reasoning(text)
+    return TokenPrompt((*tokens, *prompt.begun), is_chat=True, thinking=thinking, begun=len(prompt.begun))
