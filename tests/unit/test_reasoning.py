@@ -1,4 +1,4 @@
-"""Reasoning and answer are told apart however the text is cut, and no marker is ever shown."""
+"""Reasoning and answer are separated wherever the text is cut, and no marker is shown."""
 
 import pytest
 from hypothesis import given

@@ -10,6 +10,7 @@ import pytest
 
 from gptcli.errors import ExitCode, GptcliError
 from gptcli.prompt import template as template_module
+from gptcli.prompt.sandbox import Sandbox, TemplateFailure
 from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Message
 
@@ -42,6 +43,8 @@ ATTRIBUTES = {
     "extends": "{% extends '/etc/passwd' %}",
     "import": "{% from 'x' import y %}",
 }
+COLLIDING = 2**61 - 1
+"""Multiples of it have equal hashes."""
 ENDLESS = {
     "one loop": "{% for i in range(10**12) %}{% endfor %}",
     "loops in loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
@@ -62,9 +65,19 @@ ENDLESS = {
     "testing": "{% set s = 'a'*5000000 %}{% for i in range(99999) %}{% if s is lower %}{% endif %}{% endfor %}",
     "equal trees": doubling("(n.x, n.x)", "(1,)"),
     "parentheses": "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
-    "a long sum": "{{ " + "+".join(["1"] * 30000) + " }}",
+    "a long sum": "{{ " + "+".join(["1"] * 20000) + " }}",
     "deep ifs": "{% if 1 %}" * 3000 + "{% endif %}" * 3000,
     "a huge source": "x" * 200_000,
+    "branches": "".join(f"{{% set b{i} = 1 %}}" for i in range(1100)) + "{% if a %}{% endif %}" * 1100 + "{{ 1 / 0 }}",
+    "rfind": "{{ ('a'*300000).rfind('ab' ~ 'a'*100000) }}",
+    "rsplit": "{{ ('a'*300000).rsplit('ab' ~ 'a'*100000) }}",
+    "strip": "{{ ('a'*2000000).strip('b'*200000 ~ 'a') | length }}",
+    "trim": "{{ ('a'*2000000) | trim('b'*200000 ~ 'a') | length }}",
+    "equal hashes": f"{{{{ dict(range(0, {COLLIDING}*60000, {COLLIDING}) | batch(2) | list) | length }}}}",
+    "round": "{{ 1 | round(-20000000) }}",
+    "arguments": "{% set n = namespace(x=1) %}{% macro m() %}{% set n.x = varargs %}{% endmacro %}"
+    "{% for i in range(26) %}{{ m(n.x, n.x) }}{% endfor %}{% set a = n.x %}{% set n.x = 1 %}"
+    "{% for i in range(26) %}{{ m(n.x, n.x) }}{% endfor %}{{ a == n.x }}",
 }
 HUGE = {
     "repeat": "{{ 'a' * 10**9 }}",
@@ -113,10 +126,36 @@ HUGE = {
     "dict()": doubling("dict(a=n.x, b=n.x)", "{}") + "{{ n.x }}",
     "letters": "{% for i in range(9999) %}{{ ('é' * 10000000) | list | length }}{% endfor %}",
     "splits": "{% for i in range(9999) %}{{ ('ab' * 5000000).split('a') | length }}{% endfor %}",
+    "text of numbers": "{{ [10**1200] * 300000 }}",
+    "text of views": "{% set d = {'a': 'x'*1000000} %}{{ [d.items()] * 600 }}",
+    "text of sets": "{% set d = {'x'*1000000: 1} %}{{ [d.keys() - []] * 600 }}",
+    "deep tojson": "{% set n = namespace(x=[1]*100000) %}{% for i in range(300) %}{% set n.x = [n.x] %}{% endfor %}"
+    "{{ n.x | tojson(indent=10) | length }}",
+    "replace in a list": "{{ ['a'*10000] | replace('', 'b'*30000) | length }}",
+    "replace by name": "{{ ('a'*10000) | replace(new='b'*30000, old='') | length }}",
+    "join generated": "{{ ('a' * 100000).join(range(9999) | map('string')) }}",
+    "escape": "{{ ('\"' * 2900000 ~ '\U0001f600') | e | length }}",
+    "odd": "{{ '%300000000d' is odd }}",
+    "divisible": "{{ '%300000000d' is divisibleby(3) }}",
+    "format a list": "{{ ['%300000000d'] | format(1) }}",
+    "format by key": "{{ '%(a)300000000d' | format(a=1) }}",
+    "format with a space": "{{ '% 300000000d' % 1 }}",
+    "format aligned": "{{ '{:*>300000000}'.format(1) }}",
     "kept slices": "{% set s = 'a' * 10000000 %}{% macro m(n, x) %}{{ m(n + 1, x[1:]) if n < 200 }}{% endmacro %}"
     "{{ m(0, s) }}",
 }
 ATTACKS = {**ATTRIBUTES, **ENDLESS, **HUGE}
+
+
+CONSTANTS = {
+    "power": "{{ 10**10000000 }}",
+    "format": "{{ '%s'|format(9**5000) }}",
+    "repeat": "{{ 'a'*1000000000 }}",
+    "repeat a tuple": "{{ ((1, 2) * 1000000000) | length }}",
+    "chain": "{{ " + "~".join(["'a'*100000"] * 1000) + " }}",
+    "filters": "{{ 'a' | center(1000000000) }}",
+}
+"""What jinja2 would compute while it compiles."""
 
 
 def attack(source: str) -> tuple[int, float]:
@@ -142,6 +181,59 @@ def test_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code, seconds = attack(ATTACKS[name])
     assert code == ExitCode.LOAD
     assert seconds < SECONDS + 1.5
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+@pytest.mark.parametrize("trusted", [False, True])
+def test_nothing_large_is_computed_while_compiling(name: str, trusted: bool) -> None:
+    sandbox = Sandbox({}, {}, trusted=trusted)
+    began = thread_time()
+    template = sandbox.compile_template("{% if false %}" + CONSTANTS[name] + "{% endif %}")
+    assert sandbox.render(template, {}, room=1000, seconds=1.0) == ""
+    with pytest.raises(TemplateFailure) as failed:
+        sandbox.render(sandbox.compile_template(CONSTANTS[name]), {}, room=1_000_000, seconds=1.0)
+    assert failed.value.kind == "limit"
+    assert thread_time() - began < 0.5
+
+
+def test_a_trusted_template_may_write_and_must_not_miss_a_variable() -> None:
+    sandbox = Sandbox({}, {}, trusted=True)
+
+    def render(source: str) -> str:
+        return sandbox.render(sandbox.compile_template(source), {"row": {"a": "x"}}, room=100_000, seconds=1.0)
+
+    assert (
+        render("{% set l = [] %}{% for i in range(3) %}{% set _ = l.append(row.a) %}{% endfor %}{{ l | join }}")
+        == "xxx"
+    )
+    assert render("{{ row.a | wordwrap }} {{ 'é'.encode() | length }}") == "x 2"
+    with pytest.raises(TemplateFailure, match="b") as failed:
+        render("{{ row.b }}")
+    assert failed.value.kind == "undefined"
+    with pytest.raises(TemplateFailure) as failed:
+        render("{% set l = [1] %}{% for i in l %}{% set _ = l.append(1) %}{% endfor %}")
+    assert failed.value.kind == "limit"
+    with pytest.raises(TemplateFailure, match=r"line 2\)") as failed:
+        render("\n{% if %}")
+    assert failed.value.kind == "broken"
+    with pytest.raises(TemplateFailure):
+        render("{{ row.__class__.__mro__ }}")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ '%d' | format(1754000000) }}", "1754000000"),
+        ('{{ \'{{"a": {{"b": {}}}}}\'.format(1) }}', '{"a": {"b": 1}}'),
+        ('{{ \'{"a": {"b": "%s"}} In 2024 (x) * 12345\' % \'y\' }}', '{"a": {"b": "y"}} In 2024 (x) * 12345'),
+        ("{{ ('word ' * 20000) | truncate(2000, true, '') | length }}", "2000"),
+        ("{{ 86400 * 1000000 }} {{ 7 % 4 }} {{ 2 ** 10 }} {{ 2 ** -1 }}", "86400000000 3 1024 0.5"),
+        ("{% if [] | select %}a{% endif %}{{ ('a', 'b') | join('-') }}{{ {'a': [1]} | tojson(indent=1) }}", None),
+    ],
+)
+def test_what_honest_templates_do_is_within_the_bounds(source: str, expected: str | None) -> None:
+    (segment,) = ChatTemplate(source).render([Message("user", "Hi")])
+    assert segment.text == (expected or 'aa-b{\n "a": [\n  1\n ]\n}')
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak memory in KiB")

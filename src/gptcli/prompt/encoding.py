@@ -1,4 +1,4 @@
-"""Token ids of a prompt, whatever its kind.
+"""Token ids of any kind of prompt.
 
 Special tokens may come from text that the user wants continued, as in llama.cpp's own programs, and from a chat
 template, but never from a message of a chat.

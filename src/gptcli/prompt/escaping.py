@@ -1,12 +1,9 @@
-"""Which characters of a rendered chat were typed by somebody, and so can be no part of a special token.
+"""Special-token escaping: what somebody typed into a chat must not be read as a special token.
 
-It knows texts, special tokens' texts and stand-ins; it renders nothing and knows no template engine.
-
-A chat template mixes what people typed with the control tokens around it, and may cut, strip and search the text on
-the way, so "who wrote this character" must survive the template. The first and the last character of every special
-token are replaced, in what was typed, by stand-ins: characters that occur nowhere else, one for one. They pass through
-everything that a template does with text, keep every length, and afterwards tell for each `<` of the rendered chat
-whether the template wrote it. A special token counts only where both its ends are the template's own.
+A chat template mixes what people typed with control tokens, and may cut, strip and search the text. So the first and
+the last character of every special token are replaced, in what was typed, by placeholders: characters that occur
+nowhere else, one for one. They survive whatever a template does with text, keep every length, and tell afterwards for
+each `<` of the rendered chat who wrote it. A special token counts only where both its ends are the template's own.
 """
 
 from __future__ import annotations
@@ -15,16 +12,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_STAND_INS = range(0xF0000, 0xFFFFD)  # a private-use plane: no model's vocabulary and no keyboard has these
+_PLACEHOLDERS = range(0xF0000, 0xFFFFD)  # a private-use plane: no model's vocabulary and no keyboard has these
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A piece of a prompt; only where `special` is true may text be read as control tokens.
 
-    A whole token is never spread over two segments, and text is cut nowhere but around what somebody typed that looks
-    like a control token. Who tokenizes a segment other than the first must keep the tokenizer from putting a space
-    before it.
+    Text is cut only around control tokens that somebody typed, so no token is spread over two segments. The tokenizer
+    must not put a space before any segment but the first.
     """
 
     text: str
@@ -32,48 +28,48 @@ class Segment:
 
 
 class SpecialTokenEscaper:
-    """Stand-ins for the ends of `specials` in what was typed; characters of `taken` cannot be stand-ins."""
+    """Escapes the texts of `specials` in what was typed; characters of `taken` cannot be placeholders."""
 
     def __init__(self, specials: Iterable[str], taken: str) -> None:
         self._specials = {special for special in specials if special}
         self._lengths = sorted({len(special) for special in self._specials}, reverse=True)
         ends = sorted({end for special in self._specials for end in (special[0], special[-1])})
         used = set(taken)
-        free = (chr(code) for code in _STAND_INS if chr(code) not in used)
-        self._marked = {ord(end): next(free) for end in ends}
-        self._plain = {ord(stand_in): chr(end) for end, stand_in in self._marked.items()}
+        free = (chr(code) for code in _PLACEHOLDERS if chr(code) not in used)
+        self._escapes = {ord(end): next(free) for end in ends}
+        self._originals = {ord(placeholder): chr(end) for end, placeholder in self._escapes.items()}
         self._ends = _any_of(ends)
         self._starts = _any_of({special[0] for special in self._specials})
-        self._stand_ins = _any_of(self._marked.values())
+        self._placeholders = _any_of(self._escapes.values())
 
-    def concern(self, text: str) -> bool:
+    def concerns(self, text: str) -> bool:
         """Whether `text` has a character that a special token begins or ends with."""
         return self._ends.search(text) is not None
 
-    def everywhere(self, text: str) -> str:
+    def escape_all(self, text: str) -> str:
         """`text` with every such character replaced: nothing in it can be taken for a special token."""
-        return text.translate(self._marked)
+        return text.translate(self._escapes)
 
-    def in_specials(self, text: str) -> str:
+    def escape_specials(self, text: str) -> str:
         """`text` with only those of them replaced that belong to a whole special token."""
         characters = list(text)
         for start, end in self._found(text):
             for place in (start, end - 1):
-                characters[place] = self._marked[ord(text[place])]
+                characters[place] = self._escapes[ord(text[place])]
         return "".join(characters)
 
-    def restore(self, marked: str) -> str:
-        """What was typed, where stand-ins are now."""
-        return marked.translate(self._plain)
+    def restore(self, escaped: str) -> str:
+        """The text with the original characters in place of the placeholders."""
+        return escaped.translate(self._originals)
 
-    def specials(self, marked: str) -> list[str]:
+    def specials(self, escaped: str) -> list[str]:
         """The special tokens of a rendered chat that the template itself wrote, in order."""
-        typed, text = self._typed(marked), self.restore(marked)
+        typed, text = self._typed(escaped), self.restore(escaped)
         return [text[start:end] for start, end in self._found(text) if start not in typed and end - 1 not in typed]
 
-    def segments(self, marked: str) -> list[Segment]:
-        """The rendered chat, with what looks like a special token but was typed set apart."""
-        typed, text = self._typed(marked), self.restore(marked)
+    def segments(self, escaped: str) -> list[Segment]:
+        """The rendered chat, with special tokens that were typed in segments of their own."""
+        typed, text = self._typed(escaped), self.restore(escaped)
         pieces: list[Segment] = []
         done = 0
         for start, end in self._found(text):
@@ -90,8 +86,8 @@ class SpecialTokenEscaper:
             pieces.append(Segment(text[done:], True))
         return pieces
 
-    def _typed(self, marked: str) -> set[int]:
-        return {match.start() for match in self._stand_ins.finditer(marked)}
+    def _typed(self, escaped: str) -> set[int]:
+        return {match.start() for match in self._placeholders.finditer(escaped)}
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
         """Start and end of the longest special token at every place where one begins, overlapping ones too."""

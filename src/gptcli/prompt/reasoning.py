@@ -1,8 +1,8 @@
-"""What a model says aloud and what it says to itself: streamed text split into channels as it comes.
+"""Splits streamed text into answer and reasoning.
 
-It knows two families of markers, and no event, model or terminal: `<think>…</think>` before the answer, and OpenAI's
-harmony format (https://cookbook.openai.com/articles/openai-harmony), where each message names its channel. The markers
-of the latter are control tokens, so whoever decodes the tokens has to let their text through.
+Two families of markers are known: `<think>…</think>` before the answer, and OpenAI's harmony format
+(https://cookbook.openai.com/articles/openai-harmony), where each message names its channel. The markers of the latter
+are control tokens, so their text must be decoded too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from gptcli.types import Channel
 class _State(Enum):
     START = 0  # nothing but white space yet
     THINKING = 1
-    ANSWERING = 2  # until the end, whatever comes
-    HEADER = 3  # harmony: whose message and which channel, up to <|message|>
-    MESSAGE = 4  # harmony: what it says
+    ANSWERING = 2  # until the end
+    HEADER = 3  # harmony: role and channel of a message, up to <|message|>
+    MESSAGE = 4  # harmony: the text of a message
 
 
 _THINK, _UNTHINK, _MESSAGE = "<think>", "</think>", "<|message|>"
@@ -31,15 +31,15 @@ _MARKERS: dict[_State, tuple[str, ...]] = {
 
 
 def opens_reasoning(prompt: str) -> bool:
-    """Whether a prompt ends inside reasoning, as those of models do whose template writes `<think>` for them."""
+    """Whether a prompt ends inside reasoning: some templates write `<think>` for the model."""
     return prompt.rstrip().endswith(_THINK)
 
 
 class ChannelSplitter:
-    """Splits text into channels, however it is cut; what could still become a marker is held back.
+    """Splits text into channels, wherever it is cut; what could still become a marker is held back.
 
-    `thinking`: the prompt has opened the reasoning (`opens_reasoning`). Markers and the white space after them are
-    dropped. Reasoning is recognized at the beginning only: an answer may talk of `<think>`.
+    `thinking`: the prompt ends inside reasoning (`opens_reasoning`). Markers and the white space after them are
+    dropped. Reasoning is recognized at the start only: an answer may mention `<think>`.
     """
 
     __slots__ = ("_channel", "_fresh", "_held", "_state")
@@ -52,7 +52,7 @@ class ChannelSplitter:
 
     @property
     def held(self) -> str:
-        """What `finish` would say."""
+        """The text that `finish` would give."""
         return "" if self._state is _State.HEADER else self._held
 
     def push(self, text: str) -> list[tuple[Channel, str]]:
@@ -64,17 +64,17 @@ class ChannelSplitter:
         return pieces
 
     def finish(self) -> list[tuple[Channel, str]]:
-        """What was still held when the text ended."""
+        """The text that was still held when the stream ended."""
         held, self._held = self._held, ""
         pieces: list[tuple[Channel, str]] = []
         if self._state is not _State.HEADER:
-            self._say(held, pieces)
+            self._append(held, pieces)
         return pieces
 
     def _advance(self, pieces: list[tuple[Channel, str]]) -> bool:
         """Take one marker, or all the text before a possible one; false when there is nothing more to do."""
         if self._state is _State.START:
-            return self._begin()
+            return self._start()
         if self._state is _State.HEADER:
             header, found, rest = self._held.partition(_MESSAGE)
             if found:
@@ -83,20 +83,20 @@ class ChannelSplitter:
         at, marker = _first(self._held, _MARKERS[self._state])
         before, after = self._held[:at], self._held[at + len(marker) :]
         self._held = after if marker else self._held[at:]
-        self._say(before, pieces)
+        self._append(before, pieces)
         if marker == _UNTHINK:
             self._enter(_State.ANSWERING, Channel.ANSWER, after)
         elif marker:
             self._enter(_State.HEADER, self._channel, (marker if marker in _HEADERS else "") + after)
         return bool(marker)
 
-    def _begin(self) -> bool:
-        said = self._held.lstrip()
-        if said.startswith(_THINK):
-            self._enter(_State.THINKING, Channel.REASONING, said[len(_THINK) :])
-        elif said.startswith(_HEADERS):
-            self._enter(_State.HEADER, self._channel, said)
-        elif any(marker.startswith(said) for marker in (_THINK, *_HEADERS)):  # also where nothing is said yet
+    def _start(self) -> bool:
+        text = self._held.lstrip()
+        if text.startswith(_THINK):
+            self._enter(_State.THINKING, Channel.REASONING, text[len(_THINK) :])
+        elif text.startswith(_HEADERS):
+            self._enter(_State.HEADER, self._channel, text)
+        elif any(marker.startswith(text) for marker in (_THINK, *_HEADERS)):  # or there is no text yet
             return False
         else:
             self._state = _State.ANSWERING
@@ -106,7 +106,7 @@ class ChannelSplitter:
         self._state, self._channel, self._held = state, channel, held
         self._fresh = True
 
-    def _say(self, text: str, pieces: list[tuple[Channel, str]]) -> None:
+    def _append(self, text: str, pieces: list[tuple[Channel, str]]) -> None:
         if self._fresh:
             text = text.lstrip()
         if text:
@@ -115,7 +115,7 @@ class ChannelSplitter:
 
 
 def _channel_of(header: str) -> Channel:
-    """`final` is for the user; `analysis` is not, nor is `commentary`, which is for tools. None named: an answer."""
+    """`final` is for the user; `analysis` is not, nor `commentary`, which is for tools. No channel: an answer."""
     _, named, rest = header.rpartition("<|channel|>")
     return Channel.REASONING if named and rest.split()[:1] != ["final"] else Channel.ANSWER
 

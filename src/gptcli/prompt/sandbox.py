@@ -77,7 +77,9 @@ class Sandbox(SandboxedEnvironment):
         self.globals = {**kept, "namespace": _Namespace, **functions}
 
     def compile_template(self, source: str) -> Template:
-        """Compute nothing but constants, on a small budget. The message of a syntax error names the line."""
+        """Compute nothing but constants, on a small budget. The message of a syntax error names the line.
+
+        The time grows with the square of the number of branches: a second for 48 KiB of nothing else."""
         # `{% generation %}` marks what the model wrote, for training; in a prompt it is a block like any other.
         source = re.sub(r"({%[-+]?\s*(?:end)?)generation(?=\s*[-+]?%})", r"\1with", source)
         with self._budget(len(source) * _STEP, 1.0):

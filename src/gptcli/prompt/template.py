@@ -1,7 +1,4 @@
-"""Prompts of chats: a model's own chat template, rendered in a sandbox, with what people typed kept apart.
-
-It knows messages and templates and imports jinja2 late, through `sandbox.py`; it knows no tokens, no model and no file.
-"""
+"""Prompts of chats: renders a model's own chat template and keeps apart what people typed. Imports jinja2 late."""
 
 from __future__ import annotations
 
@@ -10,18 +7,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from gptcli.errors import LoadError, RequestError
+from gptcli.errors import GptcliError, LoadError, RequestError
 from gptcli.prompt.escaping import Segment, SpecialTokenEscaper
 from gptcli.types import Message
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from gptcli.prompt.sandbox import Sandbox
-
-T = TypeVar("T")
+    from gptcli.prompt.sandbox import Sandbox, TemplateFailure
 
 FALLBACK = """\
 {%- for message in messages -%}
@@ -32,30 +27,29 @@ FALLBACK = """\
 <|im_start|>assistant
 {% endif -%}
 """
-"""ChatML, for models that bring no template; llama.cpp falls back to the same."""
+"""ChatML, for models without a template; llama.cpp falls back to the same."""
 
-MAX_SOURCE = 128 * 1024
-"""Characters of a template; the largest in use have 20,000. Compiling this many takes a few seconds at worst."""
+MAX_SOURCE = 48 * 1024
+"""Characters of a template; the largest in use have 20,000. Compiling this many takes a second at worst."""
 _ROOM, _ROOM_PER_CHARACTER = 16 * 1024 * 1024, 256
-"""A template may make this much text, and this much more for each character of the chat. Most honest ones need 5 times
-the chat; one that collects its result in a variable copies all of it once for each message."""
+"""Characters that a template may make, and how many more for each character of the chat. Most templates make 5 times
+the chat; one that collects its result in a variable copies all of it for each message."""
 _SECONDS, _SECONDS_PER_CHARACTER = 2.0, 2e-6
 _END = "\U000ffffd"
-"""Marks the end of an answer that is to be continued; like the stand-ins in `marks.py`, nobody types it."""
-
+"""Marks the end of an answer that is to be continued; like the placeholders in `escaping.py`, nobody types it."""
 _HINT = "Get the model from another source, or use `gptcli complete`, which needs no chat template."
 
 
 def needs_fallback(source: str | None) -> bool:
-    """Whether a model brings no template, so that `FALLBACK` is used and the user should hear of it."""
+    """Whether a model has no template, so that `FALLBACK` is used and the user should be told."""
     return not (source and source.strip())
 
 
 class ChatTemplate:
     """A model's chat template; `specials` are the texts of its control tokens.
 
-    Raises LoadError, here or in `render`, for a template that is broken or hostile: it gets no more than about two
-    seconds and 64 MiB (and 2 µs and 1 KiB for each character of the chat).
+    Raises LoadError, here or in `render`, for a template that is broken or hostile: it gets about two seconds and
+    64 MiB (and 2 µs and 1 KiB for each character of the chat).
     """
 
     def __init__(
@@ -73,7 +67,7 @@ class ChatTemplate:
         self._now = now
 
     def begins_itself(self, text: str) -> bool:
-        """Whether the template has put the BOS token before `text`, so that a tokenizer must not."""
+        """Whether the template wrote the BOS token at the start of `text`, so that the tokenizer must not."""
         return bool(self._tokens["bos_token"]) and text.startswith(self._tokens["bos_token"])
 
     def render(
@@ -84,46 +78,50 @@ class ChatTemplate:
         continue_final: bool = False,
         options: Mapping[str, object] | None = None,
     ) -> list[Segment]:
-        """The prompt of a whole conversation, in segments that joined are exactly what the template makes of it.
+        """The prompt of a conversation, in segments that joined are exactly the text of the template.
 
-        With `continue_final` the prompt ends with the last message, to go on from there. `options` are variables for
-        the template. It begins with the text of the BOS token where the template puts one. Raises LoadError for a bad
-        template, RequestError where the template refuses this conversation.
+        With `continue_final` the prompt ends with the last message, to be continued. `options` are variables for the
+        template. Raises LoadError for a bad template, RequestError where the template refuses this conversation.
         """
         if continue_final and not messages:
             raise RequestError("There is no answer to continue: the conversation is empty.", "Send a message.")
         options = dict(options or {})
         typed = [message.content for message in messages] + list(_texts(options))
-        marks = SpecialTokenEscaper(self._specials, "".join([self._source, *typed]))
+        escaper = SpecialTokenEscaper(self._specials, "".join([self._source, *typed]))
 
-        def rendered(mark: Callable[[str], str]) -> str:
-            chat = [{"role": message.role, "content": mark(message.content)} for message in messages]
-            variables = {name: _mapped(value, mark) for name, value in options.items()}
+        def rendered(escape: Callable[[str], str]) -> str:
+            chat = [{"role": message.role, "content": escape(message.content)} for message in messages]
+            variables = {name: _mapped(value, escape) for name, value in options.items()}
             if continue_final:
                 chat[-1]["content"] += _END
             text = self._run(chat, add_generation_prompt and not continue_final, variables)
             return _until_end(text) if continue_final else text
 
-        if not any(map(marks.concern, typed)):
+        if not any(map(escaper.concerns, typed)):
             return [Segment(rendered(str), True)]
-        return marks.segments(_most_faithful(marks, rendered))
+        return escaper.segments(_most_faithful(escaper, rendered))
 
     def _run(self, chat: list[dict[str, str]], add_generation_prompt: bool, options: dict[str, object]) -> str:
+        from gptcli.prompt.sandbox import TemplateFailure
+
         size = sum(len(message["content"]) for message in chat) + len(self._source)
-        template = self._template
+        room, seconds = _ROOM + _ROOM_PER_CHARACTER * size, _SECONDS + _SECONDS_PER_CHARACTER * size
         variables = {"messages": chat, "tools": None, "documents": None, **self._tokens, **options}
-        room = _ROOM + _ROOM_PER_CHARACTER * size
-        seconds = _SECONDS + _SECONDS_PER_CHARACTER * size
         variables["add_generation_prompt"] = add_generation_prompt
-        return self._guarded(lambda: self._sandbox.render(template, variables, room, seconds))
+        try:
+            return self._sandbox.render(self._template, variables, room, seconds)
+        except TemplateFailure as failure:
+            raise _error(failure) from None
 
     @cached_property
     def _specials(self) -> tuple[str, ...]:
-        """Asked for late: finding them takes a walk over the whole vocabulary, which only a chat needs."""
+        """Read late: finding them takes a walk over the whole vocabulary, which only a chat needs."""
         return tuple(self._given_specials)
 
     @cached_property
     def _sandbox(self) -> Sandbox:
+        from markupsafe import escape
+
         from gptcli.prompt.sandbox import Sandbox, TemplateFailure
 
         def raise_exception(message: object) -> None:
@@ -131,55 +129,40 @@ class ChatTemplate:
 
         def strftime_now(format: str) -> str:
             if len(format) > 1000 or re.search(r"%[^a-zA-Z%]*\d{3}", format):  # glibc pads `%999999999d` to as many
-                raise TemplateFailure("limit", "asks for a date of absurd width")
+                raise TemplateFailure("limit", "formats a date with a width of over 99")
             return self._now().strftime(format)
 
-        filters = {"tojson": _to_json, "safe": str, "e": _escaped, "escape": _escaped}
+        def escaped(value: object) -> str:
+            return str(escape(value))
+
+        filters = {"tojson": _to_json, "safe": str, "e": escaped, "escape": escaped}
         return Sandbox(filters, {"raise_exception": raise_exception, "strftime_now": strftime_now})
 
     @cached_property
     def _template(self) -> Template:
         if len(self._source) > MAX_SOURCE:
-            raise LoadError(
-                f"The model's chat template has {len(self._source):,} characters; gptcli takes {MAX_SOURCE:,}.",
-                _HINT,
-            )
-        return self._guarded(lambda: self._sandbox.compile_template(self._source))
-
-    def _guarded(self, run: Callable[[], T]) -> T:
-        """Turn what goes wrong in a template into one of our errors."""
-        from gptcli.prompt.sandbox import TemplateFailure
-
-        try:
-            return run()
-        except TemplateFailure as failure:
-            if failure.kind == "refused":
-                raise RequestError(
-                    f"The model's chat template refuses this conversation: {failure}.",
-                    "Change the conversation (e.g. its system message), or use another model.",
-                ) from None
-            if failure.kind == "limit":
-                raise LoadError(f"The model's chat template {failure}; gptcli stopped it.", _HINT) from None
-            raise LoadError(f"The model's chat template is broken ({failure}).", _HINT) from None
+            size = len(self._source)
+            raise LoadError(f"The model's chat template has {size:,} characters; the limit is {MAX_SOURCE:,}.", _HINT)
+        return self._sandbox.compile_template(self._source)
 
 
-def _most_faithful(marks: SpecialTokenEscaper, rendered: Callable[[Callable[[str], str]], str]) -> str:
-    """The rendered chat, marked, as close to the unmarked one as can be without believing what was typed.
+def _most_faithful(escaper: SpecialTokenEscaper, rendered: Callable[[Callable[[str], str]], str]) -> str:
+    """The rendered chat, escaped, as close to the plain one as is possible without trusting what was typed.
 
-    Marked everywhere, it is certain who wrote what; nearly always that is also the very text of the plain rendering.
-    Where it is not, the template looks for something in the messages, such as `</think>` or a leading `<`. Then only
-    whole special tokens are marked, and if the template wrote the same control tokens all the same, nothing has been
-    smuggled in (by letter case, by cutting, by joining) and that rendering is taken. Else being safe wins.
+    Escaped everywhere, it is certain who wrote what; nearly always that also restores to the plain rendering. Where it
+    does not, the template looks for something in the messages, such as `</think>` or a leading `<`. Then only whole
+    special tokens are escaped, and that rendering is used if the template wrote the same control tokens in it: then
+    nothing was smuggled in by letter case, cutting or joining. Otherwise safety wins.
     """
-    certain = rendered(marks.everywhere)
+    certain = rendered(escaper.escape_all)
     try:
         plain = rendered(str)
-        if marks.restore(certain) == plain:
+        if escaper.restore(certain) == plain:
             return certain
-        close = rendered(marks.in_specials)
+        close = rendered(escaper.escape_specials)
     except RequestError:  # the template objects to something typed, which as mere text it does not
         return certain
-    same = marks.restore(close) == plain and marks.specials(close) == marks.specials(certain)
+    same = escaper.restore(close) == plain and escaper.specials(close) == escaper.specials(certain)
     return close if same else certain
 
 
@@ -196,11 +179,8 @@ def _until_end(text: str) -> str:
 def _texts(value: object) -> Iterable[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(item)
 
 
@@ -222,11 +202,14 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """JSON without HTML escapes, with the arguments that Transformers' `tojson` takes."""
+    """JSON without HTML escapes, with the arguments of Transformers' `tojson`."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def _escaped(value: object) -> str:
-    from markupsafe import escape
-
-    return str(escape(value))
+def _error(failure: TemplateFailure) -> GptcliError:
+    if failure.kind == "refused":
+        message = f"The model's chat template refuses this conversation: {failure}."
+        return RequestError(message, "Change the conversation (e.g. its system message), or use another model.")
+    if failure.kind == "limit":
+        return LoadError(f"The model's chat template {failure}; gptcli stopped it.", _HINT)
+    return LoadError(f"The model's chat template is broken ({failure}).", _HINT)
