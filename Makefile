@@ -8,7 +8,7 @@ test:
 	.venv/bin/pytest
 
 lint:
-	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports --no-logo
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports --no-logo && .venv/bin/deptry src
 
 fix:
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
