@@ -133,8 +133,8 @@ def test_what_fish_offers(line: str, offered: set[str], shell: GetShell) -> None
 
 
 def test_zsh_and_fish_show_the_help_of_flags_and_the_titles_of_conversations(shell: GetShell) -> None:
-    assert shell("fish").offers("gptcli complete --sample")["--samples"] == "Independent texts."
-    assert "Independent texts." in shell("zsh").screen("gptcli complete --sa\t\t")
+    assert shell("fish").offers("gptcli complete --sample")["--samples"] == "Number of independent samples."
+    assert "Number of independent samples." in shell("zsh").screen("gptcli complete --sa\t\t")
     assert 'it\'s "so" $(touch pwned)' in shell("fish").offers("gptcli chat --chat ")["sea-story"]
     assert 'it\'s "so" $(touch pwned)' in shell("zsh").screen("gptcli chat --chat \t\t")
 

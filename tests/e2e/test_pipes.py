@@ -82,7 +82,7 @@ def test_an_open_and_silent_standard_input_is_not_waited_for(shell: Shell, compl
         os.close(writer)
     assert outcome.code == 0
     assert outcome.out == shell.run(*complete, "Once").out == quiet.out == hushed.out
-    assert "standard input is open but silent" in outcome.err
+    assert "standard input is open but has no data" in outcome.err
     assert (quiet.err, hushed.err) == ("", "")
 
 
