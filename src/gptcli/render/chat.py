@@ -30,7 +30,7 @@ class ChatText:
         if markdown and terminal.stdout_color:
             from gptcli.render.markdown import MarkdownStream
 
-            self._stream = MarkdownStream(terminal.width, color=True)
+            self._stream = MarkdownStream(terminal.width)
 
     def show(self, event: Event) -> None:
         if isinstance(event, Delta) and event.index == 0:
