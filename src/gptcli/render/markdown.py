@@ -53,7 +53,7 @@ class MarkdownStream:
             return self._wrapper.add(self._inline.push(block.text))
         if isinstance(block, Begin):
             self._wrapper = Wrapper(self._limit, self._before(block.prefix), self._before(block.hang))
-            self._inline = InlineParser(Style.HEADING if block.level else Style.PLAIN)
+            self._inline = InlineParser(Style.HEADING if block.heading else Style.PLAIN)
             return self._wrapper.add([])
         if isinstance(block, End):
             return self._wrapper.add(self._inline.finish()) + self._wrapper.finish() + "\n"
