@@ -24,8 +24,7 @@ class ChatText:
         self._report_reused = report_reused
         self._reused = 0
         self._in_prefill = False
-        self._thought = ""
-        self._last = ""
+        self._thought = self._last = ""
         self._stream = None
         if markdown and terminal.stdout_color:
             from gptcli.render.markdown import MarkdownStream
@@ -35,15 +34,13 @@ class ChatText:
     def show(self, event: Event) -> None:
         if isinstance(event, Delta) and event.index == 0:
             self._end_prefill()
-            if event.channel is Channel.REASONING:
-                self._reason(event.text)
-            else:
-                self._answer(event.text)
+            (self._reason if event.channel is Channel.REASONING else self._answer)(event.text)
         elif isinstance(event, Started):
             self._reused = event.reused_tokens
             if self._report_reused and event.reused_tokens:
-                reused = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens"
-                self._terminal.notice(f"{reused} were computed before.")
+                self._terminal.notice(
+                    f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens were computed before."
+                )
         elif isinstance(event, Prefill):
             self._show_prefill(event)
         elif isinstance(event, Finished):

@@ -163,10 +163,5 @@ class CodePainter:
         from rich.console import Console
 
         return Console(
-            file=StringIO(),
-            force_terminal=True,
-            color_system="standard",
-            no_color=False,
-            legacy_windows=False,
-            width=10_000,
+            file=StringIO(), force_terminal=True, color_system="standard", no_color=False, legacy_windows=False
         )
