@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gptcli.render.progress import has_bar
 from gptcli.terminal import Terminal, escape_controls
 from gptcli.types import Channel, Delta, Event, Finished, Prefill, Started
 
@@ -38,9 +39,8 @@ class ChatText:
         elif isinstance(event, Started):
             self._reused = event.reused_tokens
             if self._report_reused and event.reused_tokens:
-                self._terminal.notice(
-                    f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens were computed before."
-                )
+                reused = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens"
+                self._terminal.notice(f"{reused} were computed before.")
         elif isinstance(event, Prefill):
             self._show_prefill(event)
         elif isinstance(event, Finished):
@@ -86,20 +86,19 @@ class ChatText:
             self._thought = ""
 
     def _show_prefill(self, event: Prefill) -> None:
-        terminal = self._terminal
-        wanted = terminal.stderr_tty and not terminal.quiet and terminal.environment.get("TERM") != "dumb"
-        if wanted and event.total - self._reused > _LONG_PREFILL:
-            terminal.stderr.write(f"\rreading {event.computed:,} of {event.total:,} tokens")
-            terminal.stderr.flush()
+        if has_bar(self._terminal) and not self._terminal.quiet and event.total - self._reused > _LONG_PREFILL:
+            self._write_stderr(f"\rreading {event.computed:,} of {event.total:,} tokens")
             self._in_prefill = True
 
     def _end_prefill(self) -> None:
         if self._in_prefill:
-            self._terminal.stderr.write("\r\x1b[K")
-            self._terminal.stderr.flush()
+            self._write_stderr("\r\x1b[K")
             self._in_prefill = False
 
     def _dim(self, text: str) -> None:
         shown = escape_controls(text)
-        self._terminal.stderr.write(f"\x1b[2m{shown}\x1b[0m" if self._terminal.color and shown.strip() else shown)
+        self._write_stderr(f"\x1b[2m{shown}\x1b[0m" if self._terminal.color and shown.strip() else shown)
+
+    def _write_stderr(self, text: str) -> None:
+        self._terminal.stderr.write(text)
         self._terminal.stderr.flush()

@@ -74,9 +74,7 @@ class MarkdownStream:
 
     def _table(self, table: Table) -> str:
         prefix, hang = self._before(table.prefix), self._before(table.hang)
-        lines = _table_lines(table.lines, self._limit - width(visible(prefix)))
-        if lines is None:  # more columns than fit
-            lines = table.lines
+        lines = _table_lines(table.lines, self._limit - width(visible(prefix))) or table.lines
         return "".join((hang if at else prefix) + line + "\n" for at, line in enumerate(lines))
 
     def _before(self, prefix: str) -> str:

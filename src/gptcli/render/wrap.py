@@ -62,13 +62,11 @@ class Wrapper:
 
     def __init__(self, limit: int, prefix: str = "", hang: str = "") -> None:
         self._limit = limit
-        self._hang = hang
-        self._hang_width = width(visible(hang))
+        self._hang, self._hang_width = hang, width(visible(hang))
         self._column = width(visible(prefix))
         self._empty = True  # nothing in this line after its prefix
-        self._spaces = 0
+        self._spaces = self._word_width = 0
         self._word: list[tuple[str, Style]] = []
-        self._word_width = 0
         self._wide = False
         self._out: list[str] = [prefix]
 
