@@ -20,7 +20,7 @@ def run() -> None:
             print(f"gptcli {__version__}")  # noqa: T201 - nothing else is needed for it
             code = 0
         elif tab := os.environ.get("_GPTCLI_COMPLETE"):
-            from gptcli.cli.shell_completion import answer
+            from gptcli.cli.completions import answer
 
             code = answer(tab)
         else:
