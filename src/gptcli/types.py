@@ -202,33 +202,26 @@ class Engine(Protocol):
     @property
     def limit(self) -> int:
         """The most tokens that one sequence may have, prompt and answer together."""
-        ...
 
     @property
     def parallel(self) -> int:
         """The most requests that are computed at once."""
-        ...
 
     def encode(self, prompt: Prompt) -> TokenPrompt:
         """The exact tokens of a prompt, to be counted, shown or sent in its place. Raises RequestError, LoadError."""
-        ...
 
     def token_text(self, token: int) -> str:
         """A token as a reader would want it shown, control tokens included."""
-        ...
 
     def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
         """Answer requests, pulling the next one when there is room for it; closing the generator cancels the rest.
 
         An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
         Every request ends with one `Finished` for each sample, or with one `Failed`."""
-        ...
 
     def cancel(self, request_id: str) -> None:
         """End one request within a step: what it has said so far is delivered, and each of its samples ends with
         `FinishReason.CANCELLED`. Safe to call from another thread; an unknown id does nothing."""
-        ...
 
     def save_prefix(self) -> None:
         """Keep what the last request computed for other processes. Raises OSError."""
-        ...
