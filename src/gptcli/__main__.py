@@ -1,8 +1,4 @@
-"""Where the process begins and ends: `gptcli` and `python -m gptcli`.
-
-It guards its own imports, so that Ctrl-C is quiet from the first moment, and leaves without tearing down what the
-system frees faster.
-"""
+"""Where the process begins and ends; it guards its own imports, so that Ctrl-C is quiet from the first moment."""
 
 from __future__ import annotations
 

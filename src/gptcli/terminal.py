@@ -20,8 +20,7 @@ def escape_controls(text: str) -> str:
     """`text` without control characters: they become their pictures (U+2400…), and invalid bytes U+FFFD.
 
     C1 controls are replaced too: some terminals read U+009B as the start of an escape sequence. Newline and tab stay.
-    Carriage returns are dropped, since they could overwrite earlier text.
-    """
+    Carriage returns are dropped, since they could overwrite earlier text."""
     return text.translate(_CONTROL_PICTURES)
 
 
@@ -74,26 +73,25 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write text to stdout and flush: with controls escaped on a terminal, as exact bytes elsewhere.
 
-        Raises BrokenPipeError when the reader is gone, GptcliError when the disk is full or the like.
-        """
+        Raises BrokenPipeError when the reader is gone, GptcliError when the disk is full or the like."""
         if self.stdout_tty:
-            data = escape_controls(text).encode(sys.getdefaultencoding(), "replace")
+            self.write_styled(escape_controls(text))
         else:
-            data = text.encode("utf-8", "surrogateescape")
+            self._write(text.encode("utf-8", "surrogateescape"))
+
+    def write_styled(self, styled: str) -> None:
+        """Write text with our own escape sequences to a terminal; the model's text in it is escaped already."""
+        self._write(styled.encode("utf-8", "replace"))
+
+    def _write(self, data: bytes) -> None:
         try:
             self.stdout.write(data)
             self.stdout.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise GptcliError(
-                f"standard output cannot be written: {error.strerror}.", "Free some space, or redirect it elsewhere."
-            ) from error
-
-    def write_styled(self, styled: str) -> None:
-        """Write text with our own escape sequences to a terminal; the model's text in it is escaped already."""
-        self.stdout.write(styled.encode(sys.getdefaultencoding(), "replace"))
-        self.stdout.flush()
+            hint = "Free some space, or redirect it elsewhere."
+            raise GptcliError(f"standard output cannot be written: {error.strerror}.", hint) from error
 
     def notice(self, text: str) -> None:
         """Print a remark on stderr; silent with `-q` and where stderr is not a terminal."""

@@ -33,25 +33,21 @@ class TextPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A whole conversation, every turn of it; the engine's chat template makes tokens of it.
-
-    `continue_final`: the last message is an unfinished answer, to go on from exactly there.
-    """
+    """A whole conversation, every turn of it; the engine's chat template makes tokens of it."""
 
     messages: tuple[Message, ...]
     continue_final: bool = False
+    """The last message is an unfinished answer, to be continued from exactly there."""
     template_options: tuple[tuple[str, object], ...] = ()
     """Extra variables for the template, e.g. ("enable_thinking", False)."""
     begun: tuple[int, ...] = ()
-    """Token ids of the answer to these messages, so far (`Finished.tokens`): to go on from exactly there, be that in
-    the middle of a character or of reasoning. Where they are not known, `continue_final` goes on from text."""
+    """Token ids of the answer so far (`Finished.tokens`), to be continued from exactly there, even in the middle of a
+    character or of reasoning. Where they are not known, `continue_final` goes on from text."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """Token ids, as a client sent them or as `Engine.encode` made them of another prompt.
-
-    An encoded prompt can be sent in place of the one it was made of, and is not rendered and tokenized again."""
+    """Token ids, as a client sent them or as `Engine.encode` made them of another prompt, to be sent in its place."""
 
     tokens: tuple[int, ...]
     is_chat: bool = False

@@ -22,6 +22,7 @@ from gptcli.runtime.options import EngineOptions
 _model, _sampling, _output = (
     functools.partial(Option, rich_help_panel=panel) for panel in ("Model", "Sampling", "Output")
 )
+_count = functools.partial(_model, min=1, max=INT_MAX, metavar="N")
 _MAX_THREADS = 512
 """GGML_MAX_N_THREADS (ggml.h); many more end the process."""
 
@@ -107,17 +108,12 @@ class ModelFlags:
             autocompletion=suggestions.models,
         ),
     ] = None
-    ctx_size: Annotated[
-        int | None,
-        _model("--ctx-size", min=1, max=INT_MAX, metavar="N", help="Context size in tokens. (default: as needed)"),
-    ] = None
+    ctx_size: Annotated[int | None, _count("--ctx-size", help="Context size in tokens. (default: as needed)")] = None
     threads: Annotated[
-        int | None,
-        _model("--threads", "-t", min=1, max=_MAX_THREADS, metavar="N", help="CPU threads. (default: physical cores)"),
+        int | None, _count("--threads", "-t", max=_MAX_THREADS, help="CPU threads. (default: physical cores)")
     ] = None
     threads_batch: Annotated[
-        int | None,
-        _model("--threads-batch", min=1, max=_MAX_THREADS, metavar="N", help="Threads for prompts. (default: same)"),
+        int | None, _count("--threads-batch", max=_MAX_THREADS, help="Threads for prompts. (default: same)")
     ] = None
     device: Annotated[
         str,
@@ -129,8 +125,7 @@ class ModelFlags:
         ),
     ] = "auto"
     gpu_layers: Annotated[
-        int | None,
-        _model("--gpu-layers", min=0, max=INT_MAX, metavar="N", help="Layers to offload to the GPU. (default: all)"),
+        int | None, _count("--gpu-layers", min=0, help="Layers to offload to the GPU. (default: all)")
     ] = None
     lora: Annotated[
         list[str] | None, _model("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.")
