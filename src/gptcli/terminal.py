@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -39,11 +40,12 @@ class Terminal:
 
     @classmethod
     def of_process(cls) -> Terminal:
-        """The streams of this process; a closed one reads as empty and discards what is written."""
+        """The streams of this process. A closed stdin reads as empty, a closed stderr discards what is written, and
+        writing to a closed stdout fails."""
         return cls(
             # A closed stream is None in Python.
             stdin=sys.stdin.buffer if sys.stdin else open(os.devnull, "rb"),
-            stdout=sys.stdout.buffer if sys.stdout else open(os.devnull, "wb"),
+            stdout=sys.stdout.buffer if sys.stdout else os.fdopen(os.open(os.devnull, os.O_RDONLY), "wb"),
             stderr=sys.stderr or open(os.devnull, "w"),
             stdin_tty=sys.stdin is not None and sys.stdin.isatty(),
             stdout_tty=sys.stdout is not None and sys.stdout.isatty(),
@@ -90,8 +92,10 @@ class Terminal:
         except BrokenPipeError:
             raise
         except OSError as error:
-            hint = "Free some space, or redirect it elsewhere."
-            raise GptcliError(f"standard output cannot be written: {error.strerror}.", hint) from error
+            closed = error.errno == errno.EBADF
+            hint = "Open it, or redirect it to a file." if closed else "Free some space, or redirect it elsewhere."
+            why = "it is closed" if closed else error.strerror
+            raise GptcliError(f"standard output cannot be written: {why}.", hint) from error
 
     def notice(self, text: str) -> None:
         """Print a remark on stderr; silent with `-q` and where stderr is not a terminal."""
