@@ -13,15 +13,21 @@ from gptcli.errors import GptcliError
 
 _CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
 _CONTROL_PICTURES |= {ord("\r"): "", 0x7F: "\u2421"}
-_CONTROL_PICTURES |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
-_CONTROL_PICTURES |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_C1, _SURROGATES = range(0x80, 0xA0), range(0xD800, 0xE000)
+_BIDIRECTIONAL, _INVISIBLE = range(0x202A, 0x202F), range(0x2060, 0x2070)  # the latter with isolates, U+2066 to U+2069
+_ANNOTATIONS, _MUSICAL, _TAGS = range(0xFFF9, 0xFFFC), range(0x1D173, 0x1D17B), range(0xE0000, 0xE0080)
+_BLANKS = (0xAD, 0x180E, 0x200B, 0xFEFF)  # soft hyphen, vowel separator, zero-width spaces
+for _codes in (_C1, _SURROGATES, _BIDIRECTIONAL, _INVISIBLE, _ANNOTATIONS, _MUSICAL, _TAGS, _BLANKS):
+    _CONTROL_PICTURES |= dict.fromkeys(_codes, "\ufffd")
 
 
 def escape_controls(text: str) -> str:
-    """`text` without control characters: they become their pictures (U+2400…), and invalid bytes U+FFFD.
+    """`text` without control characters: they become their pictures (U+2400…).
 
-    C1 controls are replaced too: some terminals read U+009B as the start of an escape sequence. Newline and tab stay.
-    Carriage returns are dropped, since they could overwrite earlier text."""
+    Invalid bytes and C1 controls become U+FFFD: some terminals read U+009B as the start of an escape sequence. So do
+    bidirectional overrides, which make text read as another, and invisible format characters, which hide in it; those
+    that languages and emoji are written with stay (ZWJ, ZWNJ, directional marks, variation selectors). Newline and tab
+    stay. Carriage returns are dropped, since they could overwrite earlier text."""
     return text.translate(_CONTROL_PICTURES)
 
 
