@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 from typer._click.core import Command, Context  # typer >= 0.26 brings its own click, and no public names for these
-from typer._click.exceptions import ClickException, UsageError
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperGroup
 
 from gptcli import __version__
@@ -33,11 +33,22 @@ _COMMANDS = {
 """Name and one line for --help; the module gptcli.cli.NAME has a Typer `app`."""
 
 
+_SYNONYMS = {"pull": "models pull", "download": "models pull", "show": "models show", "history": "chats list"}
+_SYNONYMS |= dict.fromkeys(("run", "ask", "prompt"), "chat") | dict.fromkeys(("generate", "gen"), "complete")
+_SYNONYMS |= dict.fromkeys(("list", "ls"), "models list") | dict.fromkeys(("rm", "remove", "delete"), "models rm")
+"""What other programs' commands are called here."""
+
+
 class _LateGroup(TyperGroup):
     """Imports a command when it is called; until then, and for --help, it is a stub with its name and line."""
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
+        try:
+            name, command, rest = super().resolve_command(ctx, args)
+        except UsageError as error:
+            if args[0] in _SYNONYMS:
+                error.message = f"No such command {args[0]!r}. Did you mean '{_SYNONYMS[args[0]]}'?"
+            raise
         return name, command and load_command(args[0]), rest
 
     def invoke(self, ctx: Context) -> object:
@@ -76,6 +87,7 @@ class CommandContext:
 app = typer.Typer(
     cls=_LateGroup,
     add_completion=False,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # --help in 40 ms instead of 85
@@ -107,6 +119,9 @@ def main(
     try:
         session = CommandContext(terminal, early, process_ends=process_ends)
         code = root.main(args=list(arguments), prog_name="gptcli", standalone_mode=False, obj=session)
+    except NoArgsIsHelpError as error:  # a group without a command; rich has written its help already
+        terminal.write(f"{error.message}\n" if error.message else "")
+        return ExitCode.OK
     except ClickException as error:
         return _report_usage(error, terminal)
     except (typer.Abort, KeyboardInterrupt, Cancelled):
@@ -118,9 +133,11 @@ def main(
 
 def _report_usage(error: ClickException, terminal: Terminal) -> int:
     path = error.ctx.command_path if isinstance(error, UsageError) and error.ctx else "gptcli"
-    if not error.format_message():  # a group was called without a command: typer has shown its help
-        return ExitCode.USAGE
-    terminal.report(f"gptcli: error: {error.format_message()}\nTry `{path} --help`.")
+    message = error.format_message()
+    if isinstance(error, NoSuchOption):
+        near = f" Did you mean {' or '.join(error.possibilities)}?" if error.possibilities else ""
+        message = f"{error.message}.{near}"
+    terminal.report(f"gptcli: error: {message}\nTry `{path} --help`.")
     return ExitCode.USAGE
 
 
