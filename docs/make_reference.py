@@ -54,7 +54,7 @@ def _sections(context: typer.Context) -> Iterator[str]:
             flags.append(f"| `{_cell(names + value)}` | {_cell(parameter.help)} |")
     yield "\n".join([f"## {context.command_path}\n\n{_cell(command.get_short_help_str(100))}\n\n`{usage}`\n", *flags])
     for name in getattr(command, "list_commands", lambda _: ())(context):
-        yield from _sections(typer.Context(command.get_command(context, name), parent=context, info_name=name))
+        yield from _sections(typer.Context(command.resolve_command(context, [name])[1], parent=context, info_name=name))
 
 
 def _cell(text: str) -> str:

@@ -1,8 +1,4 @@
-"""Where the process begins and ends: `gptcli` and `python -m gptcli`.
-
-It guards its own imports, so that Ctrl-C is quiet from the first moment, and leaves without tearing down what the
-system frees faster.
-"""
+"""Where the process begins and ends; it guards its own imports, so that Ctrl-C is quiet from the first moment."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ def run() -> None:
             print(f"gptcli {__version__}")  # noqa: T201 - nothing else is needed for it
             code = 0
         elif tab := os.environ.get("_GPTCLI_COMPLETE"):
-            from gptcli.cli.shell_completion import answer
+            from gptcli.cli.completions import answer
 
             code = answer(tab)
         else:

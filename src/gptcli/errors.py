@@ -1,7 +1,6 @@
-"""The errors that gptcli tells its user about, as one tree, and the exit code that each ends with.
+"""The errors that gptcli reports to its user, as one tree, and the exit code of each.
 
-It knows no command and prints nothing; whoever raises an error says in one sentence what happened, with the
-numbers, and in a second one what to do.
+`message` is one sentence with what happened, with the numbers; `hint` is one with what to do.
 
     GptcliError              1
     ├── UsageError           2   contradicting or impossible options
@@ -38,16 +37,13 @@ class ExitCode(IntEnum):
 
 
 class GptcliError(Exception):
-    """Something the user can understand: what happened, and what to do about it."""
+    """Something the user can understand; `log` has llama.cpp's own last lines, where they help."""
 
     exit_code = ExitCode.ERROR
 
     def __init__(self, message: str, hint: str = "", *, log: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.log = log
-        """llama.cpp's own last lines, where they say more than we can."""
+        self.message, self.hint, self.log = message, hint, log
 
 
 class UsageError(GptcliError):
@@ -75,13 +71,12 @@ class RequestError(GptcliError):
 
 
 class InvalidRequest(RequestError):
-    """A request that cannot be answered as it stands: `code` and `param` say why to a program."""
+    """A request that cannot be answered as it stands. `param` is the name of the field that is wrong."""
 
     def __init__(self, message: str, *, code: str = "invalid_request", param: str | None = None) -> None:
-        """`code`: invalid_request, missing_field or unsupported. `param`: the name of the field, if it is about one."""
+        """`code`: invalid_request, missing_field or unsupported."""
         super().__init__(message)
-        self.code = code
-        self.param = param
+        self.code, self.param = code, param
 
 
 class ContextFull(RequestError):

@@ -6,6 +6,7 @@ defaults and meanings are llama.cpp's (common/common.h, `common_params_sampling`
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -69,17 +70,15 @@ class Param:
 
     def parse(self, text: str, label: str = "") -> Any:
         """The same from text: the value of a flag, of `/set` or of a table's cell. Raises ParamError."""
-        if self.kind in (Kind.INT, Kind.FLOAT):
-            try:
-                value: object = int(text) if self.kind is Kind.INT else float(text)
-            except ValueError:
-                raise ParamError(f"{label or self.name} must be {self._range}, not {_short(text)}.") from None
-            return self.validate(value, label)
-        if self.kind is Kind.BOOL:
-            return self.validate({"true": True, "false": False}.get(text.strip().lower(), text), label)
+        value: object = text
         if self.kind is Kind.BIAS:
             return (parse_bias(text, label or self.name),)
-        return self.validate(text, label)
+        if self.kind is Kind.BOOL:
+            value = {"true": True, "false": False}.get(text.strip().lower(), text)
+        elif self.kind in (Kind.INT, Kind.FLOAT):
+            with contextlib.suppress(ValueError):
+                value = int(text) if self.kind is Kind.INT else float(text)
+        return self.validate(value, label)
 
     @property
     def _range(self) -> str:
@@ -90,17 +89,11 @@ class Param:
         return f"{self.kind.value} of at most {self.high:g}" if self.high < INT_MAX else self.kind.value
 
 
-def _int(param: Param, label: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not param.low <= value <= param.high:
+def _number_in_range(param: Param, label: str, value: object) -> int | float:
+    types = (int,) if param.kind is Kind.INT else (int, float)
+    if type(value) not in types or not param.low <= value <= param.high:  # type: ignore[operator] # NaN is in no range
         raise ParamError(f"{label} must be {param._range}, not {_short(value)}.")
-    return value
-
-
-def _float(param: Param, label: str, value: object) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not param.low <= value <= param.high:  # type: ignore[operator] # NaN fails the comparison
-        raise ParamError(f"{label} must be {param._range}, not {_short(value)}.")
-    return float(value)  # type: ignore[arg-type]
+    return value if param.kind is Kind.INT else float(value)  # type: ignore[return-value, arg-type]
 
 
 def _bool(param: Param, label: str, value: object) -> bool:
@@ -151,15 +144,14 @@ def _bias(param: Param, label: str, value: object) -> tuple[tuple[int | str, flo
 
 
 def _amount(label: str, value: object) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (math.isinf(value) or abs(value) <= INT_MAX):  # type: ignore[arg-type]
+    if type(value) not in (int, float) or not (math.isinf(value) or abs(value) <= INT_MAX):  # type: ignore[arg-type]
         raise ParamError(f"{label}: a bias must be a number of at most {INT_MAX}, or -inf, not {_short(value)}.")
     return float(value)  # type: ignore[arg-type]
 
 
 _CHECKS = {
-    Kind.INT: _int,
-    Kind.FLOAT: _float,
+    Kind.INT: _number_in_range,
+    Kind.FLOAT: _number_in_range,
     Kind.BOOL: _bool,
     Kind.TEXT: _text,
     Kind.TEXTS: _texts,
@@ -174,13 +166,12 @@ def parse_bias(text: str, label: str = "logit_bias") -> tuple[int | str, float]:
     Digits are a token id; in double quotes, with JSON's escapes, they are text."""
     if native := _NATIVE_BIAS.fullmatch(text):
         return int(native[1]), _amount(label, float(native[2]))
-    what, separator, amount = text.rpartition("=")
+    what, _, amount = text.rpartition("=")
     try:
-        number = float(amount)
+        number = float(amount if what else "")
     except ValueError:
-        separator = ""
-    if not separator or not what:
-        raise ParamError(f"{label} must be TOKEN=BIAS, such as ' the=-2', 15043=+1 or '\"42\"=-inf', not {text!r}.")
+        examples = """' the=-2', 15043=+1 or '"42"=-inf'"""
+        raise ParamError(f"{label} must be TOKEN=BIAS, such as {examples}, not {text!r}.") from None
     if what.isdigit():
         return int(what), _amount(label, number)
     if len(what) > 1 and what[0] == what[-1] == '"':
@@ -216,10 +207,7 @@ class Sampling:
     """How the next token is chosen. To add a parameter: a field here, and its use in `llama/sampler.py`."""
 
     temperature: float = _number(
-        0.8,
-        "T",
-        "Sampling temperature; 0 picks the most likely token.",
-        "--temp",
+        *(0.8, "T", "Sampling temperature; 0 picks the most likely token.", "--temp"),
         low=0,
         aliases=("temp",),
         gguf="temp",

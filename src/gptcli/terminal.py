@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -12,16 +13,21 @@ from gptcli.errors import GptcliError
 
 _CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
 _CONTROL_PICTURES |= {ord("\r"): "", 0x7F: "\u2421"}
-_CONTROL_PICTURES |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
-_CONTROL_PICTURES |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_C1, _SURROGATES = range(0x80, 0xA0), range(0xD800, 0xE000)
+_BIDIRECTIONAL, _INVISIBLE = range(0x202A, 0x202F), range(0x2060, 0x2070)  # the latter with isolates, U+2066 to U+2069
+_ANNOTATIONS, _MUSICAL, _TAGS = range(0xFFF9, 0xFFFC), range(0x1D173, 0x1D17B), range(0xE0000, 0xE0080)
+_BLANKS = (0xAD, 0x180E, 0x200B, 0xFEFF)  # soft hyphen, vowel separator, zero-width spaces
+for _codes in (_C1, _SURROGATES, _BIDIRECTIONAL, _INVISIBLE, _ANNOTATIONS, _MUSICAL, _TAGS, _BLANKS):
+    _CONTROL_PICTURES |= dict.fromkeys(_codes, "\ufffd")
 
 
 def escape_controls(text: str) -> str:
-    """`text` without control characters: they become their pictures (U+2400…), and invalid bytes U+FFFD.
+    """`text` without control characters: they become their pictures (U+2400…).
 
-    C1 controls are replaced too: some terminals read U+009B as the start of an escape sequence. Newline and tab stay.
-    Carriage returns are dropped, since they could overwrite earlier text.
-    """
+    Invalid bytes and C1 controls become U+FFFD: some terminals read U+009B as the start of an escape sequence. So do
+    bidirectional overrides, which make text read as another, and invisible format characters, which hide in it; those
+    that languages and emoji are written with stay (ZWJ, ZWNJ, directional marks, variation selectors). Newline and tab
+    stay. Carriage returns are dropped, since they could overwrite earlier text."""
     return text.translate(_CONTROL_PICTURES)
 
 
@@ -40,11 +46,12 @@ class Terminal:
 
     @classmethod
     def of_process(cls) -> Terminal:
-        """The streams of this process; a closed one reads as empty and discards what is written."""
+        """The streams of this process. A closed stdin reads as empty, a closed stderr discards what is written, and
+        writing to a closed stdout fails."""
         return cls(
             # A closed stream is None in Python.
             stdin=sys.stdin.buffer if sys.stdin else open(os.devnull, "rb"),
-            stdout=sys.stdout.buffer if sys.stdout else open(os.devnull, "wb"),
+            stdout=sys.stdout.buffer if sys.stdout else os.fdopen(os.open(os.devnull, os.O_RDONLY), "wb"),
             stderr=sys.stderr or open(os.devnull, "w"),
             stdin_tty=sys.stdin is not None and sys.stdin.isatty(),
             stdout_tty=sys.stdout is not None and sys.stdout.isatty(),
@@ -74,26 +81,27 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write text to stdout and flush: with controls escaped on a terminal, as exact bytes elsewhere.
 
-        Raises BrokenPipeError when the reader is gone, GptcliError when the disk is full or the like.
-        """
+        Raises BrokenPipeError when the reader is gone, GptcliError when the disk is full or the like."""
         if self.stdout_tty:
-            data = escape_controls(text).encode(sys.getdefaultencoding(), "replace")
+            self.write_styled(escape_controls(text))
         else:
-            data = text.encode("utf-8", "surrogateescape")
+            self._write(text.encode("utf-8", "surrogateescape"))
+
+    def write_styled(self, styled: str) -> None:
+        """Write text with our own escape sequences to a terminal; the model's text in it is escaped already."""
+        self._write(styled.encode("utf-8", "replace"))
+
+    def _write(self, data: bytes) -> None:
         try:
             self.stdout.write(data)
             self.stdout.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise GptcliError(
-                f"standard output cannot be written: {error.strerror}.", "Free some space, or redirect it elsewhere."
-            ) from error
-
-    def write_styled(self, styled: str) -> None:
-        """Write text with our own escape sequences to a terminal; the model's text in it is escaped already."""
-        self.stdout.write(styled.encode(sys.getdefaultencoding(), "replace"))
-        self.stdout.flush()
+            closed = error.errno == errno.EBADF
+            hint = "Open it, or redirect it to a file." if closed else "Free some space, or redirect it elsewhere."
+            why = "it is closed" if closed else error.strerror
+            raise GptcliError(f"standard output cannot be written: {why}.", hint) from error
 
     def notice(self, text: str) -> None:
         """Print a remark on stderr; silent with `-q` and where stderr is not a terminal."""

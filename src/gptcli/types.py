@@ -33,25 +33,21 @@ class TextPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A whole conversation, every turn of it; the engine's chat template makes tokens of it.
-
-    `continue_final`: the last message is an unfinished answer, to go on from exactly there.
-    """
+    """A whole conversation, every turn of it; the engine's chat template makes tokens of it."""
 
     messages: tuple[Message, ...]
     continue_final: bool = False
+    """The last message is an unfinished answer, to be continued from exactly there."""
     template_options: tuple[tuple[str, object], ...] = ()
     """Extra variables for the template, e.g. ("enable_thinking", False)."""
     begun: tuple[int, ...] = ()
-    """Token ids of the answer to these messages, so far (`Finished.tokens`): to go on from exactly there, be that in
-    the middle of a character or of reasoning. Where they are not known, `continue_final` goes on from text."""
+    """Token ids of the answer so far (`Finished.tokens`), to be continued from exactly there, even in the middle of a
+    character or of reasoning. Where they are not known, `continue_final` goes on from text."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """Token ids, as a client sent them or as `Engine.encode` made them of another prompt.
-
-    An encoded prompt can be sent in place of the one it was made of, and is not rendered and tokenized again."""
+    """Token ids, as a client sent them or as `Engine.encode` made them of another prompt, to be sent in its place."""
 
     tokens: tuple[int, ...]
     is_chat: bool = False
@@ -202,33 +198,26 @@ class Engine(Protocol):
     @property
     def limit(self) -> int:
         """The most tokens that one sequence may have, prompt and answer together."""
-        ...
 
     @property
     def parallel(self) -> int:
         """The most requests that are computed at once."""
-        ...
 
     def encode(self, prompt: Prompt) -> TokenPrompt:
         """The exact tokens of a prompt, to be counted, shown or sent in its place. Raises RequestError, LoadError."""
-        ...
 
     def token_text(self, token: int) -> str:
         """A token as a reader would want it shown, control tokens included."""
-        ...
 
     def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
         """Answer requests, pulling the next one when there is room for it; closing the generator cancels the rest.
 
         An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
         Every request ends with one `Finished` for each sample, or with one `Failed`."""
-        ...
 
     def cancel(self, request_id: str) -> None:
         """End one request within a step: what it has said so far is delivered, and each of its samples ends with
         `FinishReason.CANCELLED`. Safe to call from another thread; an unknown id does nothing."""
-        ...
 
     def save_prefix(self) -> None:
         """Keep what the last request computed for other processes. Raises OSError."""
-        ...

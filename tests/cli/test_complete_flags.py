@@ -12,8 +12,7 @@ import typer
 from shell import Outcome, call
 
 from gptcli.cli.main import load_command
-from gptcli.cli.option_groups import takes
-from gptcli.cli.options import SamplingFlags
+from gptcli.cli.options import SamplingFlags, takes
 from gptcli.params import Sampling
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -43,8 +43,9 @@ IMPOSSIBLE = [
     ("--top-p", "1.5"),
     ("--temperature", "nan"),
     ("--dry-base", "inf"),
-    ("--seed", "-1"),
-    ("--seed", str(2**32)),
+    ("--seed", "-2"),
+    ("--seed", str(2**64)),
+    ("--samplers", "top_k;top_q"),
     ("--mirostat", "3"),
     ("--format", "yaml"),
     ("--logit-bias", "the"),
@@ -81,6 +82,11 @@ def test_a_contradiction_is_refused_before_the_model_is_looked_for(flags: tuple[
     assert len(outcome.err.splitlines()) == 2
 
 
+@pytest.mark.parametrize("seed", [-1, 0, 2**32 - 1, 2**32, 2**64 - 1])
+def test_any_seed_of_64_bits_is_accepted_and_minus_one_is_random(seed: int) -> None:
+    assert complete("/nowhere/model.gguf", "x", "--seed", seed).code == ExitCode.MODEL_NOT_FOUND
+
+
 @pytest.mark.parametrize("flags", [(), *CONTRADICTIONS[:4]], ids=" ".join)
 def test_a_contradiction_loads_nothing_not_even_a_model_that_is_stored_and_known(
     tiny: Path, shell: Shell, flags: tuple[str, ...]
@@ -103,7 +109,7 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_an_empty_name_is_not_the_default_model() -> None:
-    refused(complete("", "x"), ExitCode.MODEL_NOT_FOUND, "names no model")
+    refused(complete("", "x"), ExitCode.MODEL_NOT_FOUND, "is not a model reference")
 
 
 def test_what_is_not_stored_is_not_fetched_offline() -> None:
@@ -123,7 +129,7 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path, content: bytes) -> No
 def test_a_file_that_is_cut_off_is_refused_with_both_sizes(tiny: Path, tmp_path: Path, share: float) -> None:
     size = tiny.stat().st_size
     (tmp_path / "cut.gguf").write_bytes(tiny.read_bytes()[: int(size * share)])
-    refused(complete(tmp_path / "cut.gguf", "x"), ExitCode.LOAD, "cut off", str(int(size * share)))
+    refused(complete(tmp_path / "cut.gguf", "x"), ExitCode.LOAD, "truncated", str(int(size * share)))
 
 
 def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
@@ -174,7 +180,7 @@ def test_a_bad_grammar_is_refused_with_one_complaint(tiny: Path, capfd: pytest.C
 
 
 def test_samplers_and_tokens_that_do_not_exist_are_refused(tiny: Path) -> None:
-    refused(complete(tiny, "x", "--samplers", "top_q"), ExitCode.ENGINE, "top_q", "top_k")
+    refused(complete(tiny, "x", "--samplers", "top_q"), ExitCode.USAGE, "top_q", "top_k")
     refused(complete(tiny, "x", "--logit-bias", "100000=1"), ExitCode.ENGINE, "100000", "512")
 
 

@@ -11,7 +11,7 @@ from completion_shells import Shell
 
 from gptcli.chat.conversation import Conversation, Turn
 from gptcli.chat.store import Store
-from gptcli.cli.shell_completion import script
+from gptcli.cli import completions
 
 # forkpty in a process with threads; the child execs at once
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
@@ -32,7 +32,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
             home = place / "home"
             fill(home)
             file = place / FILES[name]
-            file.write_text(script(name), "utf-8")
+            file.write_text(completions.script(completions.Shell(name)), "utf-8")
             folders = {"GPTCLI_DATA_DIR": str(place / "data"), "HF_HUB_CACHE": str(place / "hub")}
             store_models(place / "hub", place / "data", home)
             opened[name] = Shell(name, file, home, **folders)
@@ -133,8 +133,8 @@ def test_what_fish_offers(line: str, offered: set[str], shell: GetShell) -> None
 
 
 def test_zsh_and_fish_show_the_help_of_flags_and_the_titles_of_conversations(shell: GetShell) -> None:
-    assert shell("fish").offers("gptcli complete --sample")["--samples"] == "Independent texts."
-    assert "Independent texts." in shell("zsh").screen("gptcli complete --sa\t\t")
+    assert shell("fish").offers("gptcli complete --sample")["--samples"] == "Number of independent samples."
+    assert "Number of independent samples." in shell("zsh").screen("gptcli complete --sa\t\t")
     assert 'it\'s "so" $(touch pwned)' in shell("fish").offers("gptcli chat --chat ")["sea-story"]
     assert 'it\'s "so" $(touch pwned)' in shell("zsh").screen("gptcli chat --chat \t\t")
 

@@ -141,7 +141,7 @@ def test_a_tab_imports_neither_the_engine_nor_rich(line: str) -> None:
     done = tab(line)
     assert done.returncode == 0
     imported = {row.rpartition("|")[2].strip() for row in done.stderr.splitlines()}
-    assert "gptcli.cli.shell_completion" in imported
+    assert "gptcli.cli.completions" in imported
     assert not imported & {"llama_cpp", "numpy", "rich", "huggingface_hub", "prompt_toolkit", "gptcli.llama.loading"}
 
 

@@ -45,7 +45,7 @@ def test_places_and_the_network_are_those_of_the_environment(home: Path, monkeyp
     monkeypatch.setenv("GPTCLI_OFFLINE", "1")
     said = report()
     assert (said["cache"], said["data"], said["model cache"]) == ("/a", "/b", "/c/hub")
-    assert said["network"] == "switched off"
+    assert said["network"] == "off"
 
 
 def test_it_writes_nothing(home: Path) -> None:

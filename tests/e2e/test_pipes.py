@@ -82,7 +82,7 @@ def test_an_open_and_silent_standard_input_is_not_waited_for(shell: Shell, compl
         os.close(writer)
     assert outcome.code == 0
     assert outcome.out == shell.run(*complete, "Once").out == quiet.out == hushed.out
-    assert "standard input is open but silent" in outcome.err
+    assert "standard input is open but has no data" in outcome.err
     assert (quiet.err, hushed.err) == ("", "")
 
 
@@ -104,10 +104,16 @@ def test_a_closed_standard_input_is_as_good_as_none(shell: Shell, complete: tupl
     assert "there is no prompt" in outcome.err.splitlines()[0]
 
 
-def test_closed_standard_output_and_error_are_no_bug(shell: Shell, complete: tuple) -> None:
-    with by_sh(shell, ">&-", *complete, "Once") as process:
+@pytest.mark.parametrize("form", ["text", "json", "jsonl"])
+def test_a_closed_standard_output_is_an_error(shell: Shell, complete: tuple, form: str) -> None:
+    with by_sh(shell, ">&-", *complete, "--format", form, "Once") as process:
         outcome = finish(process)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[0] == "gptcli: error: standard output cannot be written: it is closed."
+    assert "Traceback" not in outcome.err
+
+
+def test_a_closed_standard_error_is_no_bug(shell: Shell, complete: tuple) -> None:
     with by_sh(shell, "2>&-", *complete, "Once", "--stats") as process:
         outcome = finish(process)
     assert (outcome.code, outcome.out) == (0, shell.run(*complete, "Once").out)

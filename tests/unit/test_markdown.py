@@ -13,8 +13,8 @@ from gptcli.render.markdown import MarkdownStream
 from gptcli.render.wrap import visible, width
 
 
-def stream(pieces: list[str], columns: int = 80, color: bool = True) -> str:
-    markdown = MarkdownStream(columns, color)
+def stream(pieces: list[str], columns: int = 80) -> str:
+    markdown = MarkdownStream(columns)
     return "".join([*map(markdown.push, pieces), markdown.finish()])
 
 
@@ -43,30 +43,28 @@ def test_there_are_fifty_documents() -> None:
 def test_cutting_the_text_does_not_change_the_screen(number: int, columns: int) -> None:
     document = DOCUMENTS[number]
     whole = stream([document], columns)
-    markdown = MarkdownStream(columns, True)
+    markdown = MarkdownStream(columns)
     outputs = [*map(markdown.push, cut(document, number)), markdown.finish()]
     assert screen(outputs, columns) == screen([whole], columns)
     for pieces in (cut(document, number + 100), list(document)):
         assert stream(pieces, columns) == whole
 
 
-@pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_the_only_escape_sequences_are_styles(document: str, color: bool) -> None:
-    output = stream([document], 40, color)
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", output) if color else output
+def test_the_only_escape_sequences_are_styles(document: str) -> None:
+    output = stream([document], 40)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     assert not [character for character in plain if character < " " and character not in "\n\t"]
     assert "\x7f" not in plain
     assert "\x9b" not in plain
 
 
-@pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_no_word_is_lost(document: str, color: bool) -> None:
+def test_no_word_is_lost(document: str) -> None:
     def letters(text: str) -> str:
         return "".join(re.findall(r"[^\W_]", text))
 
-    assert letters(visible(stream([document], 40, color))) == letters(document)
+    assert letters(visible(stream([document], 40))) == letters(document)
 
 
 pieces = st.lists(
@@ -79,12 +77,12 @@ pieces = st.lists(
 )
 
 
-@given(pieces, st.sampled_from([20, 40, 80]), st.booleans())
-def test_cutting_the_text_does_not_change_the_output(parts: list[str], columns: int, color: bool) -> None:
+@given(pieces, st.sampled_from([20, 40, 80]))
+def test_cutting_the_text_does_not_change_the_output(parts: list[str], columns: int) -> None:
     text = "".join(parts)
-    whole = stream([text], columns, color)
-    assert stream(parts, columns, color) == whole
-    assert stream(list(text), columns, color) == whole
+    whole = stream([text], columns)
+    assert stream(parts, columns) == whole
+    assert stream(list(text), columns) == whole
 
 
 @given(st.lists(st.text(st.characters(blacklist_characters="|`~\n\r", blacklist_categories=("Cs", "Cc")), max_size=60)))
@@ -94,16 +92,16 @@ def test_no_line_is_too_wide(lines: list[str]) -> None:
 
 
 def test_long_paragraphs_come_word_by_word() -> None:
-    markdown = MarkdownStream(80, True)
+    markdown = MarkdownStream(80)
     shown = "".join(markdown.push(word + " ") for word in LONG.split())
     assert visible(shown).split() == LONG.split()
     assert markdown.finish() == "\n"
 
 
 def test_code_comes_line_by_line() -> None:
-    markdown = MarkdownStream(80, False)
-    assert markdown.push("```\nfirst\nsec") == "```\nfirst\n"
-    assert markdown.push("ond\n```\n") == "second\n```\n"
+    markdown = MarkdownStream(80)
+    assert visible(markdown.push("```\nfirst\nsec")) == "```\nfirst\n"
+    assert visible(markdown.push("ond\n```\n")) == "second\n```\n"
 
 
 @pytest.mark.parametrize(
@@ -125,12 +123,8 @@ def test_styles(source: str, expected: str) -> None:
     assert stream([source]) == expected
 
 
-def test_without_color_the_marks_are_kept() -> None:
-    assert stream(["## Head\n- **b** `c`\n\n| *a* |\n|---|\n"], color=False) == "## Head\n• **b** `c`\n\n*a*\n───\n"
-
-
 def test_wrapped_lines_of_a_list_item_are_indented() -> None:
-    assert stream(["- " + "abcd " * 6], 20, color=False) == "• abcd abcd abcd\n  abcd abcd abcd\n"
+    assert stream(["- " + "abcd " * 6], 20) == "• abcd abcd abcd\n  abcd abcd abcd\n"
 
 
 def test_a_wide_table_fits() -> None:

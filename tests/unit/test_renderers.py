@@ -8,25 +8,30 @@ import pytest
 
 from gptcli.render.renderers import choose
 from gptcli.terminal import Terminal
-from gptcli.types import Delta
+from gptcli.types import Delta, Finished, FinishReason
 
 
 @pytest.mark.parametrize(
-    ("format", "options", "name"),
+    ("format", "options", "name", "starts"),
     [
-        ("text", {}, "PlainText"),
-        ("json", {}, "CompletionJson"),
-        ("jsonl", {"logprobs": True}, "CompletionLines"),
-        ("text", {"chat": True}, "ChatText"),
-        ("json", {"chat": True}, "ChatJson"),
-        ("jsonl", {"chat": True, "logprobs": True}, "ChatLines"),
-        ("text", {"chat": True, "extract": 0}, "CodeBlock"),
-        ("text", {"chat": True, "extract": -1}, "CodeBlock"),
+        ("text", {}, "PlainText", "hi"),
+        ("json", {}, "JsonObject", '{"id": "cmpl-'),
+        ("jsonl", {"logprobs": True}, "JsonLines", '{"id": "cmpl-'),
+        ("text", {"chat": True}, "ChatText", "hi"),
+        ("json", {"chat": True}, "JsonObject", '{"id": "chatcmpl-'),
+        ("jsonl", {"chat": True, "logprobs": True}, "JsonLines", '{"id": "chatcmpl-'),
+        ("text", {"chat": True, "extract": 0}, "CodeBlock", "hi"),
+        ("text", {"chat": True, "extract": -1}, "CodeBlock", "hi"),
     ],
 )
-def test_each_format_has_its_renderer(format: str, options: dict[str, bool], name: str) -> None:
-    terminal = Terminal(io.BytesIO(), io.BytesIO(), io.StringIO())
-    assert type(choose(terminal, format, "model", **options)).__name__ == name
+def test_each_format_has_its_renderer(format: str, options: dict[str, bool], name: str, starts: str) -> None:
+    out = io.BytesIO()
+    renderer = choose(Terminal(io.BytesIO(), out, io.StringIO()), format, "model", **options)
+    renderer.show(Delta("0", 0, "hi", []))
+    renderer.show(Finished("0", 0, FinishReason.STOP, 1, 0, 1, 7, 0.1, 0.1))
+    renderer.close()
+    assert type(renderer).__name__ == name
+    assert out.getvalue().decode().startswith(starts)
 
 
 @pytest.mark.parametrize(

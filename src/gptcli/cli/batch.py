@@ -13,8 +13,7 @@ import typer
 
 from gptcli.cli.batch_options import BatchOptions, OutFormat
 from gptcli.cli.main import CommandContext
-from gptcli.cli.option_groups import takes
-from gptcli.cli.options import ModelFlags, SamplingFlags, TextFlags
+from gptcli.cli.options import ModelFlags, SamplingFlags, TextFlags, takes
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from typer import Option
 
+from gptcli.cli.suggestions import one_of
 from gptcli.errors import UsageError
 from gptcli.params import REQUEST_PARAMS
 
@@ -29,7 +30,13 @@ class BatchOptions:
     """What is read, what is written, and how the job runs."""
 
     input_format: Annotated[
-        str | None, _input("--from", metavar="FORMAT", help="jsonl, csv, tsv, text, files or parquet.")
+        str | None,
+        _input(
+            "--from",
+            metavar="FORMAT",
+            help="jsonl, csv, tsv, text, files or parquet.",
+            autocompletion=one_of("jsonl", "csv", "tsv", "text", "files", "parquet"),
+        ),
     ] = None
     encoding: Annotated[str, _input("--encoding", metavar="NAME", help="Encoding of the input.")] = "utf-8"
     split: Annotated[

@@ -11,8 +11,7 @@ import typer
 from gptcli.chat.context_window import Overflow
 from gptcli.cli import suggestions
 from gptcli.cli.main import CommandContext
-from gptcli.cli.option_groups import takes
-from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, param_option
+from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, param_option, takes
 from gptcli.errors import ExitCode, GptcliError, ModelNotFound, UsageError
 from gptcli.terminal import Terminal
 from gptcli.types import FinishReason

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gptcli.cli.main import CommandContext
-from gptcli.cli.option_groups import takes
-from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, TextFlags, param_option
+from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, TextFlags, param_option, takes
 from gptcli.errors import ExitCode, UsageError
 from gptcli.types import Failed, Finished, FinishReason, Request, TextPrompt
 

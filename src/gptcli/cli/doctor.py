@@ -46,6 +46,5 @@ def doctor(ctx: typer.Context) -> None:
     if not any(device.is_gpu for device in devices):
         found = unused_gpu(devices)
         why = f"This build cannot use {found}" if found else "This build has no GPU backend"
-        context.terminal.write(
-            f"{'for a GPU:':<18} {why}. {build_hint('metal' if sys.platform == 'darwin' else 'cuda')}\n"
-        )
+        hint = build_hint("metal" if sys.platform == "darwin" else "cuda")
+        context.terminal.write(f"{'for a GPU:':<18} {why}. {hint}\n")

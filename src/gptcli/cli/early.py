@@ -13,17 +13,14 @@ if TYPE_CHECKING:
     from gptcli.llama.model import ModelLoader
 
 _COMMANDS = {"complete", "chat"}
-_SHORT = {"-m", "-n", "-t", "-f"}
-_LONG = {"--model", "--max-tokens", "--ctx-size", "--threads", "--file", "--seed", "--stop", "--format", "--samples"}
-_SAMPLING = {"--temp", "--temperature", "--top-k", "--top-p", "--min-p"}
-_WITH_VALUE = _SHORT | _LONG | _SAMPLING
+# Only flags that contradict no other are known here, so that a command line that is refused loads nothing.
+_WITH_VALUE = {"-m", "-n", "-t", "-f", "--model", "--max-tokens", "--ctx-size", "--threads", "--file", "--seed"}
+_WITH_VALUE |= {"--stop", "--format", "--samples", "--temp", "--temperature", "--top-k", "--top-p", "--min-p"}
 _ALONE = {"-q", "--quiet", "--stats", "--no-stdin", "--echo", "--ignore-eos", "--offline", "--cache-prompt"}
 
 
 def guess(arguments: Sequence[str]) -> tuple[bool, str | None]:
-    """Whether to start loading, and which model (None: the default one).
-
-    Only flags that contradict no other are known here, so that a command line that is refused loads nothing."""
+    """Whether to start loading, and which model (None: the default one)."""
     if not arguments or arguments[0] not in _COMMANDS:
         return False, None
     model = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
-from typer._click.exceptions import ClickException  # typer >= 0.26 brings its own click, and no public name for this
+from typer._click.core import Command, Context  # typer >= 0.26 brings its own click, and no public names for these
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperGroup
 
 from gptcli import __version__
@@ -32,38 +33,34 @@ _COMMANDS = {
 """Name and one line for --help; the module gptcli.cli.NAME has a Typer `app`."""
 
 
+_SYNONYMS = {"pull": "models pull", "download": "models pull", "show": "models show", "history": "chats list"}
+_SYNONYMS |= dict.fromkeys(("run", "ask", "prompt"), "chat") | dict.fromkeys(("generate", "gen"), "complete")
+_SYNONYMS |= dict.fromkeys(("list", "ls"), "models list") | dict.fromkeys(("rm", "remove", "delete"), "models rm")
+"""What other programs' commands are called here."""
+
+
 class _LateGroup(TyperGroup):
-    """Imports a command when it is called; --help needs only the table of commands."""
+    """Imports a command when it is called; until then, and for --help, it is a stub with its name and line."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(_COMMANDS)
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        try:
+            name, command, rest = super().resolve_command(ctx, args)
+        except UsageError as error:
+            if args[0] in _SYNONYMS:
+                error.message = f"No such command {args[0]!r}. Did you mean '{_SYNONYMS[args[0]]}'?"
+            raise
+        return name, command and load_command(args[0]), rest
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in _COMMANDS:
-            return None
-        if ctx.obj is not None and ctx.obj.listing:
-            return typer.core.TyperCommand(cmd_name, help=_COMMANDS[cmd_name])
-        return load_command(cmd_name)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        if ctx.obj is not None:
-            ctx.obj.listing = True
-        super().format_help(ctx, formatter)
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        ctx.obj.listing = True
-        return super().shell_complete(ctx, incomplete)
-
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Context) -> object:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # caught here, for click would end the process with exit code 1
             return ExitCode.OK  # `| head -1` has what it wanted
 
 
-def load_command(name: str) -> Any:
+def load_command(name: str) -> Command:
     """The command of that name, imported now."""
-    command = typer.main.get_command(importlib.import_module(f"gptcli.cli.{name}").app)
+    command: Command = typer.main.get_command(importlib.import_module(f"gptcli.cli.{name}").app)
     command.name = name
     return command
 
@@ -77,8 +74,6 @@ class CommandContext:
         self.terminal = terminal
         self.early = early
         self.process_ends = process_ends
-        self.listing = False
-        """Whether --help lists the commands, which need not be imported for that."""
 
     def loader(self, options: EngineOptions) -> EngineLoader:
         """Start to load a model. Raises ModelNotFound, LoadError."""
@@ -92,11 +87,14 @@ class CommandContext:
 app = typer.Typer(
     cls=_LateGroup,
     add_completion=False,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # --help in 40 ms instead of 85
     help="Local GPT models in the terminal.",
 )
+for _name, _line in _COMMANDS.items():
+    app.command(_name, help=_line)(lambda: None)
 
 
 def _print_version(wanted: bool) -> None:
@@ -121,24 +119,25 @@ def main(
     try:
         session = CommandContext(terminal, early, process_ends=process_ends)
         code = root.main(args=list(arguments), prog_name="gptcli", standalone_mode=False, obj=session)
+    except NoArgsIsHelpError as error:  # a group without a command; rich has written its help already
+        terminal.write(f"{error.message}\n" if error.message else "")
+        return ExitCode.OK
     except ClickException as error:
         return _report_usage(error, terminal)
-    except typer.Abort:
-        return ExitCode.INTERRUPTED
-    except Cancelled:
+    except (typer.Abort, KeyboardInterrupt, Cancelled):
         return ExitCode.INTERRUPTED
     except GptcliError as error:
         return _report_error(error, terminal)
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
     return int(code or ExitCode.OK)
 
 
-def _report_usage(error: Any, terminal: Terminal) -> int:
-    path = error.ctx.command_path if getattr(error, "ctx", None) else "gptcli"
-    if not error.format_message():  # a group was called without a command: typer has shown its help
-        return ExitCode.USAGE
-    terminal.report(f"gptcli: error: {error.format_message()}\nTry `{path} --help`.")
+def _report_usage(error: ClickException, terminal: Terminal) -> int:
+    path = error.ctx.command_path if isinstance(error, UsageError) and error.ctx else "gptcli"
+    message = error.format_message()
+    if isinstance(error, NoSuchOption):
+        near = f" Did you mean {' or '.join(error.possibilities)}?" if error.possibilities else ""
+        message = f"{error.message}.{near}"
+    terminal.report(f"gptcli: error: {message}\nTry `{path} --help`.")
     return ExitCode.USAGE
 
 

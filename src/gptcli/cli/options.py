@@ -4,21 +4,61 @@ Annotations here are real objects and no strings, because typer evaluates them a
 """
 
 import dataclasses
+import functools
 import inspect
+import typing
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from typer import Option
 
 from gptcli.cli import suggestions
 from gptcli.errors import UsageError
-from gptcli.params import INT_MAX, PARAMS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
+from gptcli.params import INT_MAX, PARAMS, SAMPLERS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
 from gptcli.runtime.options import EngineOptions
 
-_MODEL, _SAMPLING, _OUTPUT = "Model", "Sampling", "Output"
+_model, _sampling, _output = (
+    functools.partial(Option, rich_help_panel=panel) for panel in ("Model", "Sampling", "Output")
+)
+_count = functools.partial(_model, min=1, max=INT_MAX, metavar="N")
 _MAX_THREADS = 512
 """GGML_MAX_N_THREADS (ggml.h); many more end the process."""
+
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def takes(**groups: type) -> Callable[[_Function], _Function]:
+    """Let a command's parameter be a group of options.
+
+    A group is a dataclass whose fields are `Annotated[..., typer.Option(...)]`, or `SamplingFlags`. Typer then sees the
+    options of all groups beside the command's own parameters, and the command gets a value of each group."""
+
+    def expand(command: _Function) -> _Function:
+        own = [p for p in inspect.signature(command).parameters.values() if p.name not in groups]
+        options = {name: _parameters(group) for name, group in groups.items()}
+
+        @functools.wraps(command)
+        def call(**values: object) -> object:
+            for name, group in groups.items():
+                values[name] = group(**{parameter.name: values.pop(parameter.name) for parameter in options[name]})
+            return command(**values)
+
+        ordered = [*own, *(parameter for group in options.values() for parameter in group)]
+        call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        call.__annotations__ = {}
+        del call.__wrapped__  # typer would read the type hints of the command as it was
+        return typing.cast(_Function, call)
+
+    return expand
+
+
+def _parameters(group: type) -> list[inspect.Parameter]:
+    if dataclasses.is_dataclass(group):
+        return [_keyword(field.name, field.type, field.default) for field in dataclasses.fields(group)]
+    return SamplingFlags.parameters()
 
 
 class OutputFormat(str, Enum):
@@ -32,30 +72,26 @@ class OutputFormat(str, Enum):
 def param_option(name: str, **more: Any) -> Any:
     """The flag of a parameter, with its range; `more` replaces its help or adds a panel."""
     param = PARAMS[name]
-    options: dict[str, Any] = {"metavar": param.metavar, "help": param.help}
-    if param.kind is Kind.INT or (param.kind is Kind.FLOAT and param.low > -INT_MAX):
-        options |= {"min": param.low, "max": None if param.kind is Kind.FLOAT and param.high == INT_MAX else param.high}
-    elif param.kind is Kind.FLOAT and param.high < INT_MAX:
-        options["max"] = param.high
-    elif param.kind is Kind.BOOL:
-        del options["metavar"]
+    options: dict[str, Any] = {"help": param.help}
+    if param.kind is not Kind.BOOL:
+        options["metavar"] = param.metavar
+    if param.kind in (Kind.INT, Kind.FLOAT):
+        options["min"] = param.low if param.low > -INT_MAX else None
+        options["max"] = param.high if param.kind is Kind.INT or param.high < INT_MAX else None
     return Option(*param.flags, **options | more)
 
 
-def validated(name: str, value: object) -> Any:
+def validated(name: str, value: Any) -> Any:
     """A flag's value as the engine takes it. Raises UsageError."""
+    param = PARAMS[name]
+    hint = "See `--help` for the range of each flag."
     try:
-        return PARAMS[name].validate(value, PARAMS[name].flags[0])
+        if param.kind is Kind.BIAS:
+            hint = "Digits are a token id; put them in double quotes for text."
+            return tuple(parse_bias(text, param.flags[0]) for text in value)
+        return param.validate(value, param.flags[0])
     except ParamError as error:
-        raise UsageError(str(error), "See `--help` for the range of each flag.") from None
-
-
-def _model(*names: str, help: str, **more: Any) -> Any:
-    return Option(*names, help=help, rich_help_panel=_MODEL, **more)
-
-
-def _output(*names: str, help: str, **more: Any) -> Any:
-    return Option(*names, help=help, rich_help_panel=_OUTPUT, **more)
+        raise UsageError(str(error), hint) from None
 
 
 @dataclasses.dataclass(slots=True)
@@ -65,23 +101,19 @@ class ModelFlags:
     model: Annotated[
         str | None,
         _model(
-            *("--model", "-m"),
+            "--model",
+            "-m",
             metavar="REF",
             help="Alias, USER/REPO[:QUANT], URL or path of a GGUF.",
             autocompletion=suggestions.models,
         ),
     ] = None
-    ctx_size: Annotated[
-        int | None,
-        _model("--ctx-size", min=1, max=INT_MAX, metavar="N", help="Context size in tokens. (default: as needed)"),
-    ] = None
+    ctx_size: Annotated[int | None, _count("--ctx-size", help="Context size in tokens. (default: as needed)")] = None
     threads: Annotated[
-        int | None,
-        _model("--threads", "-t", min=1, max=_MAX_THREADS, metavar="N", help="CPU threads. (default: physical cores)"),
+        int | None, _count("--threads", "-t", max=_MAX_THREADS, help="CPU threads. (default: physical cores)")
     ] = None
     threads_batch: Annotated[
-        int | None,
-        _model("--threads-batch", min=1, max=_MAX_THREADS, metavar="N", help="Threads for prompts. (default: same)"),
+        int | None, _count("--threads-batch", max=_MAX_THREADS, help="Threads for prompts. (default: same)")
     ] = None
     device: Annotated[
         str,
@@ -93,8 +125,7 @@ class ModelFlags:
         ),
     ] = "auto"
     gpu_layers: Annotated[
-        int | None,
-        _model("--gpu-layers", min=0, max=INT_MAX, metavar="N", help="Layers to offload to the GPU. (default: all)"),
+        int | None, _count("--gpu-layers", min=0, help="Layers to offload to the GPU. (default: all)")
     ] = None
     lora: Annotated[
         list[str] | None, _model("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.")
@@ -110,21 +141,16 @@ class ModelFlags:
 
     def engine_options(self, *, verbose: bool = False) -> EngineOptions:
         """The same for the runtime. Raises UsageError for a LoRA file that does not exist."""
-        shared = {name: getattr(self, name) for name in _SHARED}
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "lora"}
         return EngineOptions(**shared, adapters=tuple(map(_adapter, self.lora or [])), verbose=verbose)
-
-
-_SHARED = ("model", "ctx_size", "threads", "threads_batch", "device", "gpu_layers", "offline", "force")
 
 
 def _adapter(text: str) -> tuple[Path, float]:
     """`FILE` or `FILE=SCALE`."""
-    name, separator, scale = text.rpartition("=")
+    name, _, scale = text.rpartition("=")
     try:
-        path, strength = Path(name).expanduser(), float(scale)
+        path, strength = Path(name or text).expanduser(), float(scale if name else 1)
     except ValueError:
-        separator = ""
-    if not separator:
         path, strength = Path(text).expanduser(), 1.0
     if not path.is_file():
         raise UsageError(f"--lora: there is no file {path}.", "Give FILE or FILE=SCALE.")
@@ -140,15 +166,11 @@ class SamplingFlags:
 
     @classmethod
     def parameters(cls) -> list[inspect.Parameter]:
-        """A flag for each sampling parameter, for `option_groups.takes`."""
-        parameters = [_parameter(param) for param in SAMPLING_PARAMS.values()]
+        """A flag for each sampling parameter, for `takes`."""
         help = "Read the grammar from FILE."
-        from_file = Option(
-            "--grammar-file", metavar="FILE", help=help, exists=True, dir_okay=False, rich_help_panel=_SAMPLING
-        )
-        at = next(at for at, parameter in enumerate(parameters) if parameter.name == "grammar")
-        parameters.insert(at + 1, _keyword("grammar_file", Annotated[Path | None, from_file]))
-        return parameters
+        file = _sampling("--grammar-file", metavar="FILE", help=help, exists=True, dir_okay=False)
+        *others, seed = map(_parameter, SAMPLING_PARAMS.values())
+        return [*others, _keyword("grammar_file", Annotated[Path | None, file]), seed]
 
     def check(self) -> None:
         """Raises UsageError for flags that contradict each other, and for values out of range."""
@@ -166,38 +188,26 @@ class SamplingFlags:
 
     def sampling(self) -> Sampling:
         """The same for the engine. Raises UsageError."""
-        values: dict[str, Any] = {}
-        for name, value in self._given.items():
-            values[name] = _biases(value) if name == "logit_bias" else validated(name, value)
+        values = {name: validated(name, value) for name, value in self._given.items()}
         if self._grammar_file is not None:
             values["grammar"] = validated("grammar", _read_grammar(self._grammar_file))
         return Sampling().with_params(values)
 
 
+_TYPES: dict[Kind, Any] = {Kind.INT: int | None, Kind.FLOAT: float | None}
+_TYPES |= dict.fromkeys((Kind.TEXTS, Kind.BIAS), list[str] | None)
+
+
 def _parameter(param: Param) -> inspect.Parameter:
-    types: dict[Kind, Any] = {
-        Kind.INT: int | None,
-        Kind.FLOAT: float | None,
-        Kind.TEXTS: list[str] | None,
-        Kind.BIAS: list[str] | None,
-    }
-    default = param.default
-    if isinstance(default, tuple):
-        default = ";".join(param.default) if param.kind is Kind.SAMPLERS else None  # type: ignore[arg-type]
-    help = param.help if default in (None, "") else f"{param.help} (default: {default})"
-    option = param_option(param.name, help=help, rich_help_panel=_SAMPLING, show_default=False)
-    return _keyword(param.name, Annotated[types.get(param.kind, str | None), option])
+    default = ";".join(SAMPLERS) if param.kind is Kind.SAMPLERS else param.default
+    shown = isinstance(default, (int, float, str)) and default != ""
+    help = f"{param.help} (default: {default})" if shown else param.help
+    option = param_option(param.name, help=help, rich_help_panel="Sampling", show_default=False)
+    return _keyword(param.name, Annotated[_TYPES.get(param.kind, str | None), option])
 
 
-def _keyword(name: str, annotation: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=None)
-
-
-def _biases(texts: Any) -> tuple[tuple[int | str, float], ...]:
-    try:
-        return tuple(parse_bias(text, "--logit-bias") for text in texts)
-    except ParamError as error:
-        raise UsageError(str(error), "Digits are a token id; put them in double quotes for text.") from None
+def _keyword(name: str, annotation: Any, default: object = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
 def _read_grammar(path: Path) -> str:
@@ -232,7 +242,7 @@ class OutputFlags:
     )
     logprobs: Annotated[
         int | None,
-        param_option("logprobs", help="Log-probabilities with K alternatives; JSON only.", rich_help_panel=_OUTPUT),
+        param_option("logprobs", help="Log-probabilities with K alternatives; JSON only.", rich_help_panel="Output"),
     ] = None
     stats: Annotated[bool, _output("--stats", help="Print rates, counts and the seed to stderr.")] = False
     verbose: Annotated[bool, _output("--verbose", "-v", help="Show llama.cpp's log.")] = False

@@ -19,17 +19,9 @@ def check_prompt(arguments: Sequence[str], files: Sequence[str], terminal: Termi
     """Raises what `read_prompt` would, as far as that can be known without reading, and before a model is loaded."""
     for name in files:
         if name != "-" and not os.path.exists(name):
-            raise _unreadable(name, "No such file or directory")
+            raise GptcliError(f"{name} cannot be read: No such file or directory.", "Check the path.")
     if not arguments and not files and (terminal.stdin_tty or not use_stdin):
-        raise _no_prompt()
-
-
-def _no_prompt() -> UsageError:
-    return UsageError("there is no prompt.", "Give it as an argument, with -f FILE, or on standard input.")
-
-
-def _unreadable(name: str, why: str | None) -> GptcliError:
-    return GptcliError(f"{name} cannot be read: {why}.", "Check the path.")
+        raise UsageError("there is no prompt.", "Give it as an argument, with -f FILE, or on standard input.")
 
 
 def read_prompt(arguments: Sequence[str], files: Sequence[str], terminal: Terminal, *, use_stdin: bool) -> list[bytes]:
@@ -42,13 +34,9 @@ def read_prompt(arguments: Sequence[str], files: Sequence[str], terminal: Termin
     if use_stdin and "-" not in files and not terminal.stdin_tty and _has_input(terminal, bool(parts or argument)):
         data = _read("-", terminal)
         if not (data or parts or arguments):
-            raise UsageError(
-                "there is no prompt: standard input is empty.",
-                'Give a prompt; the argument "" starts from an empty text.',
-            )
+            hint = 'Give a prompt; the argument "" starts from an empty text.'
+            raise UsageError("there is no prompt: standard input is empty.", hint)
         parts.append(_without_newline(data))
-    elif not (parts or arguments):
-        raise _no_prompt()
     if argument:
         parts.append(argument)
     return parts
@@ -61,7 +49,7 @@ def _read(name: str, terminal: Terminal) -> bytes:
         with open(name, "rb") as file:
             return file.read()
     except OSError as error:
-        raise _unreadable(name, error.strerror) from error
+        raise GptcliError(f"{name} cannot be read: {error.strerror}.", "Check the path.") from error
 
 
 def _has_input(terminal: Terminal, has_prompt: bool) -> bool:

@@ -27,11 +27,11 @@ _UNDECIDED = re.compile(r"[-#>+*_=~|.:)`\d ]*")
 
 @dataclass(slots=True)
 class Begin:
-    """The start of a line of text: `prefix` before it, `hang` before its wrapped lines; level 1 to 6 is a heading."""
+    """The start of a line of text: `prefix` before it, `hang` before its wrapped lines."""
 
     prefix: str
     hang: str
-    level: int = 0
+    heading: bool = False
 
 
 @dataclass(slots=True)
@@ -41,7 +41,6 @@ class Text:
     text: str
 
 
-@dataclass(slots=True)
 class End:
     """The end of the current line."""
 
@@ -106,11 +105,8 @@ class BlockSplitter:
         while text:
             line, newline, text = text.partition("\n")
             if self._in_line:
-                if line:
-                    blocks.append(Text(_spaced(line)))
-                if newline:
-                    blocks.append(End())
-                    self._in_line = False
+                blocks += [Text(_spaced(line)), End()] if newline else [Text(_spaced(line))]
+                self._in_line = not newline
                 continue
             self._line += line
             if newline:
@@ -185,11 +181,7 @@ class BlockSplitter:
         depth, body = _unquoted(line)
         prefix, hang, rest = self._items(BAR * depth, body)
         heading = _HEADING.match(rest)
-        level = len(heading[1]) if heading else 0
-        blocks.append(Begin(prefix, hang, level))
-        rest = rest[heading.end() :] if heading else rest
-        if rest:
-            blocks.append(Text(rest))
+        blocks += [Begin(prefix, hang, bool(heading)), Text(rest[heading.end() :] if heading else rest)]
         self._in_line = True
         self._note(code_may_follow=bool(heading), text=not heading)
 
@@ -197,16 +189,12 @@ class BlockSplitter:
         """The prefix of a line, the prefix of its wrapped lines, and its text."""
         prefix = hang = bars
         column = 0
-        item = _ITEM.match(body)
-        while item:
+        while item := _ITEM.match(body):
             indent, mark, space = item.groups()
-            mark = BULLET if mark in "-+*" else mark
-            prefix += indent + mark + (space or " ")
-            hang += " " * len(indent + mark + (space or " "))
-            body = body[item.end() :]
+            text = indent + (BULLET if mark in "-+*" else mark) + (space or " ")
+            prefix, hang, body = prefix + text, hang + " " * len(text), body[item.end() :]
             column += item.end()
             self._item_column = column
-            item = _ITEM.match(body)
         if not column:
             indent = body[: len(body) - len(body.lstrip(" "))]
             if len(indent) < self._item_column and self._code_may_follow:
@@ -240,12 +228,10 @@ class BlockSplitter:
     def _row(self, row: Table, blocks: list[Block]) -> None:
         """A line that starts with a bar; it belongs to a table if the second such line has delimiters."""
         table = self._table
-        if table and len(table.lines) == 1 and not _delimits(row.lines[0], table.lines[0]):
-            self._end_table(blocks)
-            table = None
-        if table:
+        if table and (len(table.lines) > 1 or _delimits(row.lines[0], table.lines[0])):
             table.lines += row.lines
         else:
+            self._end_table(blocks)
             self._table = row
         self._note()
 
@@ -265,12 +251,9 @@ class BlockSplitter:
 
 def cells(line: str) -> list[str]:
     """The cells of a table's line; `\\|` is a bar inside a cell."""
-    parts = re.split(r"(?<!\\)\|", line.strip())
-    if parts and not parts[0].strip():
-        parts = parts[1:]
-    if parts and not parts[-1].strip():
-        parts = parts[:-1]
-    return [part.strip().replace("\\|", "|") for part in parts]
+    parts = [part.strip().replace("\\|", "|") for part in re.split(r"(?<!\\)\|", line)]
+    first, last = not parts[0], len(parts) - (not parts[-1])  # the bars around the line
+    return parts[first:last]
 
 
 def _delimits(line: str, header: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gptcli.render.progress import has_bar
 from gptcli.terminal import Terminal, escape_controls
 from gptcli.types import Channel, Delta, Event, Finished, Prefill, Started
 
@@ -24,21 +25,17 @@ class ChatText:
         self._report_reused = report_reused
         self._reused = 0
         self._in_prefill = False
-        self._thought = ""
-        self._last = ""
+        self._thought = self._last = ""
         self._stream = None
         if markdown and terminal.stdout_color:
             from gptcli.render.markdown import MarkdownStream
 
-            self._stream = MarkdownStream(terminal.width, color=True)
+            self._stream = MarkdownStream(terminal.width)
 
     def show(self, event: Event) -> None:
         if isinstance(event, Delta) and event.index == 0:
             self._end_prefill()
-            if event.channel is Channel.REASONING:
-                self._reason(event.text)
-            else:
-                self._answer(event.text)
+            (self._reason if event.channel is Channel.REASONING else self._answer)(event.text)
         elif isinstance(event, Started):
             self._reused = event.reused_tokens
             if self._report_reused and event.reused_tokens:
@@ -89,20 +86,19 @@ class ChatText:
             self._thought = ""
 
     def _show_prefill(self, event: Prefill) -> None:
-        terminal = self._terminal
-        wanted = terminal.stderr_tty and not terminal.quiet and terminal.environment.get("TERM") != "dumb"
-        if wanted and event.total - self._reused > _LONG_PREFILL:
-            terminal.stderr.write(f"\rreading {event.computed:,} of {event.total:,} tokens")
-            terminal.stderr.flush()
+        if has_bar(self._terminal) and not self._terminal.quiet and event.total - self._reused > _LONG_PREFILL:
+            self._write_stderr(f"\rreading {event.computed:,} of {event.total:,} tokens")
             self._in_prefill = True
 
     def _end_prefill(self) -> None:
         if self._in_prefill:
-            self._terminal.stderr.write("\r\x1b[K")
-            self._terminal.stderr.flush()
+            self._write_stderr("\r\x1b[K")
             self._in_prefill = False
 
     def _dim(self, text: str) -> None:
         shown = escape_controls(text)
-        self._terminal.stderr.write(f"\x1b[2m{shown}\x1b[0m" if self._terminal.color and shown.strip() else shown)
+        self._write_stderr(f"\x1b[2m{shown}\x1b[0m" if self._terminal.color and shown.strip() else shown)
+
+    def _write_stderr(self, text: str) -> None:
+        self._terminal.stderr.write(text)
         self._terminal.stderr.flush()

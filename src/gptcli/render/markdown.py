@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from io import StringIO
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from gptcli.render.blocks import BAR, Begin, Block, BlockSplitter, Code, End, Table, Text, cells
-from gptcli.render.inline import InlineParser, Span, Style
+from gptcli.render.inline import InlineParser, Style, parsed
 from gptcli.render.wrap import Wrapper, styled, visible, width, wrapped
 from gptcli.terminal import escape_controls
 
@@ -30,13 +31,10 @@ with the block. Only a longer construct, such as a long string, can be coloured 
 class MarkdownStream:
     """Renders pieces of Markdown for a terminal of `columns` columns; where the text is cut makes no difference.
 
-    Text comes word by word, code line by line, a table when it has ended. Without `color` nothing is styled, and the
-    marks of emphasis and headings stay.
-    """
+    Text comes word by word, code line by line, a table when it has ended."""
 
-    def __init__(self, columns: int, color: bool) -> None:
+    def __init__(self, columns: int) -> None:
         self._limit = max(_NARROWEST, columns - 1)  # some terminals wrap after the last column
-        self._color = color
         self._splitter = BlockSplitter()
         self._wrapper = Wrapper(self._limit)
         self._inline = InlineParser()
@@ -52,91 +50,58 @@ class MarkdownStream:
 
     def _render(self, block: Block) -> str:
         if isinstance(block, Text):
-            return self._text(block.text)
+            return self._wrapper.add(self._inline.push(block.text))
         if isinstance(block, Begin):
-            return self._begin(block)
+            self._wrapper = Wrapper(self._limit, self._before(block.prefix), self._before(block.hang))
+            self._inline = InlineParser(Style.HEADING if block.heading else Style.PLAIN)
+            return self._wrapper.add([])
         if isinstance(block, End):
-            spans = self._inline.finish() if self._color else []
-            return self._wrapper.add(spans) + self._wrapper.finish() + "\n"
-        if isinstance(block, Code):
-            return self._code(block)
+            return self._wrapper.add(self._inline.finish()) + self._wrapper.finish() + "\n"
         if isinstance(block, Table):
             return self._table(block)
         prefix = self._before(block.prefix)
-        return prefix + self._styled(("═" if block.double else "─") * (self._limit - width(visible(prefix)))) + "\n"
-
-    def _begin(self, line: Begin) -> str:
-        self._wrapper = Wrapper(self._limit, self._before(line.prefix), self._before(line.hang))
-        self._inline = InlineParser(Style.HEADING if line.level else Style.PLAIN)
-        if line.level and not self._color:
-            return self._text("#" * line.level + " ")
-        return self._wrapper.add([])
-
-    def _text(self, text: str) -> str:
-        spans = self._inline.push(text) if self._color else [Span(text, Style.PLAIN)]
-        return self._wrapper.add(spans)
+        if isinstance(block, Code):
+            return prefix + self._code(block) + "\n"
+        rule = ("═" if block.double else "─") * (self._limit - width(visible(prefix)))
+        return prefix + styled(rule, Style.FAINT) + "\n"
 
     def _code(self, code: Code) -> str:
-        prefix = self._before(code.prefix)
         if code.number < 0:
-            return prefix + self._styled(code.line) + "\n"
-        if not self._color:
-            return prefix + code.line + "\n"
+            return styled(code.line, Style.FAINT)
         if code.number == 0:
             self._painter = CodePainter(code.language)
-        return prefix + self._painter.line(code.line) + "\n"
+        return self._painter.line(code.line)
 
     def _table(self, table: Table) -> str:
         prefix, hang = self._before(table.prefix), self._before(table.hang)
-        lines = _table_lines(table.lines, self._limit - width(visible(prefix)), self._color)
-        if lines is None:  # more columns than fit
-            lines = table.lines
+        lines = _table_lines(table.lines, self._limit - width(visible(prefix))) or table.lines
         return "".join((hang if at else prefix) + line + "\n" for at, line in enumerate(lines))
 
     def _before(self, prefix: str) -> str:
         """Bars and indentation, at most half of the line wide."""
-        prefix = prefix[-(self._limit // 2) :]
-        return prefix.replace(BAR, self._styled(BAR)) if BAR in prefix else prefix
-
-    def _styled(self, text: str) -> str:
-        return styled(text, Style.FAINT) if self._color else text
+        return prefix[-(self._limit // 2) :].replace(BAR, styled(BAR, Style.FAINT))
 
 
-def _table_lines(lines: list[str], limit: int, color: bool) -> list[str] | None:
-    """The table in lines of at most `limit` columns, styled with `color`; None where it has too many columns."""
+def _table_lines(lines: list[str], limit: int) -> list[str] | None:
+    """The table in lines of at most `limit` columns; None where it has too many columns."""
     header, delimiters, *rows = [cells(line) for line in lines]
     count = max(map(len, [header, *rows]))  # extra cells of a row are kept
     available = limit - len(_BETWEEN) * (count - 1)
     if not count or available < _NARROWEST_COLUMN * count:
         return None
-    styles = [Style.BOLD, *[Style.PLAIN] * len(rows)]
-    filled = [row + [""] * (count - len(row)) for row in (header, *rows)]
-    contents = [[_spans(cell, style, color) for cell in row] for row, style in zip(filled, styles, strict=True)]
+    contents = [
+        [parsed(cell, Style.PLAIN if number else Style.BOLD) for cell in row + [""] * (count - len(row))]
+        for number, row in enumerate([header, *rows])
+    ]
     delimiters += [""] * (count - len(delimiters))
-    widths = _widths([max(_width(row[at]) for row in contents) for at in range(count)], available)
-    out: list[str] = []
-    for row in contents:
-        out += _row_lines([wrapped(cell, size) for cell, size in zip(row, widths, strict=True)], widths, delimiters)
-        if row is contents[0]:
-            out.append("─┼─".join("─" * size for size in widths))
-    return out
-
-
-def _spans(cell: str, style: Style, color: bool) -> list[Span]:
-    if not color:
-        return [Span(cell, Style.PLAIN)]
-    parser = InlineParser(style)
-    return parser.push(cell) + parser.finish()
-
-
-def _width(spans: list[Span]) -> int:
-    return max(1, sum(width(span.text) for span in spans))
+    widest = map(max, *([sum(width(span.text) for span in cell) for cell in row] for row in contents), [1] * count)
+    widths = _widths(list(widest), available)
+    head, *body = [_row_lines(list(map(wrapped, row, widths)), widths, delimiters) for row in contents]
+    return [*head, "─┼─".join("─" * size for size in widths), *chain.from_iterable(body)]
 
 
 def _widths(natural: list[int], available: int) -> list[int]:
     """The natural widths, cut to the largest limit with which all of them fit."""
-    if sum(natural) <= available:
-        return natural
     limit = max(cap for cap in range(1, available + 1) if sum(min(size, cap) for size in natural) <= available)
     widths = [min(size, limit) for size in natural]
     for at, size in enumerate(natural):  # columns left over by rounding down
@@ -146,12 +111,10 @@ def _widths(natural: list[int], available: int) -> list[int]:
 
 
 def _row_lines(columns: list[list[str]], widths: list[int], delimiters: list[str]) -> list[str]:
-    lines = []
-    for at in range(max(map(len, columns))):
-        texts = [column[at] if at < len(column) else "" for column in columns]
-        parts = [_aligned(text, size, mark) for text, size, mark in zip(texts, widths, delimiters, strict=True)]
-        lines.append(_BETWEEN.join(parts).rstrip())
-    return lines
+    return [
+        _BETWEEN.join(map(_aligned, texts, widths, delimiters)).rstrip()
+        for texts in zip_longest(*columns, fillvalue="")
+    ]
 
 
 def _aligned(text: str, size: int, delimiter: str) -> str:
@@ -198,10 +161,5 @@ class CodePainter:
         from rich.console import Console
 
         return Console(
-            file=StringIO(),
-            force_terminal=True,
-            color_system="standard",
-            no_color=False,
-            legacy_windows=False,
-            width=10_000,
+            file=StringIO(), force_terminal=True, color_system="standard", no_color=False, legacy_windows=False
         )

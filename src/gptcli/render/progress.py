@@ -51,10 +51,7 @@ class DownloadBar:
         if self._terminal.quiet:
             return
         with self._lock:
-            if isinstance(self._work, _Bar):
-                self._work.note(text)
-            else:
-                self._terminal.report(text)
+            (self._work or self._terminal).report(text)
 
     def start(self, label: str, total: int | None) -> None:
         """Start showing some work of `total` bytes; ends the work before it."""
@@ -85,18 +82,13 @@ class _Bar:
     def __init__(self, terminal: Terminal, label: str, total: int | None) -> None:
         from rich import progress
 
-        self._progress = rich_bar(
-            terminal,
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(bar_width=None),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(compact=True),
-        )
+        label_and_bar = progress.TextColumn("{task.description}", markup=False), progress.BarColumn(bar_width=None)
+        rates = progress.DownloadColumn(), progress.TransferSpeedColumn(), progress.TimeRemainingColumn(compact=True)
+        self._progress = rich_bar(terminal, *label_and_bar, *rates)
         self._task = self._progress.add_task(label, total=total)
         self._progress.start()
 
-    def note(self, text: str) -> None:
+    def report(self, text: str) -> None:
         self._progress.console.print(escape_controls(text), markup=False, highlight=False)
 
     def advance(self, count: int) -> None:
@@ -110,13 +102,11 @@ class _Lines:
     """Plain lines: one at the start, one every tenth or every ten seconds, one at the end."""
 
     def __init__(self, terminal: Terminal, label: str, total: int | None) -> None:
-        self._terminal = terminal
-        self._label = label
-        self._total = total
+        self.report = terminal.report
+        self._label, self._total = label, total
         self._done = self._reported = 0
         self._start = self._last = time.monotonic()
-        size = "" if total is None else f" ({bytes_text(total)})"
-        terminal.report(f"{label}{size}")
+        terminal.report(label if total is None else f"{label} ({bytes_text(total)})")
 
     def advance(self, count: int) -> None:
         self._done += count
@@ -126,12 +116,12 @@ class _Lines:
         tenth = self._total is not None and (self._done - self._reported) * 10 >= self._total
         if tenth or now - self._last >= SECONDS_BETWEEN_LINES:
             self._reported, self._last = self._done, now
-            self._terminal.report(f"{self._label}: {self._amount()}")
+            self.report(f"{self._label}: {self._amount()}")
 
     def finish(self) -> None:
         seconds = time.monotonic() - self._start
         rate = f" in {seconds:.1f} s" if self._done else ""
-        self._terminal.report(f"{self._label}: {self._amount()}{rate}")
+        self.report(f"{self._label}: {self._amount()}{rate}")
 
     def _amount(self) -> str:
         if not self._total:

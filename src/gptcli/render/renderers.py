@@ -52,8 +52,7 @@ class PlainText:
     """Streams sample 0 and writes the others at the end, each after an empty line."""
 
     def __init__(self, terminal: Terminal, before: str = "") -> None:
-        self._terminal = terminal
-        self._before = before
+        self._terminal, self._before = terminal, before
         self._others: dict[int, list[str]] = {}
         self._last = ""
         self._started = False
@@ -62,13 +61,12 @@ class PlainText:
         if not self._started:  # not sooner: a request that fails has no output
             self._started = True
             self._write(self._before)
-        if isinstance(event, Delta):
+        if isinstance(event, Delta | Finished):
+            text = event.text if isinstance(event, Delta) else ""
             if event.index == 0:
-                self._write(event.text)
+                self._write(text)
             else:
-                self._others.setdefault(event.index, []).append(event.text)
-        elif isinstance(event, Finished) and event.index > 0:
-            self._others.setdefault(event.index, [])
+                self._others.setdefault(event.index, []).append(text)
 
     def close(self) -> None:
         """Write the other samples; on a terminal, end the line."""
@@ -87,8 +85,7 @@ class CodeBlock:
     """Prints one fenced block of an answer, or the whole answer where there is none."""
 
     def __init__(self, terminal: Terminal, index: int) -> None:
-        self._terminal = terminal
-        self._index = index
+        self._terminal, self._index = terminal, index
         self._pieces: list[str] = []
 
     def show(self, event: Event) -> None:

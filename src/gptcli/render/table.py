@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gptcli.render.wrap import fit, width
 from gptcli.terminal import Terminal, escape_controls
 
 
@@ -25,29 +26,8 @@ def _plain(row: Sequence[str]) -> list[str]:
     return [" ".join(cell.split()) for cell in row]
 
 
-def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> str:
     page = [list(headers), *([escape_controls(cell) for cell in row] for row in rows)]
-    widths = [max(map(_columns, column)) for column in zip(*page, strict=True)]
-    lines = []
-    for row in page:
-        line = "  ".join(_sized(*cell) for cell in zip(row, widths, strict=True)).rstrip()
-        lines.append(line if _columns(line) <= width else _sized(line, width - 1) + "…")
-    return "".join(line + "\n" for line in lines)
-
-
-def _columns(text: str) -> int:
-    """The columns of `text` on a terminal; rich is imported only for wide characters."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def _sized(text: str, columns: int) -> str:
-    """`text` cut or padded to `columns`."""
-    if text.isascii():
-        return text[:columns].ljust(columns)
-    from rich.cells import set_cell_size
-
-    return set_cell_size(text, columns)
+    widths = [max(map(width, column)) for column in zip(*page, strict=True)]
+    lines = ["  ".join(map(fit, row, widths)).rstrip() for row in page]
+    return "".join((line if width(line) <= limit else fit(line, limit - 1) + "…") + "\n" for line in lines)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import accumulate, groupby
 from unicodedata import category, east_asian_width
 
 from gptcli.render.inline import Span, Style
 
-TAB = 4
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _JOINER = "\u200d"
 _CODES = {
@@ -26,6 +25,15 @@ _CODES = {
 def width(text: str) -> int:
     """The columns of `text`: two for wide East Asian characters and emoji, none for combining marks."""
     return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def fit(text: str, columns: int) -> str:
+    """`text` cut or padded to `columns`."""
+    if text.isascii():
+        return text[:columns].ljust(columns)
+    ends = [end for end, used in enumerate(accumulate(map(_columns, text)), 1) if used <= columns]
+    text = text[: max(ends, default=0)]
+    return text + " " * (columns - width(text))
 
 
 def visible(text: str) -> str:
@@ -54,13 +62,11 @@ class Wrapper:
 
     def __init__(self, limit: int, prefix: str = "", hang: str = "") -> None:
         self._limit = limit
-        self._hang = hang
-        self._hang_width = width(visible(hang))
+        self._hang, self._hang_width = hang, width(visible(hang))
         self._column = width(visible(prefix))
         self._empty = True  # nothing in this line after its prefix
-        self._spaces = 0
+        self._spaces = self._word_width = 0
         self._word: list[tuple[str, Style]] = []
-        self._word_width = 0
         self._wide = False
         self._out: list[str] = [prefix]
 

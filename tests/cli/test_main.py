@@ -1,0 +1,54 @@
+"""The command tree: what is shown without a command, and what is suggested for a mistyped one."""
+
+from __future__ import annotations
+
+import pytest
+from shell import call
+
+from gptcli.errors import ExitCode
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.mark.parametrize(
+    ("group", "command"), [((), "complete"), (("chats",), "export"), (("models",), "pull"), (("cache",), "clear")]
+)
+def test_a_group_without_a_command_shows_its_help(
+    group: tuple[str, ...], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = call(*group)
+    assert (outcome.code, outcome.err) == (ExitCode.OK, "")
+    help = outcome.text + capsys.readouterr().out  # rich writes to the process's own stdout
+    assert " ".join(("Usage: gptcli", *group)) in help
+    assert f" {command} " in help
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("run", "smollm2"), "'chat'"),
+        (("list",), "'models list'"),
+        (("ls",), "'models list'"),
+        (("pull", "smollm2"), "'models pull'"),
+        (("complet",), "'complete'"),
+        (("model", "list"), "'models'"),
+        (("models", "ls"), "'list'"),
+        (("chats", "serch", "x"), "'search'"),
+        (("complete", "--temprature", "1"), "--temperature"),
+        (("chat", "--sytem", "x"), "--system"),
+        (("models", "list", "--jsn"), "--json"),
+    ],
+    ids=" ".join,
+)
+def test_the_nearest_command_or_flag_is_suggested(typed: tuple[str, ...], meant: str) -> None:
+    outcome = call(*typed)
+    assert (outcome.code, outcome.out) == (ExitCode.USAGE, b"")
+    what, advice = outcome.err.splitlines()
+    assert what.startswith("gptcli: error: No such ")
+    assert f"Did you mean {meant}" in what
+    assert advice.startswith("Try `gptcli")
+
+
+def test_nothing_is_suggested_for_what_is_near_to_nothing() -> None:
+    assert call("zzzz").err == "gptcli: error: No such command 'zzzz'.\nTry `gptcli --help`.\n"
+    assert "Did you mean" not in call("complete", "--zzzz").err
