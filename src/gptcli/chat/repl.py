@@ -88,7 +88,7 @@ class Repl:
         thinking, reused = preferences.show_thinking, self._resumed
         renderer = ChatText(self.terminal, markdown=preferences.markdown, thinking=thinking, report_reused=reused)
         finished: Finished | None = None
-        before = self.session.conversation.leaf
+        before = self.session.conversation.path()
         self._interrupt.clear()
         try:
             with contextlib.closing(events), self._interrupt.watch(), self._keyboard.hide_typing():
@@ -102,7 +102,7 @@ class Repl:
             renderer.close()
             self._interrupt.clear()
         self._resumed = False
-        if self.session.conversation.leaf == before:
+        if self.session.conversation.path() == before:
             self.notice("Stopped before any text was generated.")
         elif finished is None or finished.reason is FinishReason.CANCELLED:
             self.notice("Stopped; /continue continues the answer.")
