@@ -161,8 +161,10 @@ def test_last_shows_the_ids_for_goto(repl: Repl) -> None:
 def test_continue_extends_the_answer(repl: Repl) -> None:
     whole = repl("one", flags=("--temp", "0", "-n", "12"))
     long = texts()[1]
-    repl("one", "/continue", flags=("--temp", "0", "-n", "6"))
+    outcome = repl("one", "/continue", flags=("--temp", "0", "-n", "6"))
     assert texts() == ["one", long]
+    assert "Stopped" not in outcome.err
+    assert outcome.err.count("Cut off (length); /continue continues the answer.") == 2
     assert "/continue continues the answer" in whole.err
 
 

@@ -150,7 +150,7 @@ def test_reasoning_of_another_session_cannot_be_continued(tmp_path: Path) -> Non
 
 def test_another_model_continues_the_text(chat: FakeChat) -> None:
     first = collect(chat.session.send("one")).text
-    chat.session.model = chat.loaded_model("other")
+    chat.session.change_model(chat.loaded_model("other"))
     rest = collect(chat.session.resume())
     assert rest.finished is not None
     assert chat.texts() == ["one", first + rest.text]
@@ -348,7 +348,7 @@ def test_used_tokens_are_counted_once_where_no_answer_has_counted_them(chat: Fak
     later = FakeChat(chat.path, conversation=chat.stored())
     assert later.session.used_tokens() == later.session.used_tokens() > 0
     assert later.encodings == (1, 1)
-    later.session.model = later.loaded_model("other")
+    later.session.change_model(later.loaded_model("other"))
     later.session.used_tokens()
     assert later.encodings == (2, 2)
     session.open(Conversation())
@@ -364,7 +364,7 @@ def test_a_template_that_refuses_leaves_the_used_tokens_unknown(tmp_path: Path) 
 
 def test_an_engine_that_cannot_tokenize_gets_the_conversation_itself(chat: FakeChat) -> None:
     remote = _Remote(chat.session.model.engine)
-    chat.session.model = LoadedModel(remote, "remote", "remote")
+    chat.session.change_model(LoadedModel(remote, "remote", "remote"))
     result = collect(chat.session.send("one"))
     assert chat.texts() == ["one", result.text]
     assert [type(request.prompt) for request in remote.requests] == [ChatPrompt]

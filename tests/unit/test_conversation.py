@@ -45,7 +45,7 @@ def test_retry_keeps_the_first_answer_as_a_sibling(sky: Conversation) -> None:
 
 def test_edit_and_undo_go_back_to_before_the_message(sky: Conversation) -> None:
     undone = sky.at(ASK.parent)
-    assert undone.messages() == (SYSTEM.message,)
+    assert undone.messages() == (Message(SYSTEM.role, SYSTEM.content),)
     edited = undone.add(OTHER)
     assert edited.path() == (SYSTEM, OTHER)
     assert edited.children("5y5") == (ASK, OTHER)

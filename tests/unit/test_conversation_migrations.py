@@ -42,7 +42,7 @@ def test_every_older_version_keeps_its_conversations(tmp_path: Path, version: in
             ("b", "hi", ""),
         ]
         assert old.path()[-1].sampling == {"seed": 1}
-        assert [hit.turn for hit in store.search("hello")] == ["a"]
+        assert [hit.message for hit in store.search("hello")] == ["a"]
         store.append(old, Turn("user", "more", old.leaf, reasoning="none"))
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)

@@ -69,7 +69,7 @@ def test_every_word_is_found_in_any_case_newest_first(
     with store._file.reading() as db:
         hits = search.find(db, query, fts5, 10)
     contents = {turn.id: turn.content for turn in store.find("all").turns.values()}
-    assert [contents[hit.turn] for hit in hits] == [TEXTS[number] for number in expected]
+    assert [contents[hit.message] for hit in hits] == [TEXTS[number] for number in expected]
 
 
 def test_the_index_ignores_accents(store: Store) -> None:
@@ -98,7 +98,7 @@ def test_no_more_than_the_limit(store: Store, fts5: bool) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_no_query_raises(store: Store, query: str) -> None:
     for hit in store.search(query):
-        assert hit.turn
+        assert hit.message
 
 
 def test_the_index_is_rebuilt_after_a_sqlite_without_fts5_wrote(tmp_path: Path) -> None:

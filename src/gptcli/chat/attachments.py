@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -29,11 +30,11 @@ def attach(argument: str) -> list[Attachment]:
         raise GptcliError(f"{argument} matches {len(paths)} files.", f"Attach at most {_MAX_FILES} at once.")
     try:
         size = sum(path.stat().st_size for path in paths)
+        if size > _MAX_BYTES:
+            raise GptcliError(f"{argument} has {size:,} bytes.", f"Attach at most {_MAX_BYTES:,}.")
+        return [Attachment(str(path), _read(path)) for path in paths]
     except OSError as error:
         raise GptcliError(f"{error.filename} cannot be read: {error.strerror}.", "Check the path.") from error
-    if size > _MAX_BYTES:
-        raise GptcliError(f"{argument} has {size:,} bytes.", f"Attach at most {_MAX_BYTES:,}.")
-    return [Attachment(str(path), _read(path)) for path in paths]
 
 
 def with_attachments(attachments: list[Attachment], message: str) -> str:
@@ -48,7 +49,7 @@ def with_attachments(attachments: list[Attachment], message: str) -> str:
 
 def _find(argument: str) -> list[Path]:
     """One path taken literally if it exists, else words, each a path or a pattern."""
-    if (whole := _expanded(argument)).is_file():
+    if (whole := Path(os.path.expanduser(argument))).is_file():
         return [whole]
     try:
         words = shlex.split(argument)
@@ -56,7 +57,7 @@ def _find(argument: str) -> list[Path]:
         words = [argument]
     found: dict[Path, None] = {}
     for word in words:
-        path = _expanded(word)
+        path = Path(os.path.expanduser(word))
         matches = [path] if path.is_file() else map(Path, sorted(glob.glob(str(path), recursive=True)))
         files = [match for match in matches if match.is_file()]
         if not files:
@@ -65,17 +66,8 @@ def _find(argument: str) -> list[Path]:
     return list(found)
 
 
-def _expanded(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # there is no such user
-        return Path(text)
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise GptcliError(f"{path} is not text: byte {error.start:,} is not UTF-8.", "Convert it first.") from error
-    except OSError as error:
-        raise GptcliError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error

@@ -1,7 +1,4 @@
-"""Keeps a conversation and its copy in the store the same: a turn is saved before anybody sees that it was added.
-
-If saving fails, the conversation goes on in memory, and the next turn saves all of it again.
-"""
+"""Keeps a conversation and its copy in the store the same. If saving fails, the next turn saves all of it again."""
 
 from __future__ import annotations
 
@@ -14,15 +11,12 @@ from gptcli.errors import GptcliError
 
 
 class Autosave:
-    """One conversation; without a store it is in memory only."""
+    """One conversation; without a store it is in memory only. `notify` reports what could not be saved."""
 
     def __init__(self, conversation: Conversation, store: Store | None, notify: Callable[[str], None]) -> None:
-        """`notify` tells the user that something could not be saved."""
-        self.conversation = conversation
         self._store = store
         self._notify = notify
-        self._saved = bool(store and conversation.updated)
-        """Whether the store has the whole conversation."""
+        self.open(conversation)
 
     @property
     def enabled(self) -> bool:
@@ -31,12 +25,12 @@ class Autosave:
     @property
     def failed(self) -> bool:
         """Whether there are turns that should be in the store and are not."""
-        return self._store is not None and not self._saved and bool(self.conversation.turns)
+        return self.enabled and not self._saved and bool(self.conversation.turns)
 
     def open(self, conversation: Conversation) -> None:
         """Switch to another conversation, new or stored."""
         self.conversation = conversation
-        self._saved = bool(self._store and conversation.updated)
+        self._saved = bool(self._store and conversation.updated)  # whether the store has the whole conversation
 
     def append(self, *turns: Turn) -> None:
         """Add turns; the last becomes the leaf. A conversation without a user message is not saved yet."""

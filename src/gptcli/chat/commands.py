@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
+import os
+import subprocess
 from pathlib import Path
 
-from gptcli.chat import desktop, formatting
+from gptcli.chat import export, formatting
 from gptcli.chat import settings as chat_settings
 from gptcli.chat.attachments import attach
 from gptcli.chat.conversation import Conversation
+from gptcli.chat.keyboard import edit
 from gptcli.chat.repl import Command, Exit, Repl
 from gptcli.errors import GptcliError
 
+_CLIPBOARD_COMMANDS = (("wl-copy",), ("xclip", "-selection", "clipboard"), ("xsel", "-bi"), ("pbcopy",), ("clip.exe",))
 _SHOW = ("info", "parameters", "system", "template")
 _KEYS = (
     ("Ctrl-J, Alt-Enter", 'New line; """ begins and ends a block of lines'),
@@ -21,12 +28,6 @@ _KEYS = (
     ("Ctrl-D", "Leave"),
     ("//…", "Send a message that starts with a slash"),
 )
-
-
-def _needed(argument: str, usage: str) -> str:
-    if not argument:
-        raise GptcliError(f"An argument is missing: {usage}", "/help shows what each command takes.")
-    return argument
 
 
 # The session
@@ -50,7 +51,7 @@ def _model(repl: Repl, argument: str) -> None:
     if not argument:
         repl.write(repl.session.model.name)
         return
-    repl.change_model(argument)
+    repl.session.change_model(repl.open_model(argument))
     repl.notice(f"The model is now {repl.session.model.name}.")
 
 
@@ -71,7 +72,7 @@ def _show(repl: Repl, argument: str) -> None:
     elif argument == "parameters":
         repl.write(repl.session.settings.parameters())
     elif argument == "system":
-        repl.write(formatting.system(repl.session.conversation))
+        _system(repl, "")
     elif argument == "template":
         _template(repl, "")
     else:
@@ -86,7 +87,7 @@ def _system(repl: Repl, argument: str) -> None:
     if argument:
         _set_system(repl, argument)
     else:
-        repl.write(formatting.system(repl.session.conversation))
+        repl.write(repl.session.conversation.system or "There is no system message.")
 
 
 def _set_system(repl: Repl, text: str) -> None:
@@ -98,8 +99,7 @@ def _set_system(repl: Repl, text: str) -> None:
 
 
 def _clear(repl: Repl, argument: str) -> None:
-    path = repl.session.conversation.path()
-    system = path[0].content if path and path[0].role == "system" else ""
+    system = repl.session.conversation.system
     _open(repl, Conversation())
     repl.session.set_system(system)
     repl.notice("A new conversation with the same system message." if system else "A new conversation.")
@@ -111,7 +111,7 @@ def _new(repl: Repl, argument: str) -> None:
 
 
 def _load(repl: Repl, argument: str) -> None:
-    _open(repl, repl.store().find(_needed(argument, "/load NAME")))
+    _open(repl, repl.store().find(argument))
     repl.write(formatting.last_messages(repl.session.conversation, 4))
 
 
@@ -129,7 +129,6 @@ def _save(repl: Repl, argument: str) -> None:
 
 
 def _rename(repl: Repl, argument: str) -> None:
-    _needed(argument, "/rename NAME")
     if not repl.session.autosave.enabled:
         raise GptcliError("This conversation is not being saved.", f"/save {argument} saves it under that name.")
     _save(repl, argument)
@@ -140,7 +139,7 @@ def _list(repl: Repl, argument: str) -> None:
 
 
 def _search(repl: Repl, argument: str) -> None:
-    hits = repl.store().search(_needed(argument, "/search WORDS"), limit=20)
+    hits = repl.store().search(argument, limit=20)
     repl.write(formatting.search_hits(hits, repl.terminal.width))
 
 
@@ -167,7 +166,7 @@ def _edit(repl: Repl, argument: str) -> None:
     newest = repl.session.conversation.last("user")
     if newest is None:
         raise GptcliError("There is no message yet.", "Ctrl-G writes one in the editor.")
-    text = argument or desktop.edit(newest.content)
+    text = argument or edit(newest.content)
     if not text.strip() or text == newest.content:
         repl.notice("Nothing was changed.")
         return
@@ -187,7 +186,7 @@ def _branches(repl: Repl, argument: str) -> None:
 
 
 def _goto(repl: Repl, argument: str) -> None:
-    turn = repl.session.goto(_needed(argument, "/goto ID"))
+    turn = repl.session.goto(argument)
     repl.write(formatting.last_messages(repl.session.conversation, 2))
     if turn.role == "user":
         repl.notice("/retry gets a new answer to it.")
@@ -217,16 +216,32 @@ def _copy(repl: Repl, argument: str) -> None:
     newest = repl.session.conversation.last("assistant")
     if newest is None:
         raise GptcliError("There is no answer to copy.", "Send a message first.")
-    repl.notice(f"Copied with {desktop.copy(newest.content, repl.terminal)}.")
+    data = newest.content.encode("utf-8", "replace")
+    quiet = subprocess.DEVNULL
+    for command in _CLIPBOARD_COMMANDS:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # not installed, or there is no display
+            subprocess.run(command, input=data, stdout=quiet, stderr=quiet, timeout=2, check=True)
+            repl.notice(f"Copied with {command[0]}.")
+            return
+    if repl.terminal.environment.get("TERM") == "dumb" or not repl.terminal.stdout_tty:  # it would print the next
+        raise GptcliError("There is no clipboard.", "Install wl-copy, xclip or xsel, or use /export md FILE.")
+    repl.terminal.write_styled(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07")  # reaches the local end of SSH too
+    repl.notice("Copied with the terminal (OSC 52).")
 
 
 def _export(repl: Repl, argument: str) -> None:
     kind, *name = argument.split(None, 1) or ["md"]
-    text = formatting.exported(repl.session.conversation, kind)
+    conversation = repl.session.conversation
+    if kind == "md":
+        text = export.markdown(conversation)
+    elif kind == "json":
+        text = json.dumps(export.record(conversation, conversation.path()), ensure_ascii=False, indent=2)
+    else:
+        raise GptcliError(f"There is no export format {kind}.", "/export md or /export json")
     if not name:
         repl.write(text)
         return
-    path = Path(name[0]).expanduser()
+    path = Path(os.path.expanduser(name[0]))
     try:
         with path.open("x", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
@@ -239,7 +254,11 @@ def _export(repl: Repl, argument: str) -> None:
 
 
 def _tokens(repl: Repl, argument: str) -> None:
-    repl.write(formatting.tokens(repl.session, argument))
+    if argument:
+        repl.write(f"{formatting.text_tokens(repl.session, argument):,} tokens")
+    else:
+        messages = repl.session.conversation.messages()
+        repl.write(f"{repl.session.count(messages) if messages else 0:,} tokens so far")
 
 
 def _context(repl: Repl, argument: str) -> None:
@@ -255,7 +274,7 @@ COMMANDS = (
     Command(("/bye", "/exit"), "", "Leave", _bye),
     Command(("/clear",), "", "Start over with the same system message", _clear),
     Command(("/new",), "", "Start a new conversation", _new),
-    Command(("/set",), "NAME VALUE", "Change a setting; alone it lists them", _set, lambda repl: chat_settings.WORDS),
+    Command(("/set",), "[NAME VALUE]", "Change a setting; alone it lists them", _set, lambda repl: chat_settings.WORDS),
     Command(("/show",), "[NAME]", "Show info, parameters, system or template", _show, lambda repl: _SHOW),
     Command(("/load",), "NAME", "Open a saved conversation", _load, _names),
     Command(("/save",), "[NAME]", "Save the conversation, under a name", _save),

@@ -13,8 +13,7 @@ from enum import Enum
 from gptcli.errors import ContextFull
 from gptcli.types import Message, TokenPrompt
 
-ANSWER_TOKENS = 256
-"""Tokens reserved for an answer without a limit of its own."""
+ANSWER_TOKENS = 256  # reserved for an answer without a limit of its own
 _SUMMARY_TOKENS = 300
 _TARGET = 0.75
 """How full a shortened prompt may be. If it were full, the next turn would have to shorten it and compute it again."""
@@ -57,11 +56,9 @@ def _split(messages: Messages) -> tuple[Messages, Messages]:
 
 
 def shorten(messages: Messages, count: Count, limit: int, reserved: int, previous: int = 0) -> tuple[int, Messages]:
-    """The number of oldest messages to leave out, and the messages without them.
-
-    `previous` were left out the last time, and are again while that is enough. A question is left out with its answer.
-    The system message and the newest question stay. Raises ContextFull if these are too long.
-    """
+    """The number of oldest messages to leave out, and the messages without them. `previous` were left out last time,
+    and are again while that is enough. A question goes with its answer; the system message and the newest question
+    stay. Raises ContextFull if these are too long."""
     system, rest = _split(messages)
     starts = [index for index, message in enumerate(rest) if message.role == "user" and index > 0]
     if not starts:
@@ -87,10 +84,8 @@ class ContextWindow:
     """What the model is shown of one conversation, from turn to turn."""
 
     def __init__(self, count: Count, summarize: Callable[[Messages], str], notify: Callable[[str], None]) -> None:
-        """`count` counts the tokens of a prompt, `summarize` has the model summarize messages, `notify` tells the user
-        what is left out."""
-        self.left_out = 0
-        """Messages left out of the last prompt."""
+        """`count` gives the tokens of a prompt, `summarize` the model's summary; `notify` reports what is left out."""
+        self.left_out = 0  # messages left out of the last prompt
         self._count = count
         self._summarize = summarize
         self._notify = notify
@@ -106,7 +101,6 @@ class ContextWindow:
         choose: Callable[[str], Overflow],
     ) -> TokenPrompt:
         """The prompt of all messages if they fit, else of those that the user's choice leaves; `choose` asks for it.
-
         Raises ContextFull if the choice is to refuse, or nothing fits."""
         encode = functools.cache(encode)
 

@@ -12,8 +12,7 @@ from gptcli.errors import GptcliError
 from gptcli.params import SAMPLING_PARAMS, Sampling
 from gptcli.types import FinishReason, Message
 
-SHORT_ID = 8
-"""Hex digits of a turn's id that tell the turns of one conversation apart."""
+SHORT_ID = 8  # hex digits of a turn's id that tell the turns of one conversation apart
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
 _ID_LENGTH = 6
 _TITLE_LENGTH = 60
@@ -37,21 +36,13 @@ class Turn:
     content: str
     parent: str | None = None
     id: str = field(default_factory=new_turn_id)
-    created: float = field(default_factory=time.time)
-    """Seconds since 1970, UTC."""
-    reasoning: str = ""
-    """The model's reasoning, which is not part of `content`."""
+    created: float = field(default_factory=time.time)  # seconds since 1970, UTC
+    reasoning: str = ""  # not part of `content`
     model: str | None = None
-    finish: FinishReason | None = None
-    """Why an answer ended (`CANCELLED`: the user stopped it); None for other messages."""
-    sampling: Mapping[str, object] = field(default_factory=dict)
-    """The sampling parameters that differed from the defaults, see `settings_of`."""
+    finish: FinishReason | None = None  # why an answer ended
+    sampling: Mapping[str, object] = field(default_factory=dict)  # see `settings_of`
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-
-    @property
-    def message(self) -> Message:
-        return Message(self.role, self.content)
 
     @property
     def short_id(self) -> str:
@@ -68,8 +59,7 @@ class Summary:
     model: str | None
     created: float
     updated: float
-    messages: int
-    """The number of messages on all branches."""
+    messages: int  # the number of messages on all branches
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +68,9 @@ class Conversation:
 
     id: str = field(default_factory=new_conversation_id)
     name: str | None = None
-    title: str = ""
-    """The first words of the first user message."""
-    model: str | None = None
-    """The model that answered last."""
-    leaf: str | None = None
-    """The turn that the next one answers; None if there is none, or all were undone."""
+    title: str = ""  # the first words of the first user message
+    model: str | None = None  # the model that answered last
+    leaf: str | None = None  # the turn that the next one answers; None if there is none, or all were undone
     created: float = field(default_factory=time.time)
     updated: float = 0.0
     turns: Mapping[str, Turn] = field(default_factory=dict)
@@ -93,14 +80,19 @@ class Conversation:
         at = self.leaf if leaf is None else leaf
         path = []
         while at is not None:
-            turn = self.turns[at]
-            path.append(turn)
-            at = turn.parent
+            path.append(self.turns[at])
+            at = path[-1].parent
         return tuple(reversed(path))
 
     def messages(self) -> tuple[Message, ...]:
         """The messages on the path to the current leaf."""
-        return tuple(turn.message for turn in self.path())
+        return tuple(Message(turn.role, turn.content) for turn in self.path())
+
+    @property
+    def system(self) -> str:
+        """The system message, empty if there is none."""
+        root = next(iter(self.path()), None)
+        return root.content if root and root.role == "system" else ""
 
     def last(self, role: str) -> Turn | None:
         """The newest turn of `role` on the path."""
@@ -149,18 +141,18 @@ class Conversation:
             updated = max(updated, turn.created)
         return replace(self, title=title, model=model, updated=updated, leaf=turns[-1].id, turns=known)
 
+    def put(self, turn: Turn) -> Conversation:
+        """With `turn` as the leaf, in place of the turn with its id if there is one."""
+        return replace(self.add(turn), turns={**self.turns, turn.id: turn})
+
     def extend(self, turn: Turn) -> Conversation:
         """With a longer version of an answer, in its place or beside it, see `extension`."""
-        turn = extension(self.turns[turn.id], bool(self.children(turn.id)), turn)
-        return replace(self.add(turn), turns={**self.turns, turn.id: turn})
+        return self.put(extension(self.turns[turn.id], bool(self.children(turn.id)), turn))
 
 
 def extension(old: Turn, answered: bool, new: Turn) -> Turn:
-    """The turn to keep of `new`, a longer version of `old` with the same id.
-
-    It replaces the old one if it starts with its text and nobody answered that. Otherwise another process has continued
-    the old one meanwhile, and the new one becomes a sibling with an id of its own.
-    """
+    """The turn to keep of `new`, a longer version of `old` with the same id: it replaces `old`, unless another process
+    has answered or continued that meanwhile. Then it becomes a sibling with an id of its own."""
     grows = new.content.startswith(old.content) and new.reasoning.startswith(old.reasoning)
     if grows and not answered:
         return replace(new, parent=old.parent, role=old.role, created=old.created)
@@ -173,8 +165,7 @@ def copy_turns(turns: tuple[Turn, ...], parent: str | None) -> tuple[Turn, ...]:
     """Copies of a path, with ids of their own, below another parent."""
     copies: list[Turn] = []
     for turn in turns:
-        parent = copies[-1].id if copies else parent
-        copies.append(replace(turn, id=new_turn_id(), parent=parent))
+        copies.append(replace(turn, id=new_turn_id(), parent=copies[-1].id if copies else parent))
     return tuple(copies)
 
 

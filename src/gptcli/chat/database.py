@@ -10,14 +10,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from gptcli.chat import search
 from gptcli.errors import GptcliError
 
-BUSY_SECONDS = 30.0
-"""How long to wait for other processes' transactions, each of which takes milliseconds."""
+BUSY_SECONDS = 30.0  # to wait for other processes' transactions, each of which takes milliseconds
 
 _ERRORS = (  # SQLite's text (https://sqlite.org/rescode.html), what it means, what to do
     ("is full", "the disk is full", "Free some space and save again; nothing saved before is lost."),
@@ -89,20 +88,13 @@ class Database:
         """Close the file; the last process to do so merges the log into it."""
         self.connection.close()
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed at the end of the block, rolled back if it raises.
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """One transaction, rolled back if the block raises. It has the write lock: what it has read cannot change."""
+        return self._transaction("BEGIN IMMEDIATE")
 
-        It holds the write lock from its start, so nothing it has read can change.
-        """
-        with self._transaction("BEGIN IMMEDIATE"):
-            yield self.connection
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """One state of the file for several queries; waits for no writer."""
-        with self._transaction("BEGIN"):
-            yield self.connection
+        return self._transaction("BEGIN")
 
     def scrub(self) -> None:
         """Merge the log into the file, so that deleted text is in neither."""
@@ -112,26 +104,48 @@ class Database:
     def _prepare(self) -> None:
         db = self.connection
         db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-        _version(db, self.path)  # before anything is written
+        current = self._version() == len(MIGRATIONS)  # or it raises, before anything is written
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA fullfsync = ON")  # macOS, where fsync alone leaves the bytes in the drive's cache
         db.execute("PRAGMA secure_delete = ON")
         _enable_wal(db)
-        _migrate(db, self.path)
+        if not current:
+            self._migrate()
         self.fts5 = search.has_fts5(db)
-        search.prepare(db, self.fts5)
+        if search.has_triggers(db) != self.fts5:
+            with self.writing():
+                search.prepare(db, self.fts5)
+
+    def _version(self) -> int:
+        """The schema version of the file, 0 for a new one. Raises GptcliError if a newer gptcli wrote it."""
+        version = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(MIGRATIONS):
+            raise GptcliError(
+                f"{self.path} was written by a newer gptcli (schema {version}; this one knows {len(MIGRATIONS)}).",
+                "Upgrade gptcli, or set GPTCLI_DATA_DIR to another folder.",
+            )
+        return version
+
+    def _migrate(self) -> None:
+        """Apply all missing migrations or none. Another process may have applied them meanwhile."""
+        with self.writing() as db:
+            for statements in MIGRATIONS[self._version() :]:
+                for statement in statements:
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        db = self.connection
         with self._explained_errors():
-            self.connection.execute(begin)
+            db.execute(begin)
             try:
-                yield
-                self.connection.execute("COMMIT")
+                yield db
+                db.execute("COMMIT")
             except BaseException:
-                if self.connection.in_transaction:  # a full disk may have ended it already
-                    self.connection.execute("ROLLBACK")
+                if db.in_transaction:  # a full disk may have ended it already
+                    db.execute("ROLLBACK")
                 raise
 
     @contextmanager
@@ -168,31 +182,3 @@ def _enable_wal(db: sqlite3.Connection) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.01)
-
-
-def _version(db: sqlite3.Connection, path: Path) -> int:
-    """The schema version of the file, 0 for a new one. Raises GptcliError if a newer gptcli wrote it."""
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(MIGRATIONS):
-        raise GptcliError(
-            f"{path} was written by a newer gptcli (schema {version}; this one knows {len(MIGRATIONS)}).",
-            "Upgrade gptcli, or set GPTCLI_DATA_DIR to another folder.",
-        )
-    return version
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Apply all missing migrations or none. Another process may have applied them meanwhile."""
-    if _version(db, path) == len(MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for statements in MIGRATIONS[_version(db, path) :]:
-            for statement in statements:
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime, timezone
 
 from gptcli.chat.conversation import Conversation, Summary, Turn
@@ -23,10 +24,7 @@ def markdown(conversation: Conversation) -> str:
 
 
 def tree(conversation: Conversation) -> str:
-    """Every branch, each message once, depth first.
-
-    A heading says which message is answered if it is not the one above, and whether it is on another branch.
-    """
+    """Every branch, each message once, depth first; headings say where a branch starts and which are not current."""
     current = {turn.id for turn in conversation.path()}
     turns = []
     above: str | None = None
@@ -46,11 +44,9 @@ def tree(conversation: Conversation) -> str:
 
 def record(conversation: Conversation, turns: Iterable[Turn]) -> dict[str, object]:
     """The conversation with these turns as a JSON value; times are UTC in ISO 8601."""
+    head = {name: getattr(conversation, name) for name in ("id", "name", "title", "model")}
     return {
-        "id": conversation.id,
-        "name": conversation.name,
-        "title": conversation.title,
-        "model": conversation.model,
+        **head,
         "created": utc(conversation.created),
         "updated": utc(conversation.updated),
         "leaf": conversation.leaf,
@@ -58,30 +54,9 @@ def record(conversation: Conversation, turns: Iterable[Turn]) -> dict[str, objec
     }
 
 
-def summary_record(summary: Summary) -> dict[str, object]:
-    """A row of a listing as a JSON value."""
-    return {
-        "id": summary.id,
-        "name": summary.name,
-        "title": summary.title,
-        "model": summary.model,
-        "created": utc(summary.created),
-        "updated": utc(summary.updated),
-        "messages": summary.messages,
-    }
-
-
-def hit_record(hit: Hit) -> dict[str, object]:
-    """A search result as a JSON value."""
-    return {
-        "conversation": hit.conversation,
-        "name": hit.name,
-        "title": hit.title,
-        "message": hit.turn,
-        "role": hit.role,
-        "created": utc(hit.created),
-        "snippet": hit.snippet,
-    }
+def row_record(row: Summary | Hit) -> dict[str, object]:
+    """A row of a listing or a search result as a JSON value."""
+    return {name: utc(value) if name in ("created", "updated") else value for name, value in asdict(row).items()}
 
 
 def utc(seconds: float) -> str:
@@ -90,13 +65,8 @@ def utc(seconds: float) -> str:
 
 
 def _message(turn: Turn) -> dict[str, object]:
-    message: dict[str, object] = {
-        "id": turn.id,
-        "parent": turn.parent,
-        "role": turn.role,
-        "content": turn.content,
-        "created": utc(turn.created),
-    }
+    message: dict[str, object] = {name: getattr(turn, name) for name in ("id", "parent", "role", "content")}
+    message["created"] = utc(turn.created)
     if turn.reasoning:
         message["reasoning"] = turn.reasoning
     if turn.role == "assistant":

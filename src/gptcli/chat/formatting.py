@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from gptcli.chat import export
 from gptcli.chat.conversation import SHORT_ID, Conversation, Summary
 from gptcli.chat.search import Hit
 from gptcli.chat.session import ChatSession
-from gptcli.errors import GptcliError
 from gptcli.render.stats import rate
 from gptcli.types import FinishReason, TextPrompt
 
@@ -31,18 +29,15 @@ def columns(rows: list[tuple[str, str]], width: int) -> str:
         return "\n".join(f"{name:<{left}}  {help}".rstrip() for name, help in rows)
     import textwrap
 
-    lines = []
-    for name, help in rows:
-        lines.append(name)
-        lines += textwrap.wrap(help, width - 1, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join(lines)
+    return "\n".join(
+        f"{name}\n{textwrap.indent(textwrap.fill(help, width - 5), '    ')}".rstrip() for name, help in rows
+    )
 
 
 def last_messages(conversation: Conversation, count: int, *, ids: bool = False) -> str:
     """The last `count` messages as they were on the screen; `ids`: with the ids that /goto and /branch take."""
-    path = [turn for turn in conversation.path() if turn.role != "system"][-count:]
     lines = []
-    for turn in path:
+    for turn in [turn for turn in conversation.path() if turn.role != "system"][-count:]:
         stopped = " [stopped]" if turn.finish is FinishReason.CANCELLED else ""
         label = f"[{turn.short_id}] " if ids else ""
         lines.append(f"{label}{_PREFIXES.get(turn.role, '')}{turn.content.rstrip()}{stopped}")
@@ -63,12 +58,6 @@ def branches(conversation: Conversation, width: int) -> str:
     return "\n".join(lines) or "There are no messages yet."
 
 
-def system(conversation: Conversation) -> str:
-    """The system message."""
-    path = conversation.path()
-    return path[0].content if path and path[0].role == "system" else "There is no system message."
-
-
 def conversations(summaries: Iterable[Summary], width: int) -> str:
     """Saved conversations, a line each."""
     lines = []
@@ -83,26 +72,9 @@ def search_hits(hits: Iterable[Hit], width: int) -> str:
     """Search results, a line each: the name for /load, the id for /goto, the text around the words."""
     lines = []
     for hit in hits:
-        start = f"{hit.name or hit.conversation}  {hit.turn[:SHORT_ID]}  "
+        start = f"{hit.name or hit.conversation}  {hit.message[:SHORT_ID]}  "
         lines.append(start + shortened(f"{hit.role}: {hit.snippet}", width - len(start) - 1))
     return "\n".join(lines) or "Nothing was found."
-
-
-def exported(conversation: Conversation, kind: str) -> str:
-    """The current branch as Markdown or JSON. Raises GptcliError for another kind."""
-    if kind == "md":
-        return export.markdown(conversation)
-    if kind == "json":
-        return json.dumps(export.record(conversation, conversation.path()), ensure_ascii=False, indent=2)
-    raise GptcliError(f"There is no export format {kind}.", "/export md or /export json")
-
-
-def tokens(session: ChatSession, text: str) -> str:
-    """The number of tokens of a text, or of the next prompt."""
-    if text:
-        return f"{_count(session, text):,} tokens"
-    messages = session.conversation.messages()
-    return f"{session.count(messages) if messages else 0:,} tokens so far"
 
 
 def context(session: ChatSession, width: int) -> str:
@@ -112,7 +84,7 @@ def context(session: ChatSession, width: int) -> str:
     if not path:
         return f"0 of {limit:,} tokens"
     total = session.count(session.conversation.messages())
-    rows = [(turn.role, turn.content, _count(session, turn.content)) for turn in path]
+    rows = [(turn.role, turn.content, text_tokens(session, turn.content)) for turn in path]
     rows.append(("template", "", max(0, total - sum(size for *_, size in rows))))
     bar = max(4, min(_MAX_BAR, width - _BESIDE_BAR))
     lines = [f"{total:,} of {limit:,} tokens ({total / limit:.0%})"]
@@ -125,7 +97,8 @@ def context(session: ChatSession, width: int) -> str:
     return "\n".join(lines)
 
 
-def _count(session: ChatSession, text: str) -> int:
+def text_tokens(session: ChatSession, text: str) -> int:
+    """The number of tokens of a text without a template."""
     prompt = TextPrompt(text.encode("utf-8", "surrogateescape"))
     return len(session.model.engine.encode(prompt).tokens) if text else 0
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shlex
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +18,7 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.styles import Style
@@ -25,8 +29,7 @@ from gptcli.terminal import Terminal
 _PROMPT, _CONTINUATION = ">>> ", "... "
 _PLACEHOLDER = "Send a message (/? for help)"
 _QUOTES = '"""'
-_BLOCK_START = re.compile(r'(/(?:set )?\S+\s+)?"""')
-"""A triple quote opens a block at the start of a message or of a command's argument (/system, /set system)."""
+_BLOCK_START = re.compile(r'(/(?:set )?\S+\s+)?"""')  # at the start of a message, or of a command's argument
 
 
 class Keyboard:
@@ -36,8 +39,7 @@ class Keyboard:
         self, commands: Mapping[str, str], choices: Callable[[str], Iterable[str]], history: Path, color: bool
     ) -> None:
         """`commands`: names and help; `choices` gives the possible arguments of a command."""
-        self._file = history
-        self._saving = True
+        self._history = _PrivateHistory(history)
         self._status = ""
         self._session: PromptSession[str] = PromptSession(
             message=_PROMPT,
@@ -48,7 +50,7 @@ class Keyboard:
             complete_while_typing=False,
             search_ignore_case=True,
             enable_suspend=True,
-            history=_PrivateHistory(history),
+            history=self._history,
             bottom_toolbar=lambda: self._status,
             placeholder=_placeholder if color else "",
             style=Style.from_dict({"bottom-toolbar": "noreverse dim", "placeholder": "dim"} if color else {}),
@@ -57,12 +59,8 @@ class Keyboard:
 
     def read(self, draft: str, status: str, *, history: bool) -> str:
         """The next message, which starts as `draft`; `history`: whether it is saved to the history file.
-
         Raises KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
-        if history is not self._saving:
-            kept: History = _PrivateHistory(self._file) if history else InMemoryHistory()
-            self._session.history = self._session.default_buffer.history = kept
-            self._saving = history
+        self._history.saving = history
         self._status = status
         return _unquoted(self._session.prompt(default=draft))
 
@@ -86,8 +84,6 @@ class DumbKeyboard:
 
     def read(self, draft: str, status: str, *, history: bool) -> str:
         """As `Keyboard.read`; the draft cannot be edited, but an empty line sends it."""
-        if re.match(r"/(?!/)", draft):
-            draft = ""  # an unknown command is not worth repeating
         if draft:
             self._terminal.notice("Your message was kept; press Enter to send it again.")
         text = self._line(_PROMPT)
@@ -96,8 +92,7 @@ class DumbKeyboard:
         return _unquoted(text) or draft
 
     def hide_typing(self) -> AbstractContextManager[None]:
-        """Hides nothing: the lines may come from a program."""
-        return contextlib.nullcontext()
+        return contextlib.nullcontext()  # the lines may come from a program
 
     def _line(self, prompt: str) -> str:
         self._terminal.write(prompt)
@@ -107,32 +102,36 @@ class DumbKeyboard:
         return line.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 
+def edit(text: str) -> str:
+    """`text` after the user has changed it in their editor. Raises GptcliError if it cannot be started."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "message.md"
+        path.write_text(text, encoding="utf-8", errors="replace")
+        try:
+            subprocess.run([*shlex.split(editor), str(path)], check=True)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise GptcliError(f"The editor {editor} failed: {error}.", "Set EDITOR to another one.") from error
+        return path.read_text(encoding="utf-8", errors="replace").removesuffix("\n")
+
+
 @contextlib.contextmanager
 def line_mode(on: bool) -> Iterator[None]:
     """Let the terminal edit and echo lines, or neither; Ctrl-C stays a signal. Does nothing on Windows."""
-    try:
-        import termios
-    except ImportError:  # Windows
+    if os.name != "posix" or sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
         yield
         return
-    try:
-        terminal = sys.stdin.fileno()
-        before = termios.tcgetattr(terminal)
-    except (AttributeError, OSError, ValueError, termios.error):  # closed, or not a terminal
-        yield
-        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
     now = before.copy()
-    if on:
-        now[0] |= termios.ICRNL
-        now[3] |= termios.ECHO | termios.ICANON
-    else:
-        now[0] &= ~termios.ICRNL
-        now[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(terminal, termios.TCSADRAIN, now)
+    for index, bits in ((0, termios.ICRNL), (3, termios.ECHO | termios.ICANON)):
+        now[index] = now[index] | bits if on else now[index] & ~bits
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, now)
     try:
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _is_open_block(text: str) -> bool:
@@ -142,21 +141,19 @@ def _is_open_block(text: str) -> bool:
 
 
 def _unquoted(text: str) -> str:
-    """The text without the quotes of its block."""
     start = _BLOCK_START.match(text)
-    if start is None:
-        return text
-    return (start[1] or "") + text[start.end() :].rstrip().removesuffix(_QUOTES).strip("\n")
+    return (start[1] or "") + text[start.end() :].rstrip().removesuffix(_QUOTES).strip("\n") if start else text
 
 
 def _placeholder() -> FormattedText:
-    """A hint while nothing is typed."""
     app = get_app()
     return FormattedText([] if app.is_done or app.layout.is_searching else [("class:placeholder", _PLACEHOLDER)])
 
 
 class _PrivateHistory(FileHistory):
     """A history file that only the user can read. If it cannot be read or written later, the chat goes on."""
+
+    saving = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
@@ -174,7 +171,8 @@ class _PrivateHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         with contextlib.suppress(OSError):  # the conversation has it all the same
-            super().store_string(string.encode("utf-8", "replace").decode())
+            if self.saving:
+                super().store_string(string.encode("utf-8", "replace").decode())
 
 
 class _Completer(Completer):

@@ -24,7 +24,7 @@ from gptcli.types import Finished, FinishReason
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A slash command. `run` gets the text after the name; `choices` are possible arguments, for completion."""
+    """A slash command. `run` gets the text after the name, `choices` completes it; brackets: it can be omitted."""
 
     names: tuple[str, ...]
     argument: str
@@ -35,10 +35,6 @@ class Command:
 
 class Exit(Exception):
     """/bye: leave the REPL."""
-
-
-class UnknownCommand(GptcliError):
-    """There is no such command; the line goes back into the editor."""
 
 
 class Repl:
@@ -56,11 +52,12 @@ class Repl:
     ) -> None:
         self.session = session
         self.terminal = terminal
+        self.notice = terminal.notice
         self.store = store
+        self.open_model = open_model
         self.models = models
         self.attachments: list[Attachment] = []
         self._interrupt = interrupt
-        self._open_model = open_model
         self._resumed = bool(session.conversation.turns)
         self._commands = {name: command for command in commands for name in command.names}
         self._keyboard = self._make_keyboard()
@@ -88,14 +85,10 @@ class Repl:
 
         Raises GptcliError if the model cannot answer."""
         preferences = self.session.settings
-        renderer = ChatText(
-            self.terminal,
-            markdown=preferences.markdown,
-            thinking=preferences.show_thinking,
-            report_reused=self._resumed,
-        )
+        thinking, reused = preferences.show_thinking, self._resumed
+        renderer = ChatText(self.terminal, markdown=preferences.markdown, thinking=thinking, report_reused=reused)
         finished: Finished | None = None
-        before = self.session.conversation.leaf
+        before = self.session.conversation.path()
         self._interrupt.clear()
         try:
             with contextlib.closing(events), self._interrupt.watch(), self._keyboard.hide_typing():
@@ -109,7 +102,7 @@ class Repl:
             renderer.close()
             self._interrupt.clear()
         self._resumed = False
-        if self.session.conversation.leaf == before:
+        if self.session.conversation.path() == before:
             self.notice("Stopped before any text was generated.")
         elif finished is None or finished.reason is FinishReason.CANCELLED:
             self.notice("Stopped; /continue continues the answer.")
@@ -124,14 +117,6 @@ class Repl:
         """Print what a command was asked for."""
         self.terminal.write(text.rstrip("\n") + "\n")
 
-    def notice(self, text: str) -> None:
-        """Print a notice."""
-        self.terminal.notice(text)
-
-    def change_model(self, reference: str) -> None:
-        """Let another model answer. Raises ModelNotFound, LoadError; the current one stays then."""
-        self.session.model = self._open_model(reference)
-
     def _make_keyboard(self) -> Keyboard | DumbKeyboard:
         if self.terminal.environment.get("TERM") in ("dumb", "unknown"):
             return DumbKeyboard(self.terminal)
@@ -143,16 +128,13 @@ class Repl:
         return command.choices(self) if command and command.choices else ()
 
     def _handle(self, line: str) -> str:
-        """Run a command or send a message; returns what the next line starts with: the line itself if it failed."""
+        """Run a command or send a message; returns what the next line starts with: a message without an answer."""
         text = line.lstrip()
         if not text.startswith("/") or text.startswith("//"):
             message = text.removeprefix("/") if text.startswith("//") else line
             return "" if self._send(message) else line
         try:
             self._run_command(text)
-        except UnknownCommand as error:
-            self._report(error)
-            return line
         except GptcliError as error:
             self._report(error)
         return ""
@@ -164,10 +146,12 @@ class Repl:
             import difflib
 
             near = difflib.get_close_matches(name, self._commands, n=2)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise UnknownCommand(
-                f"There is no command {name}; nothing was sent.",
-                f"/help lists the commands; start a message with // to send a slash.{hint}",
+            hint = f"Did you mean {' or '.join(near)}? " if near else ""
+            hint += "/help lists the commands; start a message with // to send a slash."
+            raise GptcliError(f"There is no command {name}; nothing was sent.", hint)
+        if not rest and command.argument[:1] not in ("", "["):
+            raise GptcliError(
+                f"An argument is missing: {name} {command.argument}", "/help shows what each command takes."
             )
         command.run(self, rest[0].rstrip() if rest else "")
 
@@ -178,10 +162,9 @@ class Repl:
             self.play(self.session.send(with_attachments(self.attachments, message)))
         except GptcliError as error:
             self._report(error)
-        if self.session.conversation.leaf == before:
-            return False
-        self.attachments = []
-        return True
+        if sent := self.session.conversation.leaf != before:
+            self.attachments = []
+        return sent
 
     def _report(self, error: GptcliError) -> None:
         self.terminal.report(f"{error.message}\n{error.hint}".rstrip())
@@ -216,14 +199,12 @@ class Repl:
         finally:
             signal.signal(signal.SIGINT, handler)
             self._interrupt.clear()
-        choice = choices.get(answer, Overflow.REFUSE)
-        if choice is not Overflow.REFUSE:
-            self.session.settings.overflow = choice
+        if answer in choices:
+            self.session.settings.overflow = choices[answer]
             self.notice("This applies from now on; /set overflow changes it.")
-        return choice
+        return choices.get(answer, Overflow.REFUSE)
 
     def _status(self) -> str:
-        """The model, the tokens used of the context, the decode rate."""
         session = self.session
         used, last = session.used_tokens(), session.last_finished
         limit = f"{session.model.engine.limit:,} tokens"

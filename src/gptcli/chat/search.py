@@ -1,7 +1,4 @@
-"""Finds words in stored messages: with an FTS5 index if SQLite has it, else by reading them all.
-
-Both give the same answers, except that the index also ignores accents. The index can always be rebuilt.
-"""
+"""Finds words in stored messages: with an FTS5 index, which also ignores accents, else by reading them all."""
 
 from __future__ import annotations
 
@@ -9,22 +6,15 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+_ADD = "INSERT INTO message_index (rowid, content) VALUES (new.seq, new.content);"
+_REMOVE = "INSERT INTO message_index (message_index, rowid, content) VALUES ('delete', old.seq, old.content);"
 _TRIGGERS = {
-    "message_index_insert": """
-        CREATE TRIGGER message_index_insert AFTER INSERT ON messages BEGIN
-            INSERT INTO message_index (rowid, content) VALUES (new.seq, new.content);
-        END""",
-    "message_index_delete": """
-        CREATE TRIGGER message_index_delete AFTER DELETE ON messages BEGIN
-            INSERT INTO message_index (message_index, rowid, content) VALUES ('delete', old.seq, old.content);
-        END""",
-    "message_index_update": """
-        CREATE TRIGGER message_index_update AFTER UPDATE OF content ON messages BEGIN
-            INSERT INTO message_index (message_index, rowid, content) VALUES ('delete', old.seq, old.content);
-            INSERT INTO message_index (rowid, content) VALUES (new.seq, new.content);
-        END""",
+    "message_index_insert": f"AFTER INSERT ON messages BEGIN {_ADD} END",
+    "message_index_delete": f"AFTER DELETE ON messages BEGIN {_REMOVE} END",
+    "message_index_update": f"AFTER UPDATE OF content ON messages BEGIN {_REMOVE} {_ADD} END",
 }
 _Row = tuple[Any, ...]
 _SNIPPET_BEFORE, _SNIPPET_LENGTH = 30, 120  # characters
@@ -37,7 +27,7 @@ class Hit:
     conversation: str
     name: str | None
     title: str
-    turn: str
+    message: str
     role: str
     created: float
     snippet: str
@@ -49,31 +39,19 @@ def has_fts5(db: sqlite3.Connection) -> bool:
 
 
 def prepare(db: sqlite3.Connection, fts5: bool) -> None:
-    """Create the index; without FTS5, drop the triggers, which would make every write fail.
-
-    Both kinds of SQLite may open the same file. Without triggers the index is stale, and is rebuilt.
-    """
-    if _triggers(db) == fts5:
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        if fts5 and not _triggers(db):
-            db.execute(
-                "CREATE VIRTUAL TABLE IF NOT EXISTS message_index USING fts5"
-                " (content, content='messages', content_rowid='seq',"
-                " tokenize='unicode61 remove_diacritics 2')"
-            )
-            for statement in _TRIGGERS.values():
-                db.execute(statement)
-            db.execute("INSERT INTO message_index (message_index) VALUES ('rebuild')")
-        elif not fts5:
-            for name in _TRIGGERS:
-                db.execute(f"DROP TRIGGER IF EXISTS {name}")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+    """In a transaction: create the index; without FTS5, drop the triggers, which would make every write fail.
+    Both kinds of SQLite may open the same file. Without triggers the index is stale, and is rebuilt."""
+    if fts5 and not has_triggers(db):
+        db.execute(
+            "CREATE VIRTUAL TABLE IF NOT EXISTS message_index USING fts5"
+            " (content, content='messages', content_rowid='seq', tokenize='unicode61 remove_diacritics 2')"
+        )
+        for name, action in _TRIGGERS.items():
+            db.execute(f"CREATE TRIGGER {name} {action}")
+        db.execute("INSERT INTO message_index (message_index) VALUES ('rebuild')")
+    elif not fts5:
+        for name in _TRIGGERS:
+            db.execute(f"DROP TRIGGER IF EXISTS {name}")
 
 
 def optimize(db: sqlite3.Connection, fts5: bool) -> None:
@@ -83,21 +61,16 @@ def optimize(db: sqlite3.Connection, fts5: bool) -> None:
 
 
 def find(db: sqlite3.Connection, query: str, fts5: bool, limit: int | None) -> list[Hit]:
-    """Messages with every word of `query`, newest first; case is ignored, and words may have any ending.
-
-    The index has words of letters and digits. Anything else ("C++", "--yes", the middle of a word, scripts without
-    spaces) is searched for literally.
-    """
+    """Messages with every word of `query`, newest first; case is ignored, and words may have any ending. What is not in
+    the index ("C++", "--yes", the middle of a word, scripts without spaces) is searched for literally."""
     words = query.split()
     if not words:
         return []
-    found: list[Hit] = []
     if fts5 and all(word.isalnum() for word in words):
         match = " ".join(f'"{word}"*' for word in words)
         rows = _rows(db, "WHERE seq IN (SELECT rowid FROM message_index WHERE message_index MATCH ?)", match)
-        found = _hits(rows, words, limit)
-    if found:
-        return found
+        if found := _hits(rows, words, limit):
+            return found
     patterns = [re.compile(re.escape(word), re.IGNORECASE) for word in words]
     rows = _rows(db, "")
     return _hits((row for row in rows if all(pattern.search(row[-1]) for pattern in patterns)), words, limit)
@@ -112,12 +85,7 @@ def _rows(db: sqlite3.Connection, where: str, *values: str) -> Iterator[_Row]:
 
 
 def _hits(rows: Iterator[_Row], words: list[str], limit: int | None) -> list[Hit]:
-    found: list[Hit] = []
-    for *place, content in rows:
-        if len(found) == limit:
-            break
-        found.append(Hit(*(*place, _snippet(content, words))))
-    return found
+    return [Hit(*(*place, _snippet(content, words))) for *place, content in islice(rows, limit)]
 
 
 def _snippet(content: str, words: list[str]) -> str:
@@ -129,7 +97,8 @@ def _snippet(content: str, words: list[str]) -> str:
     return ("…" if start else "") + text + ("…" if end < len(content) else "")
 
 
-def _triggers(db: sqlite3.Connection) -> bool:
+def has_triggers(db: sqlite3.Connection) -> bool:
+    """Whether changes of messages change the index."""
     names = ", ".join("?" * len(_TRIGGERS))
     query = f"SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name IN ({names})"
     return bool(db.execute(query, tuple(_TRIGGERS)).fetchone()[0])

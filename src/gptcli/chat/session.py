@@ -43,17 +43,14 @@ class LoadedModel:
 
     engine: Engine
     name: str
-    reference: str
-    """Finds the model again; saved with its answers."""
+    reference: str  # finds the model again; saved with its answers
     description: str = ""
     template: str | None = None
 
 
 class ChatSession:
-    """One conversation with one model at a time. A turn is saved before its last event is yielded.
-
-    If a request fails, or is stopped before there is any text, the conversation goes back to where it was.
-    """
+    """One conversation with one model at a time. A turn is saved before its last event is yielded. If a request fails,
+    or is stopped before there is any text, the conversation goes back to where it was."""
 
     def __init__(
         self,
@@ -67,35 +64,28 @@ class ChatSession:
         self.settings = settings
         self.autosave = Autosave(conversation, store, notify)
         self.window = ContextWindow(self.count, self._summarize, notify)
-        self.last_finished: Finished | None = None
-        """How the last answer ended, with its counts and times."""
-        self.ask_overflow: Callable[[str], Overflow] = lambda question: Overflow.REFUSE
-        """Asks the user what to do about a full context, if the settings say so."""
-        self._model = model
+        self.last_finished: Finished | None = None  # how the last answer ended, with its counts and times
+        self.ask_overflow: Callable[[str], Overflow] = lambda question: Overflow.REFUSE  # if the settings say so
+        self.model = model
         self._notify = notify
         self._ids = itertools.count()
         self._answer_tokens: dict[str, tuple[int, ...]] = {}
-        """Token ids of answers by turn, to continue them exactly: text alone does not tell how it was tokenized."""
-        self._usage: tuple[str, int | None] | None = None
-        """A turn, and the tokens of the conversation up to its end."""
+        """Of answers, by turn, to continue them exactly: text alone does not tell how it was tokenized."""
+        self._usage: tuple[str, int | None] | None = None  # a turn, and the tokens of the conversation up to its end
 
     @property
     def conversation(self) -> Conversation:
         return self.autosave.conversation
 
-    @property
-    def model(self) -> LoadedModel:
-        return self._model
-
-    @model.setter
-    def model(self, model: LoadedModel) -> None:
-        self._model = model
+    def change_model(self, model: LoadedModel) -> None:
+        """/model: let another model answer from now on."""
+        self.model = model
         self._answer_tokens.clear()
         self._usage = None
 
     def send(self, text: str) -> Events:
         """The user's next message, and the model's answer to it. Raises GptcliError if there can be none."""
-        yield from self._send(text, self.conversation.leaf)
+        return self._send(text, self.conversation.leaf)
 
     def resume(self) -> Events:
         """/continue: continue the newest answer exactly where it ended. Raises GptcliError if there is none."""
@@ -118,7 +108,7 @@ class ChatSession:
 
     def edit(self, text: str) -> Events:
         """/edit: reword the newest message and answer it; the old message and answer stay on their branch."""
-        yield from self._send(text, self._newest_message().parent)
+        return self._send(text, self._newest_message().parent)
 
     def undo(self) -> Turn:
         """/undo: go back to before the newest message, and return it. Nothing is deleted."""
@@ -134,14 +124,13 @@ class ChatSession:
 
     def set_system(self, text: str) -> None:
         """Change the system message. The messages so far are copied to a branch below the new one."""
-        path = self.conversation.path()
-        old = path[0].content if path and path[0].role == "system" else ""
-        if text == old:
+        if text == self.conversation.system:
             return
-        root = (Turn("system", text),) if text else ()
-        copies = copy_turns(tuple(turn for turn in path if turn.role != "system"), root[0].id if root else None)
-        if turns := (*root, *copies):
-            self.autosave.append(*turns)
+        turns = tuple(turn for turn in self.conversation.path() if turn.role != "system")
+        if text:
+            turns = (Turn("system", text), *turns)
+        if turns:
+            self.autosave.append(*copy_turns(turns, None))
         else:
             self.autosave.move(None)
 
@@ -155,19 +144,16 @@ class ChatSession:
         return len(self.model.engine.encode(self._chat_prompt(messages, None)).tokens)
 
     def used_tokens(self) -> int | None:
-        """Tokens of the conversation, None if they cannot be counted.
-
-        The engine has counted them for the newest answer; elsewhere (after /undo or /model, say) they are counted once.
-        """
+        """Tokens of the conversation, None if unknown. The engine has counted them for the newest answer; elsewhere
+        (after /undo or /model, say) they are counted once."""
         leaf = self.conversation.leaf
         if leaf is None:
             return 0
         if self._usage is None or self._usage[0] != leaf:
-            used = None
+            self._usage = leaf, None
             if self.model.engine.capabilities.tokenize:
                 with contextlib.suppress(GptcliError):  # a template may refuse an incomplete conversation
-                    used = self.count(self.conversation.messages())
-            self._usage = leaf, used
+                    self._usage = leaf, self.count(self.conversation.messages())
         return self._usage[1]
 
     def _newest_message(self) -> Turn:
@@ -178,20 +164,17 @@ class ChatSession:
 
     def _send(self, text: str, parent: str | None) -> Events:
         """Put a message after `parent`, or beside it if that is a message without an answer, and have it answered."""
-        before = self.conversation.leaf
-        if parent is not None and self.conversation.turns[parent].role == "user":
+        tree = self.conversation
+        if parent is not None and tree.turns[parent].role == "user":
             self._notify("The previous message has no answer; it stays on a branch of its own.")
-            parent = self.conversation.turns[parent].parent
-        unanswered = [
-            turn
-            for turn in self.conversation.children(parent)
-            if (turn.role, turn.content) == ("user", text) and not self.conversation.children(turn.id)
-        ]
-        if unanswered:  # the very same message, sent before
-            self.autosave.move(unanswered[0].id)
+            parent = tree.turns[parent].parent
+        for turn in tree.children(parent):
+            if (turn.role, turn.content) == ("user", text) and not tree.children(turn.id):
+                self.autosave.move(turn.id)  # the very same message, sent before
+                break
         else:
             self.autosave.append(Turn("user", text, parent=parent))
-        yield from self._generate(None, before)
+        yield from self._generate(None, tree.leaf)
 
     def _generate(self, partial: Turn | None, before: str | None) -> Events:
         """Let the model answer, or continue `partial`; if there is no text, go back to the leaf `before`."""
@@ -263,18 +246,17 @@ class ChatSession:
         prompt = ChatPrompt((*messages, Message("user", _SUMMARIZE)), template_options=options)
         sampling = dataclasses.replace(self.settings.sampling, grammar="", logit_bias=())
         request = Request(str(next(self._ids)), prompt, sampling, summary_tokens(self.model.engine.limit), stream=False)
-        pieces = []
-        reason = FinishReason.CANCELLED
+        summary, reason = "", FinishReason.CANCELLED
         for event in self.model.engine.stream([request]):
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Delta) and event.channel is Channel.ANSWER:
-                pieces.append(event.text)
+                summary += event.text
             elif isinstance(event, Finished):
                 reason = event.reason
         if reason is FinishReason.CANCELLED:
             raise Cancelled("Stopped while the oldest messages were being summarized.")
-        return "".join(pieces).strip()
+        return summary.strip()
 
     def _save_answer(
         self, partial: Turn | None, pieces: dict[Channel, list[str]], finished: Finished | None, before: str | None

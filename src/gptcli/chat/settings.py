@@ -22,8 +22,7 @@ _SWITCHES: dict[str, tuple[str, bool]] = {
 }
 _THINKING = ("think", "nothink", "think low", "think medium", "think high")
 _NOT_IN_CHATS = ("n", "logprobs")
-WORDS = ("parameter", "system", "overflow", *_THINKING, *_SWITCHES)
-"""What `/set` takes, for completion."""
+WORDS = ("parameter", "system", "overflow", *_THINKING, *_SWITCHES)  # for completion
 HELP = """\
 /set parameter NAME VALUE   temperature, top_k, top_p, min_p, seed, num_predict...; "" restores the default
 /set parameter stop TEXT…   end an answer before any of these; put quotes around a text with spaces
@@ -47,23 +46,20 @@ class Settings:
     logprobs: int | None = None
     template_options: tuple[tuple[str, object], ...] = ()
     overflow: Overflow = Overflow.REFUSE
-    stats: bool = False
-    """Whether statistics follow each answer."""
+    stats: bool = False  # whether statistics follow each answer
     markdown: bool = True
     show_thinking: bool = True
-    history: bool = True
-    """Whether typed lines are saved to the history file."""
+    history: bool = True  # whether typed lines are saved to the history file
 
     def change(self, argument: str) -> str:
         """Carry out `/set ARGUMENT` and return a confirmation. Raises GptcliError for an unknown setting or value."""
-        name, *rest = argument.split(None, 1)
-        value = rest[0].strip() if rest else ""
-        setting = f"{name} {value}".rstrip()
+        argument = " ".join(argument.split(None, 1)).strip()
+        name, _, value = argument.partition(" ")
         if name == "parameter":
             return self._set_parameter(value)
-        if setting in _SWITCHES:
-            setattr(self, *_SWITCHES[setting])
-        elif setting in _THINKING:
+        if argument in _SWITCHES:
+            setattr(self, *_SWITCHES[argument])
+        elif argument in _THINKING:
             options = dict(self.template_options) | {"enable_thinking": name == "think"}
             options |= {"reasoning_effort": value} if value else {}
             self.template_options = tuple(options.items())
@@ -95,28 +91,18 @@ class Settings:
             raise GptcliError(f"There is no parameter {name}.", f"Parameters: {known}.")
         if param.name in _NOT_IN_CHATS:
             raise GptcliError(f"{name} has no effect in a chat.", "Use it with `gptcli complete`.")
-        if text == '""':
-            self._reset(param)
-            return f"{name} has its default value again."
-        value = _parse(param, name, text)
-        if param.name in SAMPLING_PARAMS:
+        reset = text == '""'
+        value = param.default if reset else _parse(param, name, text)
+        if param.name not in SAMPLING_PARAMS:
+            setattr(self, param.name, None if value == -1 else value)
+        else:
             self.sampling = self.sampling.with_params({param.name: value})
-        elif param.name == "max_tokens":
-            self.max_tokens = None if value < 0 else value
-        else:
-            setattr(self, param.name, value)
-        return f"{name} is now {text}."
-
-    def _reset(self, param: Param) -> None:
-        if param.name in SAMPLING_PARAMS:
-            chosen = self.sampling.chosen - {param.name}
-            self.sampling = dataclasses.replace(self.sampling, **{param.name: param.default}, chosen=chosen)  # type: ignore[arg-type]
-        else:
-            setattr(self, param.name, param.default)
+            if reset:
+                self.sampling = dataclasses.replace(self.sampling, chosen=self.sampling.chosen - {param.name})
+        return f"{name} has its default value again." if reset else f"{name} is now {text}."
 
 
 def _parse(param: Param, name: str, text: str) -> Any:
-    """The value of a parameter, which the user calls `name`. Raises GptcliError."""
     try:
         return param.validate(shlex.split(text), name) if param.kind is Kind.TEXTS else param.parse(text, name)
     except ParamError as error:
@@ -126,7 +112,6 @@ def _parse(param: Param, name: str, text: str) -> Any:
 
 
 def _shown(name: str, value: object) -> str:
-    """A parameter's value as `/show parameters` prints it."""
     if value is None:
         return "random" if name.startswith("seed") else "no limit"
     if value in ("", ()):

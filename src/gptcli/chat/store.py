@@ -19,19 +19,17 @@ from gptcli.errors import GptcliError
 from gptcli.types import FinishReason
 
 _CONVERSATION = "id, name, title, model, leaf, created, updated"
-"""The columns of `conversations`, in the order of `Conversation`."""
 _TURN = "role, content, parent, id, created, reasoning, model, finish, sampling, prompt_tokens, completion_tokens"
-"""The columns of `messages`, in the order of `Turn`."""
+"""The columns of both tables, in the order of `Conversation` and `Turn`."""
+_REPLACE = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _TURN.split(", "))
 
 
 class Store:
     """The file of conversations; close it, or use it in a `with`."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Open or create the file (private, 0600); by default `conversations.db` in the data folder.
-
-        Raises GptcliError if that fails or a newer gptcli wrote it; so does every method, if the disk is full, say.
-        """
+        """Open or create the file, by default `conversations.db` in the data folder. Every method raises GptcliError if
+        it fails, if the disk is full, say; this one also if a newer gptcli wrote the file."""
         self.path = path or settings.data_dir() / "conversations.db"
         self._file = Database(self.path)
 
@@ -45,10 +43,8 @@ class Store:
         self._file.close()
 
     def create(self, conversation: Conversation) -> Conversation:
-        """Save a whole conversation, stored already or not; under another id if its own is taken.
-
-        Raises GptcliError for a name that is taken or invalid.
-        """
+        """Save a whole conversation, stored already or not; under another id if its own is taken. Raises GptcliError
+        for a name that is taken or invalid."""
         conversation = replace(conversation, updated=max(conversation.created, conversation.updated))
         query = "SELECT created FROM conversations WHERE id = ?"
         with self._file.writing() as db:
@@ -65,10 +61,8 @@ class Store:
         return conversation
 
     def append(self, conversation: Conversation, *turns: Turn) -> Conversation:
-        """Save turns of a stored conversation, all or none, and return it with them; the last becomes its leaf.
-
-        A turn whose id is stored stays as it is. Raises GptcliError if the conversation was deleted.
-        """
+        """Save turns of a stored conversation, all or none, and return it with them; the last becomes its leaf. A turn
+        whose id is stored stays as it is. Raises GptcliError if the conversation was deleted."""
         grown = conversation.add(*turns)
         with self._file.writing() as db:
             _update(db, grown)
@@ -76,11 +70,8 @@ class Store:
         return grown
 
     def extend(self, conversation: Conversation, turn: Turn) -> Conversation:
-        """Save a longer version of a stored answer (/continue), which becomes the leaf.
-
-        It replaces the stored one, or becomes its sibling if that would lose what another process has written (see
-        `conversation.extension`). Raises GptcliError if the conversation was deleted.
-        """
+        """Save a longer version of a stored answer, in its place or beside it (see `conversation.extension`), as the
+        leaf. Raises GptcliError if the conversation was deleted."""
         with self._file.writing() as db:
             query = f"SELECT {_TURN} FROM messages WHERE conversation = ? AND id = ?"
             row = db.execute(query, (conversation.id, turn.id)).fetchone()
@@ -89,13 +80,9 @@ class Store:
             query = "SELECT 1 FROM messages WHERE conversation = ? AND parent = ?"
             answered = db.execute(query, (conversation.id, turn.id)).fetchone() is not None
             kept = extension(_turn(row), answered, turn)
-            grown = conversation.add(kept)
-            grown = replace(grown, turns={**grown.turns, kept.id: kept})
+            grown = conversation.put(kept)
             _update(db, grown)
-            if kept.id == turn.id:
-                _rewrite(db, grown.id, kept)
-            else:
-                _insert(db, grown.id, (kept,))
+            _insert(db, grown.id, (kept,), _REPLACE)
         return grown
 
     def set_leaf(self, conversation: Conversation, leaf: str | None) -> Conversation:
@@ -197,32 +184,19 @@ def _row(turn: Turn) -> tuple[object, ...]:
 
 def _stored_text(text: str | None) -> bytes | None:
     """Text as its bytes, UTF-8 or not (SQL casts them to TEXT); other lone surrogates become "?"."""
-    if text is None:
-        return None
     try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace")
+        return None if text is None else text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        return error.object.encode("utf-8", "replace")
 
 
-def _insert(db: sqlite3.Connection, conversation_id: str, turns: tuple[Turn, ...]) -> None:
-    """Turns as new rows; a row with the same id stays as it is."""
+def _insert(db: sqlite3.Connection, conversation_id: str, turns: tuple[Turn, ...], known: str = "NOTHING") -> None:
+    """Turns as new rows; `known`: what to do to a row with the same id."""
     db.executemany(
         f"INSERT INTO messages (conversation, {_TURN}) VALUES"
         " (?, ?, CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)"
-        " ON CONFLICT (conversation, id) DO NOTHING",
+        f" ON CONFLICT (conversation, id) DO {known}",
         [(conversation_id, *_row(turn)) for turn in turns],
-    )
-
-
-def _rewrite(db: sqlite3.Connection, conversation_id: str, turn: Turn) -> None:
-    """A longer answer in the row of the shorter one."""
-    _, content, _, key, _, *rest = _row(turn)
-    db.execute(
-        "UPDATE messages SET content = CAST(? AS TEXT), reasoning = CAST(? AS TEXT), model = CAST(? AS TEXT),"
-        " finish = ?, sampling = ?, prompt_tokens = ?, completion_tokens = ?"
-        " WHERE conversation = ? AND id = ?",
-        (content, *rest, conversation_id, key),
     )
 
 
@@ -249,8 +223,8 @@ def _check_name(db: sqlite3.Connection, conversation_id: str, name: str | None) 
         raise GptcliError(f"Conversation {taken[0]} is already called {name!r}.", hint)
 
 
-def _not_stored(conversation_id: str) -> GptcliError:
-    message = f"Conversation {conversation_id} is not stored, or another gptcli deleted it."
+def _not_stored(key: str) -> GptcliError:
+    message = f"Conversation {key} is not stored, or another gptcli deleted it."
     return GptcliError(message, "`/save` saves all of it again.")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from gptcli.cli.chats import Json, Row, time_text, write_listing
 
 if TYPE_CHECKING:
     from gptcli.cli.main import CommandContext
@@ -15,37 +15,24 @@ app = typer.Typer(help="List and clear the prefix cache.", no_args_is_help=True,
 
 
 @app.command("list")
-def list_cache(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def list_cache(context: typer.Context, as_json: Json = False) -> None:
     """List saved prefixes, the last used first: tokens, bytes, time, model, start and end of the text."""
+    from gptcli.chat.export import utc
     from gptcli.engine.prefix_cache import list_prefixes
     from gptcli.render.progress import bytes_text
-    from gptcli.render.table import write_table
     from gptcli.runtime.prefixes import folder
 
     session: CommandContext = context.obj
     terminal = session.terminal
-    found = list_prefixes(folder())
-    if as_json:
-        records = [
-            {
-                "tokens": len(prefix.tokens),
-                "bytes": prefix.size,
-                "used": _utc(prefix.used),
-                "model": prefix.model,
-                "text": prefix.text,
-                "path": str(prefix.path),
-            }
-            for prefix in found
-        ]
-        terminal.write(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
-    elif found:
-        size, time = (bytes_text, _local) if terminal.stdout_tty else (str, _utc)
-        rows = [(str(len(p.tokens)), size(p.size), time(p.used), p.model, p.text) for p in found]
-        write_table(terminal, ("TOKENS", "SIZE", "USED", "MODEL", "TEXT"), rows)
-    else:
-        terminal.notice("The prefix cache is empty; saved chats and `gptcli complete --cache-prompt` fill it.")
+    records: list[object] = []
+    rows: list[Row] = []
+    size, when = bytes_text if terminal.stdout_tty else str, time_text(terminal)
+    for prefix in list_prefixes(folder()):
+        record = {"tokens": len(prefix.tokens), "bytes": prefix.size, "used": utc(prefix.used), "model": prefix.model}
+        records.append({**record, "text": prefix.text, "path": str(prefix.path)})
+        rows.append((str(len(prefix.tokens)), size(prefix.size), when(prefix.used), prefix.model, prefix.text))
+    empty = "The prefix cache is empty; saved chats and `gptcli complete --cache-prompt` fill it."
+    write_listing(terminal, as_json, records, ("TOKENS", "SIZE", "USED", "MODEL", "TEXT"), rows, empty)
 
 
 @app.command()
@@ -57,11 +44,3 @@ def clear(context: typer.Context) -> None:
 
     session: CommandContext = context.obj
     session.terminal.notice(f"Deleted {bytes_text(delete_prefixes(folder()))}.")
-
-
-def _local(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-_CHAT = "Conversation"
+_option = functools.partial(typer.Option, rich_help_panel="Conversation")
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,28 +35,15 @@ class ChatFlags:
     """Which conversation, and how it is answered."""
 
     system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="The system message.")] = None
-    resume: Annotated[
-        bool, typer.Option("--continue", "-c", help="Continue the last conversation.", rich_help_panel=_CHAT)
-    ] = False
+    resume: Annotated[bool, _option("--continue", "-c", help="Continue the last conversation.")] = False
     chat: Annotated[
         str | None,
-        typer.Option(
-            "--chat",
-            metavar="NAME|ID",
-            autocompletion=suggestions.chats,
-            help="Continue this conversation.",
-            rich_help_panel=_CHAT,
-        ),
+        _option("--chat", metavar="NAME|ID", autocompletion=suggestions.chats, help="Continue this conversation."),
     ] = None
-    no_save: Annotated[bool, typer.Option("--no-save", help="Do not save anything.", rich_help_panel=_CHAT)] = False
+    no_save: Annotated[bool, _option("--no-save", help="Do not save anything.")] = False
     overflow: Annotated[
         Overflow | None,
-        typer.Option(
-            "--overflow",
-            help="When the context is full. (default: ask, or refuse in a pipe)",
-            show_default=False,
-            rich_help_panel=_CHAT,
-        ),
+        _option("--overflow", help="When the context is full. (default: ask, or refuse in a pipe)", show_default=False),
     ] = None
     max_tokens: Annotated[int, param_option("max_tokens")] = -1
     stop: Annotated[list[str] | None, param_option("stop")] = None
@@ -79,10 +66,10 @@ class ChatFlags:
 
 
 @app.command(epilog="Example: git diff | gptcli chat 'write a commit message'")
-@takes(chat_flags=ChatFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
+@takes(flags=ChatFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
 def chat(
     ctx: typer.Context,
-    chat_flags: ChatFlags,
+    flags: ChatFlags,
     model: ModelFlags,
     sampling: SamplingFlags,
     output: OutputFlags,
@@ -91,25 +78,12 @@ def chat(
     ] = None,
 ) -> int:
     """Chat with a model, or get one answer to standard input, an empty line and the message."""
-    model.check()
-    sampling.check()
-    output.check()
-    chat_flags.check(output)
+    for group in (model, sampling, output):
+        group.check()
+    flags.check(output)
     context: CommandContext = ctx.obj
-    context.terminal.quiet = output.quiet
-    return _converse(None if message is None else " ".join(message), chat_flags, model, sampling, output, context)
-
-
-def _converse(
-    message: str | None,
-    flags: ChatFlags,
-    model: ModelFlags,
-    sampling: SamplingFlags,
-    output: OutputFlags,
-    context: CommandContext,
-) -> ExitCode:
-    """One answer if there is a message or no terminal, else the REPL. Raises GptcliError."""
     terminal = context.terminal
+    terminal.quiet = output.quiet
     interactive = _is_interactive(message, flags, output, terminal)
 
     from gptcli.chat.session import ChatSession
@@ -146,7 +120,7 @@ def _converse(
         return code
 
 
-def _is_interactive(message: str | None, flags: ChatFlags, output: OutputFlags, terminal: Terminal) -> bool:
+def _is_interactive(message: list[str] | None, flags: ChatFlags, output: OutputFlags, terminal: Terminal) -> bool:
     """Whether to run the REPL. Raises UsageError for flags that only the other one has."""
     on_terminal = terminal.stdin_tty and terminal.stdout_tty
     interactive = message is None and on_terminal and output.format is OutputFormat.TEXT
@@ -171,7 +145,7 @@ def _find_conversation(flags: ChatFlags, store: "Callable[[], Store]") -> "Conve
 
 
 def _loader(options: "EngineOptions", conversation: "Conversation", context: CommandContext) -> "EngineLoader":
-    """Loads the model of the flags, else the one that answered last; never another without a word."""
+    """Loads the model of the flags, else the one that answered last."""
     if options.model is not None or conversation.model is None:
         return context.loader(options)
     try:
@@ -181,14 +155,14 @@ def _loader(options: "EngineOptions", conversation: "Conversation", context: Com
         raise ModelNotFound(error.message, hint) from error
 
 
-def _read_message(message: str | None, flags: ChatFlags, terminal: Terminal) -> str:
+def _read_message(message: list[str] | None, flags: ChatFlags, terminal: Terminal) -> str:
     """Standard input, an empty line, the argument. Raises UsageError if there is neither."""
     from gptcli.cli.prompt import read_prompt
 
     hint = "Give it as an argument or on standard input."
     if message is None and (terminal.stdin_tty or flags.no_stdin):
         raise UsageError("there is no message.", f"{hint} The REPL needs a terminal for input and output.")
-    parts = read_prompt([message] if message else [], [], terminal, use_stdin=not flags.no_stdin)
+    parts = read_prompt(message or [], [], terminal, use_stdin=not flags.no_stdin)
     text = b"\n\n".join(part for part in parts if part).decode("utf-8", "surrogateescape")
     if not text.strip():
         raise UsageError("the message is empty.", hint)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,34 +26,22 @@ Reference = Annotated[
     typer.Argument(metavar="CHAT", autocompletion=suggestions.chats, help="A name, an id, or the start of an id."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class ExportFormat(str, Enum):
-    """What a conversation can be exported as."""
-
-    MD = "md"
-    JSON = "json"
+Row = tuple[str, ...]
 
 
 @app.command("list")
 def list_chats(context: typer.Context, as_json: Json = False) -> None:
     """List conversations, the last used first: id, name, time, messages, title."""
-    from gptcli.chat.export import summary_record, utc
+    from gptcli.chat.export import row_record
     from gptcli.chat.store import Store
-    from gptcli.render.table import write_table
 
     terminal = _terminal(context)
     with Store() as store:
         chats = store.summaries()
-    if as_json:
-        _write_json(terminal, [summary_record(chat) for chat in chats])
-        return
-    if not chats:
-        terminal.notice("There are no saved conversations; `gptcli chat` starts one.")
-        return
-    when = _local_time if terminal.stdout_tty else utc
+    records, when = [row_record(chat) for chat in chats], time_text(terminal)
     rows = [(chat.id, chat.name or "", when(chat.updated), str(chat.messages), chat.title) for chat in chats]
-    write_table(terminal, ("ID", "NAME", "USED", "MESSAGES", "TITLE"), rows)
+    empty = "There are no saved conversations; `gptcli chat` starts one."
+    write_listing(terminal, as_json, records, ("ID", "NAME", "USED", "MESSAGES", "TITLE"), rows, empty)
 
 
 @app.command()
@@ -68,7 +57,7 @@ def show(
     terminal = _terminal(context)
     found = _find(chat)
     if as_json:
-        _write_json(terminal, record(found, found.turns.values() if everything else found.path()))
+        terminal.write(json_text(record(found, found.turns.values() if everything else found.path())))
     else:
         terminal.write(tree(found) if everything else markdown(found))
 
@@ -80,20 +69,15 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find messages on any branch, newest first: id, name, role, text around the word."""
-    from gptcli.chat.export import hit_record
+    from gptcli.chat.export import row_record
     from gptcli.chat.store import Store
-    from gptcli.render.table import write_table
 
-    terminal = _terminal(context)
     with Store() as store:
         hits = store.search(" ".join(words))
-    if as_json:
-        _write_json(terminal, [hit_record(hit) for hit in hits])
-    elif hits:
-        rows = [(hit.conversation, hit.name or "", hit.role, hit.snippet) for hit in hits]
-        write_table(terminal, ("ID", "NAME", "ROLE", "TEXT"), rows)
-    else:
-        terminal.notice(f"No message contains {' and '.join(words)}.")
+    records = [row_record(hit) for hit in hits]
+    rows = [(hit.conversation, hit.name or "", hit.role, hit.snippet) for hit in hits]
+    empty = f"No message contains {' and '.join(words)}."
+    write_listing(_terminal(context), as_json, records, ("ID", "NAME", "ROLE", "TEXT"), rows, empty)
 
 
 @app.command()
@@ -101,17 +85,17 @@ def export(
     context: typer.Context,
     chat: Reference,
     form: Annotated[
-        ExportFormat,
+        Literal["md", "json"],
         typer.Option("--format", help="md: the current branch. json: everything that is stored."),
-    ] = ExportFormat.MD,
+    ] = "md",
 ) -> None:
     """Write a conversation to standard output, as Markdown or JSON."""
     from gptcli.chat.export import markdown, record
 
     terminal = _terminal(context)
     found = _find(chat)
-    if form is ExportFormat.JSON:
-        _write_json(terminal, record(found, found.turns.values()))
+    if form == "json":
+        terminal.write(json_text(record(found, found.turns.values())))
     else:
         terminal.write(markdown(found))
 
@@ -180,12 +164,27 @@ def _terminal(context: typer.Context) -> Terminal:
     return session.terminal
 
 
-def _local_time(seconds: float) -> str:
-    from datetime import datetime
+def write_listing(
+    terminal: Terminal, as_json: bool, records: Sequence[object], headers: Row, rows: Sequence[Row], empty: str
+) -> None:
+    """Records as JSON, or the same as rows of a table; `empty` is a notice for a person."""
+    from gptcli.render.table import write_table
 
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    if as_json:
+        terminal.write(json_text(records))
+    elif rows:
+        write_table(terminal, headers, rows)
+    else:
+        terminal.notice(empty)
 
 
-def _write_json(terminal: Terminal, value: object) -> None:
-    text = json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode()  # JSON is UTF-8
-    terminal.write(text + "\n")
+def time_text(terminal: Terminal) -> Callable[[float], str]:
+    """Shows seconds since 1970: in local time on a terminal, else in UTC."""
+    from gptcli.chat.export import utc
+
+    return (lambda seconds: time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))) if terminal.stdout_tty else utc
+
+
+def json_text(value: object) -> str:
+    """JSON in UTF-8; bytes that are not become question marks."""
+    return json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode() + "\n"

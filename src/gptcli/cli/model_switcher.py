@@ -34,10 +34,8 @@ class ModelSwitcher:
     @property
     def model(self) -> LoadedModel:
         """The model as a chat session takes it."""
-        loaded = self.loaded
-        return LoadedModel(
-            loaded.engine, loaded.model.name, loaded.reference, loaded.describe_model(), loaded.chat_template
-        )
+        one = self.loaded
+        return LoadedModel(one.engine, one.model.name, one.reference, one.describe_model(), one.chat_template)
 
     def save_prefix(self) -> None:
         """Save what the engine has computed for later processes, if that is wanted."""
@@ -59,7 +57,5 @@ class ModelSwitcher:
 
     def _notify_missing_template(self) -> None:
         if needs_fallback(self.loaded.chat_template):
-            self._notify(
-                f"{self.loaded.model.name} has no chat template; using ChatML. If it is a base model, `gptcli complete`"
-                " gives better results."
-            )
+            hint = "If it is a base model, `gptcli complete` gives better results."
+            self._notify(f"{self.loaded.model.name} has no chat template; using ChatML. {hint}")
