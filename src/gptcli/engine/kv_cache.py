@@ -134,7 +134,7 @@ class KVCacheManager:
         if self._unified or self._backend.memory is MemoryKind.RECURRENT:
             return
         moving = sorted((one for one in running if one.slot >= len(running)), key=lambda one: one.slot)
-        gaps = sorted(set(range(len(running))) - {one.slot for one in running})
+        gaps = sorted(set(range(len(running))) - {one.slot for one in running}) if moving else ()
         for sequence, number in zip(moving, gaps, strict=True):
             self._clear(self._slots.allocate(self._slots[number]))
             self._backend.copy(sequence.slot, number, sequence.computed)
