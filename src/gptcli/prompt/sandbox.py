@@ -71,7 +71,8 @@ class Sandbox(SandboxedEnvironment):
         kept = {name: FILTERS[name] for name in FILTERS if trusted or name in _ALLOWED}
         self.filters = {name: self._bounded(name, function) for name, function in {**kept, **filters}.items()}
         self.filters["format"] = self._bounded("%", FILTERS["format"])
-        self.filters |= {"charge ": self._charge, "iterate ": self._iterate, "join ": self._join}  # for `_ASTGuard`
+        self.filters |= {"charge ": self._charge, "iterate ": self._iterate}  # for `_ASTGuard`
+        self.filters["join "] = lambda values: self.concat(map(self._text, values))
         self.tests = {name: self._bounded(name, function) for name, function in self.tests.items()}
         kept = self.globals if trusted else {"range": self.globals["range"], "dict": dict}
         self.globals = {**kept, "namespace": _Namespace, **functions}
@@ -198,9 +199,6 @@ class Sandbox(SandboxedEnvironment):
             return value
         self._afford(self._weight(value))
         return self._charge(str(value))
-
-    def _join(self, values: list[object]) -> str:
-        return self.concat(map(self._text, values))
 
     # What jinja2 calls.
 

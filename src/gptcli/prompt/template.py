@@ -120,7 +120,7 @@ class ChatTemplate:
 
     @cached_property
     def _sandbox(self) -> Sandbox:
-        from markupsafe import escape
+        from jinja2.filters import FILTERS
 
         from gptcli.prompt.sandbox import Sandbox, TemplateFailure
 
@@ -133,7 +133,7 @@ class ChatTemplate:
             return self._now().strftime(format)
 
         def escaped(value: object) -> str:
-            return str(escape(value))
+            return str(FILTERS["escape"](value))
 
         filters = {"tojson": _to_json, "safe": str, "e": escaped, "escape": escaped}
         return Sandbox(filters, {"raise_exception": raise_exception, "strftime_now": strftime_now})
