@@ -84,8 +84,8 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
     for index in range(request.n):
         sample_seed = (seed + index) % _SEEDS
         output = OutputProcessor(request, index, is_chat=prompt.is_chat, thinking=prompt.thinking)
-        if prompt.begun:
-            output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.begun :])
+        if prompt.answer_length:
+            output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.answer_length :])
         sampler = backend.sampler(sampling, sample_seed, tokens, ignore_end=request.ignore_eos)
         samples.append(Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler))
     leader, *leader.forks = samples

@@ -15,9 +15,8 @@ from gptcli.types import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 
 class Vocabulary(Protocol):
-    @property
-    def begin(self) -> int | None:
-        """The token that begins a text, if there is one."""
+    begin: int | None
+    """The token that begins a text, if there is one."""
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`; `add_special` adds BOS (and EOS) where the model expects them."""
@@ -83,4 +82,5 @@ def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTempl
     if not tokens:
         raise RequestError("the model's chat template made nothing of this conversation.", "Use `gptcli complete`.")
     thinking = not prompt.continue_final and opens_reasoning(text)
-    return TokenPrompt((*tokens, *prompt.begun), is_chat=True, thinking=thinking, begun=len(prompt.begun))
+    answer = prompt.answer_tokens
+    return TokenPrompt((*tokens, *answer), is_chat=True, thinking=thinking, answer_length=len(answer))

@@ -35,8 +35,7 @@ _ROOM, _ROOM_PER_CHARACTER = 16 * 1024 * 1024, 256
 """Characters that a template may make, and how many more for each character of the chat. Most templates make 5 times
 the chat; one that collects its result in a variable copies all of it for each message."""
 _SECONDS, _SECONDS_PER_CHARACTER = 2.0, 2e-6
-_END = "\U000ffffd"
-"""Marks the end of an answer that is to be continued; like the placeholders in `escaping.py`, nobody types it."""
+_END = "\U000ffffd"  # the end of an answer to continue; like the placeholders in `escaping.py`, nobody types it
 _HINT = "Get the model from another source, or use `gptcli complete`, which needs no chat template."
 
 
@@ -63,7 +62,7 @@ class ChatTemplate:
     ) -> None:
         self._source = FALLBACK if needs_fallback(source) else str(source)
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._given_specials = specials
+        self._given_specials = specials  # read late: it takes a walk over the vocabulary, which only a chat needs
         self._now = now
 
     def begins_itself(self, text: str) -> bool:
@@ -86,7 +85,9 @@ class ChatTemplate:
         if continue_final and not messages:
             raise RequestError("There is no answer to continue: the conversation is empty.", "Send a message.")
         options = dict(options or {})
-        typed = [message.content for message in messages] + list(_texts(options))
+        typed = [message.content for message in messages]
+        if options:
+            typed.append(json.dumps(options, ensure_ascii=False, default=str))
         escaper = SpecialTokenEscaper(self._specials, "".join([self._source, *typed]))
 
         def rendered(escape: Callable[[str], str]) -> str:
@@ -115,7 +116,6 @@ class ChatTemplate:
 
     @cached_property
     def _specials(self) -> tuple[str, ...]:
-        """Read late: finding them takes a walk over the whole vocabulary, which only a chat needs."""
         return tuple(self._given_specials)
 
     @cached_property
@@ -140,8 +140,7 @@ class ChatTemplate:
 
     @cached_property
     def _template(self) -> Template:
-        if len(self._source) > MAX_SOURCE:
-            size = len(self._source)
+        if (size := len(self._source)) > MAX_SOURCE:
             raise LoadError(f"The model's chat template has {size:,} characters; the limit is {MAX_SOURCE:,}.", _HINT)
         return self._sandbox.compile_template(self._source)
 
@@ -174,14 +173,6 @@ def _until_end(text: str) -> str:
             "Ask for a new answer instead, e.g. with /retry.",
         )
     return text[:end].replace(_END, "")
-
-
-def _texts(value: object) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (Mapping, list, tuple)):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(item)
 
 
 def _mapped(value: object, change: Callable[[str], str]) -> object:
