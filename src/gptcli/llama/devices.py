@@ -53,9 +53,7 @@ class Offload:
 
     @property
     def description(self) -> str:
-        if self.is_cpu:
-            return "CPU"
-        return "+".join(device.name for device in self.devices)
+        return "CPU" if self.is_cpu else "+".join(device.name for device in self.devices)
 
 
 def list_devices() -> list[Device]:
