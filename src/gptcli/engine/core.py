@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from gptcli.engine.backend import Backend, Decoded
 from gptcli.engine.kv_cache import KVCacheManager
@@ -114,26 +114,15 @@ class EngineCore:
 
     def cancel(self, request_id: str | None = None) -> Iterator[Event]:
         """End one request, or all, with the text so far. Not while a step is being computed."""
-
-        def chosen(sequences: Iterable[Sequence]) -> list[Sequence]:
-            return [one for one in sequences if request_id is None or one.request.id == request_id]
-
-        for sequence in chosen(self._waiting):
-            self._waiting.remove(sequence)
-            self.running.append(sequence)
-        for sequence in chosen(self.running):
-            self.running += sequence.forks
-            sequence.forks = []
-        for sequence in chosen(self.running):
-            yield from self._finish(sequence, FinishReason.CANCELLED)
+        for sequence in [*self.running, *self._waiting]:
+            if request_id in (None, sequence.request.id):
+                for sample in [sequence, *sequence.forks]:
+                    yield from self._finish(sample, FinishReason.CANCELLED)
 
     def abandon(self) -> None:
         """Drop what runs and what waits, without events: nobody reads them any more."""
-        for sequence in self.running:
-            self.kv_cache.free(sequence)
         for sequence in [*self.running, *self._waiting]:
-            self._close(sequence)
-        self.running, self._waiting = [], deque()
+            self._release(sequence)
         self._errors_in_a_row = 0
 
     def _configure(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
@@ -224,9 +213,7 @@ class EngineCore:
             dropped_bytes=sequence.output.dropped_bytes,
             tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
         )
-        self.running.remove(sequence)
-        self.kv_cache.free(sequence)
-        self._close(sequence)
+        self._release(sequence)
 
     def _reclaim(self) -> Iterator[Event]:
         """The KV cache is full: evict what is cached, grow, or preempt the youngest sequence."""
@@ -247,23 +234,24 @@ class EngineCore:
         """Let the youngest sequences wait again; they will be computed anew."""
         for _ in range(count):
             youngest = self.running.pop()
-            self.kv_cache.discard(youngest)
+            self.kv_cache.free(youngest, keep=False)
             self._waiting.appendleft(youngest)
 
     def _fail(self, sequences: list[Sequence], error: GptcliError) -> Iterator[Event]:
         """End the requests of these sequences, with all their samples, and no others."""
         failed = dict.fromkeys(sequence.request.id for sequence in sequences)
-        for sequence in [s for s in self.running if s.request.id in failed]:
-            self.running.remove(sequence)
-            self.kv_cache.discard(sequence)
-            self._close(sequence)
-        for sequence in [s for s in self._waiting if s.request.id in failed]:
-            self._waiting.remove(sequence)
-            self._close(sequence)
+        for sequence in [*self.running, *self._waiting]:
+            if sequence.request.id in failed:
+                self._release(sequence, keep=False)
         for request_id in failed:
             yield Failed(request_id, error)
 
-    def _close(self, sequence: Sequence) -> None:
+    def _release(self, sequence: Sequence, *, keep: bool = True) -> None:
+        """Free all that the sequence has; with `keep`, what was computed of it stays cached."""
+        for queue in (self.running, self._waiting):
+            if sequence in queue:
+                queue.remove(sequence)
+        self.kv_cache.free(sequence, keep=keep)
         for sample in [sequence, *sequence.forks]:
             if sample.sampler is not None:
                 sample.sampler.close()

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from gptcli.engine.backend import Backend, Sampler
 from gptcli.engine.output import OutputProcessor
 from gptcli.errors import ContextFull, RequestError
+from gptcli.params import SEEDS
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Request
-
-_SEEDS = 2**32 - 1
-"""Number of seeds: llama.cpp takes 2**32 - 1 itself to mean a random one (LLAMA_DEFAULT_SEED)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,10 +77,10 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
             f"Request {backend.max_sequences} or fewer.",
         )
     sampling = backend.default_sampling(request.sampling)
-    seed = int.from_bytes(os.urandom(8), "little") % _SEEDS if sampling.seed is None else sampling.seed
+    seed = int.from_bytes(os.urandom(8), "little") % SEEDS if sampling.seed is None else sampling.seed
     samples = []
     for index in range(request.n):
-        sample_seed = (seed + index) % _SEEDS
+        sample_seed = (seed + index) % SEEDS
         output = OutputProcessor(request, index, is_chat=prompt.is_chat, thinking=prompt.thinking)
         if prompt.answer_length:
             output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.answer_length :])
