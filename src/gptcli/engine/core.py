@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Backend, Decoded
 from gptcli.engine.kv_cache import KVCacheManager
@@ -16,30 +17,23 @@ from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Event, Failed, Finished, FinishReason, Prefill, Request, Started
 
 
+@dataclass(slots=True, eq=False)
 class EngineCore:
     """Continuous batching on one backend. A step is `admit`, `schedule`, `execute` and `process`; only `execute` may
     run in another thread."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        kv_cache: KVCacheManager,
-        limit: int,
-        parallel: int,
-        interrupt: Interrupt,
-        template: ChatTemplate | None,
-    ) -> None:
-        """`limit`: tokens that one sequence may have; `parallel`: requests computed at once, at most."""
-        self.backend = backend
-        self.kv_cache = kv_cache
-        self._limit = limit
-        self._parallel = parallel
-        self._interrupt = interrupt
-        self._template = template
-        self.running: list[Sequence] = []
-        self._waiting: deque[Sequence] = deque()
-        self._steps: list[tuple[Sequence, int]] = []
-        self._errors_in_a_row = 0
+    backend: Backend
+    kv_cache: KVCacheManager
+    limit: int
+    """Tokens that one sequence may have."""
+    parallel: int
+    """Requests computed at once, at most."""
+    interrupt: Interrupt
+    template: ChatTemplate | None
+    running: list[Sequence] = field(default_factory=list)
+    _waiting: deque[Sequence] = field(default_factory=deque)
+    _steps: list[tuple[Sequence, int]] = field(default_factory=list)
+    _errors_in_a_row: int = 0
 
     @property
     def idle(self) -> bool:
@@ -53,13 +47,13 @@ class EngineCore:
     def enqueue(self, request: Request) -> Iterator[Event]:
         """Let a request wait for a slot, or fail."""
         try:
-            self._waiting.append(make_sequence(request, self.backend, self._limit, self._template))
+            self._waiting.append(make_sequence(request, self.backend, self.limit, self.template))
         except GptcliError as error:
             yield Failed(request.id, error)
 
     def admit(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Start waiting sequences, then new requests, while the KV cache has room for them."""
-        while len(self.running) < self._parallel and not self._interrupt.requested:
+        while len(self.running) < self.parallel and not self.interrupt.requested:
             if not self.running:
                 yield from self._configure(incoming)
             elif not self._waiting:
@@ -129,7 +123,7 @@ class EngineCore:
         """Pull all requests that can run together, and prepare the KV cache for them."""
         while True:
             before = -1
-            while before < len(self._waiting) < self._parallel:
+            while before < len(self._waiting) < self.parallel:
                 before = len(self._waiting)
                 yield from self._pull(incoming)
             if not self._waiting:
@@ -143,7 +137,7 @@ class EngineCore:
     def _pull(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Enqueue the next request that does not fail at once; none, if there is none (now, or at all)."""
         before = len(self._waiting)
-        while len(self._waiting) == before and not self._interrupt.requested and (request := next(incoming, None)):
+        while len(self._waiting) == before and not self.interrupt.requested and (request := next(incoming, None)):
             yield from self.enqueue(request)
 
     def _add(self, sequence: Sequence, count: int) -> None:
@@ -193,7 +187,7 @@ class EngineCore:
             yield from self._finish(sequence, FinishReason.STOP)
         elif sequence.generated == request.max_tokens:
             yield from self._finish(sequence, FinishReason.LENGTH)
-        elif len(sequence.tokens) > self._limit:
+        elif len(sequence.tokens) > self.limit:
             yield from self._finish(sequence, FinishReason.CONTEXT)
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Event]:

@@ -73,14 +73,15 @@ class KVCacheManager:
         if running and self._slots.idle - reserved <= len(leader.forks):
             return False
         donor, shared = self._running_donor(leader.tokens, running)
-        slot, cached = self._longest_cached(leader.tokens)
+        whole = self._backend.memory is MemoryKind.RECURRENT
+        slot, cached = self._slots.longest_prefix(leader.tokens, whole=whole)
         if donor is not None and shared - max(donor.computed, cached) >= _MIN_WAIT:
             return False
         available = max(cached, min(shared, donor.computed) if donor is not None else 0)
         if running and not self._has_cells(leader, available, running):
             return False
         if self._restore_prefix(leader.tokens, available, running):
-            slot, cached = self._longest_cached(leader.tokens)
+            slot, cached = self._slots.longest_prefix(leader.tokens, whole=whole)
         if donor is not None and min(shared, donor.computed) > cached:
             self._start_new(leader, donor.slot, min(shared, donor.computed))
         elif slot is not None:
@@ -221,9 +222,6 @@ class KVCacheManager:
     def _reserve(self, config: CacheConfig) -> None:
         self._backend.reserve(replace(config, cells=-(-config.cells // ROUND) * ROUND))
         self._slots.grow(config.sequences)
-
-    def _longest_cached(self, tokens: list[int]) -> tuple[Slot | None, int]:
-        return self._slots.longest_prefix(tokens, whole=self._backend.memory is MemoryKind.RECURRENT)
 
     def _running_donor(self, tokens: list[int], running: Many[Sequence]) -> tuple[Sequence | None, int]:
         """The running sequence whose prompt shares most with `tokens`, if a part of its state can be copied."""

@@ -101,12 +101,7 @@ class PrefixCache:
     def _candidates(self, tokens: list[int]) -> list[SavedPrefix]:
         """The saved prefixes that share enough with `tokens` to be of use."""
         if self._names is None:
-            try:
-                self._names = [name for name in os.listdir(self._folder) if name.endswith(_SUFFIX)]
-            except OSError:
-                self._names = []
-        if not self._names:
-            return []
+            self._names = [path.name for path in self._folder.glob(f"*{_SUFFIX}")]
         start = self._name_start(tokens)
         found = [self._read(name) for name in self._names if name.startswith(start)]
         return [saved for saved in found if saved is not None]

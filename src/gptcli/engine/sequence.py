@@ -18,8 +18,7 @@ from gptcli.types import Request
 class Sequence:
     """There is no prefill or decode phase: each step lets `computed` catch up with `tokens`.
 
-    A reused prefix, a fork for a further sample and a preempted sequence differ only in the `computed` they start with.
-    """
+    A reused prefix, a fork of another sample and a preempted sequence differ only in the `computed` they begin with."""
 
     request: Request
     index: int

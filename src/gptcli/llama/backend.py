@@ -30,8 +30,7 @@ class LlamaBackend:
 
     `threads`: for decoding and for prompts. `fast_greedy`: choose greedy tokens with numpy, which pays for its import
     with many texts. `allow` is called before each context is created, with its size in tokens, and raises LoadError if
-    it would not fit into memory.
-    """
+    it would not fit into memory."""
 
     def __init__(
         self,

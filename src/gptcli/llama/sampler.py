@@ -25,8 +25,7 @@ class LlamaSampler:
 
     A grammar is applied after the chain: only the chosen token is tested, and only if the grammar rejects it, the
     grammar filters the whole vocabulary and the chain runs again (common/sampling.cpp, common_sampler_sample). Applied
-    first, it would cost a pass over the vocabulary for every token.
-    """
+    first, it would cost a pass over the vocabulary for every token."""
 
     def __init__(self, chain: Any, grammar: Any, vocabulary_size: int, context: Callable[[], Any]) -> None:
         self._chain = chain

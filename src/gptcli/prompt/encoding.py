@@ -65,12 +65,8 @@ def _encode_text(prompt: TextPrompt, vocabulary: Vocabulary) -> list[int]:
 def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTemplate | None) -> TokenPrompt:
     if template is None:
         raise RequestError("this engine was made without a chat template.", "Use `gptcli complete`.")
-    segments = template.render(
-        prompt.messages,
-        add_generation_prompt=not prompt.continue_final,
-        continue_final=prompt.continue_final,
-        options=dict(prompt.template_options),
-    )
+    options = dict(prompt.template_options)
+    segments = template.render(prompt.messages, continue_final=prompt.continue_final, options=options)
     text = "".join(segment.text for segment in segments)
     # A template that writes BOS itself must not get a second one from the tokenizer.
     add_special = not template.begins_itself(text)

@@ -20,8 +20,7 @@ class Segment:
     """A piece of a prompt; only where `special` is true may text be read as control tokens.
 
     Text is cut only around control tokens that somebody typed, so no token is spread over two segments. The tokenizer
-    must not put a space before any segment but the first.
-    """
+    must not put a space before any segment but the first."""
 
     text: str
     special: bool

@@ -38,8 +38,7 @@ class ChannelSplitter:
     """Splits text into channels, wherever it is cut; what could still become a marker is held back.
 
     `thinking`: the prompt ends inside reasoning (`opens_reasoning`). Markers and the white space after them are
-    dropped. Reasoning is recognized at the start only: an answer may mention `<think>`.
-    """
+    dropped. Reasoning is recognized at the start only: an answer may mention `<think>`."""
 
     __slots__ = ("_channel", "_fresh", "_held", "_state")
 

@@ -48,8 +48,7 @@ class ChatTemplate:
     """A model's chat template; `specials` are the texts of its control tokens.
 
     Raises LoadError, here or in `render`, for a template that is broken or hostile: it gets about two seconds and
-    64 MiB (and 2 µs and 1 KiB for each character of the chat).
-    """
+    64 MiB (and 2 µs and 1 KiB for each character of the chat)."""
 
     def __init__(
         self,
@@ -73,15 +72,13 @@ class ChatTemplate:
         self,
         messages: Sequence[Message],
         *,
-        add_generation_prompt: bool = True,
         continue_final: bool = False,
         options: Mapping[str, object] | None = None,
     ) -> list[Segment]:
         """The prompt of a conversation, in segments that joined are exactly the text of the template.
 
         With `continue_final` the prompt ends with the last message, to be continued. `options` are variables for the
-        template. Raises LoadError for a bad template, RequestError where the template refuses this conversation.
-        """
+        template. Raises LoadError for a bad template, RequestError where the template refuses this conversation."""
         if continue_final and not messages:
             raise RequestError("There is no answer to continue: the conversation is empty.", "Send a message.")
         options = dict(options or {})
@@ -95,20 +92,19 @@ class ChatTemplate:
             variables = {name: _mapped(value, escape) for name, value in options.items()}
             if continue_final:
                 chat[-1]["content"] += _END
-            text = self._run(chat, add_generation_prompt and not continue_final, variables)
+            text = self._run(chat, {"add_generation_prompt": not continue_final, **variables})
             return _until_end(text) if continue_final else text
 
         if not any(map(escaper.concerns, typed)):
             return [Segment(rendered(str), True)]
         return escaper.segments(_most_faithful(escaper, rendered))
 
-    def _run(self, chat: list[dict[str, str]], add_generation_prompt: bool, options: dict[str, object]) -> str:
+    def _run(self, chat: list[dict[str, str]], options: dict[str, object]) -> str:
         from gptcli.prompt.sandbox import TemplateFailure
 
         size = sum(len(message["content"]) for message in chat) + len(self._source)
         room, seconds = _ROOM + _ROOM_PER_CHARACTER * size, _SECONDS + _SECONDS_PER_CHARACTER * size
         variables = {"messages": chat, "tools": None, "documents": None, **self._tokens, **options}
-        variables["add_generation_prompt"] = add_generation_prompt
         try:
             return self._sandbox.render(self._template, variables, room, seconds)
         except TemplateFailure as failure:
@@ -151,8 +147,7 @@ def _most_faithful(escaper: SpecialTokenEscaper, rendered: Callable[[Callable[[s
     Escaped everywhere, it is certain who wrote what; nearly always that also restores to the plain rendering. Where it
     does not, the template looks for something in the messages, such as `</think>` or a leading `<`. Then only whole
     special tokens are escaped, and that rendering is used if the template wrote the same control tokens in it: then
-    nothing was smuggled in by letter case, cutting or joining. Otherwise safety wins.
-    """
+    nothing was smuggled in by letter case, cutting or joining. Otherwise safety wins."""
     certain = rendered(escaper.escape_all)
     try:
         plain = rendered(str)
