@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -82,9 +82,7 @@ class ChatTemplate:
         if continue_final and not messages:
             raise RequestError("There is no answer to continue: the conversation is empty.", "Send a message.")
         options = dict(options or {})
-        typed = [message.content for message in messages]
-        if options:
-            typed.append(json.dumps(options, ensure_ascii=False, default=str))
+        typed = [*(message.content for message in messages), *_texts(options)]
         escaper = SpecialTokenEscaper(self._specials, "".join([self._source, *typed]))
 
         def rendered(escape: Callable[[str], str]) -> str:
@@ -163,11 +161,17 @@ def _most_faithful(escaper: SpecialTokenEscaper, rendered: Callable[[Callable[[s
 def _until_end(text: str) -> str:
     end = text.rfind(_END)
     if end < 0:
-        raise RequestError(
-            "The model's chat template drops the answer that is to be continued.",
-            "Ask for a new answer instead, e.g. with /retry.",
-        )
+        message = "The model's chat template drops the answer that is to be continued."
+        raise RequestError(message, "Ask for a new answer instead, e.g. with /retry.")
     return text[:end].replace(_END, "")
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
 
 
 def _mapped(value: object, change: Callable[[str], str]) -> object:
