@@ -40,7 +40,7 @@ class ChatPrompt:
     """The last message is an unfinished answer, to be continued from exactly there."""
     template_options: tuple[tuple[str, object], ...] = ()
     """Extra variables for the template, e.g. ("enable_thinking", False)."""
-    begun: tuple[int, ...] = ()
+    answer_tokens: tuple[int, ...] = ()
     """Token ids of the answer so far (`Finished.tokens`), to be continued from exactly there, even in the middle of a
     character or of reasoning. Where they are not known, `continue_final` goes on from text."""
 
@@ -54,7 +54,7 @@ class TokenPrompt:
     """Whether the model may set reasoning apart in its answer."""
     thinking: bool = False
     """Whether the prompt ends inside reasoning."""
-    begun: int = 0
+    answer_length: int = 0
     """How many of the last tokens are the beginning of the answer, which is not sent again as text."""
 
 

@@ -106,7 +106,7 @@ def test_an_answer_can_be_resumed_after_it_was_cancelled() -> None:
     backend.hook = lambda: engine.cancel("0")
     first = collect(engine.stream([Request("0", prompt, sampling, ignore_eos=True)])).samples["0", 0]
     assert first.finished is not None
-    resumed = ChatPrompt(prompt.messages, begun=first.finished.tokens)
+    resumed = ChatPrompt(prompt.messages, answer_tokens=first.finished.tokens)
     request = Request("1", resumed, sampling, 20 - len(first.finished.tokens), ignore_eos=True)
     second = collect(engine.stream([request])).samples["1", 0]
     assert first.text + second.text == whole.text

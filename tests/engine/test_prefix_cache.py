@@ -201,8 +201,7 @@ def test_the_least_recently_used_is_evicted_first(tmp_path: Path) -> None:
         os.utime(path, (1000 + age, 1000 + age))
     oldest = cache.find([1] * 101, most=1000, cuttable=1000)
     assert oldest is not None
-    with cache.load(oldest) as state:  # this counts as a use
-        assert state == bytes(1000)
+    assert cache.restore(oldest, lambda state: state == bytes(1000))  # this counts as a use
     put(PrefixCache(tmp_path, "other", limit=5000), [4] * 100, size=1200)
     assert {saved.tokens[0] for saved in list_prefixes(tmp_path)} == {1, 3, 4}
     assert sum(path.stat().st_size for path in files(tmp_path)) <= 5000
@@ -280,8 +279,7 @@ def test_a_file_that_another_process_deleted_is_not_found(tmp_path: Path) -> Non
     saved = cache.find(list(STORY.encode()), most=1000, cuttable=1000)
     assert saved is not None
     delete_prefixes(tmp_path)
-    with cache.load(saved) as state:
-        assert state is None
+    assert not cache.restore(saved, lambda state: True)
     assert cache.find(list(STORY.encode()), most=1000, cuttable=1000) is None
 
 

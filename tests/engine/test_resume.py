@@ -51,7 +51,7 @@ def test_the_parts_are_the_whole_wherever_it_is_cut(which: int) -> None:
     excess |= {"<|channel|>"[:size] for size in range(1, 11)} | {"<|end|>"[:size] for size in range(1, 7)}
     for cut in range(1, len(ended.tokens)):
         first, paused = ask(engine(), ChatPrompt(PROMPT), which, cut)
-        rest, _ = ask(engine(), ChatPrompt(PROMPT, begun=paused.tokens), which)
+        rest, _ = ask(engine(), ChatPrompt(PROMPT, answer_tokens=paused.tokens), which)
         for channel in Channel:
             known = first[channel]
             assert known + rest[channel] == whole[channel] or any(
@@ -63,12 +63,12 @@ def test_the_parts_are_the_whole_wherever_it_is_cut(which: int) -> None:
 @given(cuts=st.lists(st.integers(1, 12), min_size=1, max_size=5))
 def test_an_answer_can_be_resumed_repeatedly(cuts: list[int]) -> None:
     whole, _ = ask(engine(), ChatPrompt(PROMPT), 1)
-    begun: tuple[int, ...] = ()
+    answer: tuple[int, ...] = ()
     text = ""
     for cut in [*cuts, None]:
-        part, ended = ask(engine(), ChatPrompt(PROMPT, begun=begun), 1, cut)
+        part, ended = ask(engine(), ChatPrompt(PROMPT, answer_tokens=answer), 1, cut)
         text += part[Channel.ANSWER]
-        begun += ended.tokens
+        answer += ended.tokens
     assert text == whole[Channel.ANSWER]
 
 
@@ -77,7 +77,7 @@ def test_computed_tokens_are_not_computed_again() -> None:
     running = engine(backend)
     _, paused = ask(running, ChatPrompt(PROMPT), 0, 12)
     before = backend.computed
-    events = list(running.stream([Request("1", ChatPrompt(PROMPT, begun=paused.tokens), max_tokens=1)]))
+    events = list(running.stream([Request("1", ChatPrompt(PROMPT, answer_tokens=paused.tokens), max_tokens=1)]))
     (started,) = [event for event in events if isinstance(event, Started)]
     assert started.prompt_tokens - started.reused_tokens == 1
     assert backend.computed - before == 1
@@ -91,9 +91,9 @@ def test_an_encoded_prompt_behaves_as_the_original(which: int) -> None:
     whole, ended = ask(engine(), ChatPrompt(PROMPT), which)
     assert ask(running, encoded, which)[0] == whole
     for cut in range(1, len(ended.tokens)):
-        resumed = ChatPrompt(PROMPT, begun=ended.tokens[:cut])
+        resumed = ChatPrompt(PROMPT, answer_tokens=ended.tokens[:cut])
         encoded = running.encode(resumed)
-        assert encoded == TokenPrompt((*b"What?\0", *ended.tokens[:cut]), is_chat=True, begun=cut)
+        assert encoded == TokenPrompt((*b"What?\0", *ended.tokens[:cut]), is_chat=True, answer_length=cut)
         assert running.encode(encoded) is encoded
         texts, end = ask(running, encoded, which)
         expected, expected_end = ask(engine(), resumed, which)

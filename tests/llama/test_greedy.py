@@ -12,7 +12,7 @@ from answers import collect
 
 from gptcli.engine.engine import LocalEngine
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.logits import GreedySampler
+from gptcli.llama.sampler import GreedySampler
 from gptcli.params import Sampling
 from gptcli.types import Delta, Request, TextPrompt
 

@@ -24,8 +24,8 @@ STORY = "Once upon a time there was a king who had three daughters; the first co
 Open = Callable[..., LlamaBackend]
 
 
-def ask(backend: LlamaBackend, shelf: Path | None, prompt: str = STORY, *, keep: bool = False, n: int = 1) -> Answers:
-    engine = LocalEngine(backend, open_prefix_cache=(lambda: PrefixCache(shelf, "tiny")) if shelf else None)
+def ask(backend: LlamaBackend, folder: Path | None, prompt: str = STORY, *, keep: bool = False, n: int = 1) -> Answers:
+    engine = LocalEngine(backend, open_prefix_cache=(lambda: PrefixCache(folder, "tiny")) if folder else None)
     request = Request("r", TextPrompt(prompt.encode()), GREEDY, max_tokens=20, ignore_eos=True, n=n, logprobs=0)
     answers = collect(engine.stream([request]))
     assert not answers.failed
@@ -81,10 +81,10 @@ def test_samples_begin_with_what_was_kept_alone(open_backend: Open, tmp_path: Pa
 def test_a_state_that_llama_cpp_refuses_is_thrown_away(open_backend: Open, tmp_path: Path) -> None:
     backend = open_backend()
     ask(backend, tmp_path / "one", keep=True)
-    (kept,) = list_prefixes(tmp_path / "one")
-    shelf = PrefixCache(tmp_path / "two", "tiny")
+    (saved,) = list_prefixes(tmp_path / "one")
+    cache = PrefixCache(tmp_path / "two", "tiny")
     cut = backend.state(0)
-    shelf.save(kept.tokens, "", lambda: cut[:-1000], cuttable=True)  # right for us, and not for llama.cpp
+    cache.save(saved.tokens, "", lambda: cut[:-1000], cuttable=True)  # right for us, and not for llama.cpp
     answers = ask(open_backend(), tmp_path / "two")
     assert answers.started["r"].reused_tokens == 0
     assert answers.samples["r", 0].text == ask(open_backend(), None).samples["r", 0].text
@@ -149,7 +149,7 @@ def test_nothing_is_kept_where_the_size_of_the_context_changes_what_is_computed(
 
         return write
 
-    for kind, kept in (None, False), ("longrope", False), ("yarn", True):
+    for kind, saved in (None, False), ("longrope", False), ("yarn", True):
         path = write_tiny_gpt2(tmp_path / f"{kind}.gguf", more=scaling(kind))
         backend = open_backend(path)
-        assert (prefix_cache_opener(ModelFile(path, "x", True), backend, []) is not None) is kept
+        assert (prefix_cache_opener(ModelFile(path, "x", True), backend, []) is not None) is saved

@@ -291,6 +291,43 @@ def test_a_bad_grammar_is_refused_with_the_complaint_and_its_position(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("grammar", "complaint"),
+    [
+        ('root ::= "a"{3,1}', "the repetition {3,1} ends below its start (line 1, column 13)"),
+        (
+            'root ::= "\\"{" # {1,2}\nx ::= [\\]{]{ 9 , # or\n 3 }',
+            "the repetition {9,3} ends below its start (line 2, column 12)",
+        ),
+        ('root ::= "a"{0010,00}', "the repetition {10,0} ends below its start (line 1, column 13)"),
+        ('root ::= "a"{10001}', "a repetition goes above 10,000 (line 1, column 13)"),
+        (f'root ::= "a"{{1,{10**40}}}', "a repetition goes above 10,000 (line 1, column 13)"),
+        (
+            f'root ::= "{"a" * 999}"{{2000}}',
+            "its repetitions have more than 1,000,000 characters (line 1, column 1011)",
+        ),
+        ('root ::= "a"{1200}{1200}', "its repetitions have more than 1,000,000 characters (line 1, column 19)"),
+        (
+            "root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000,
+            "groups are nested more than 200 deep (line 1, column 210)",
+        ),
+        ('root ::= "a"\n' * 50_000, "it has 650,000 characters, and the limit is 524,288"),
+    ],
+    ids=range(9),
+)
+def test_a_grammar_that_would_take_the_process_down_is_refused(
+    backend: LlamaBackend, grammar: str, complaint: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        text(backend, replace(PLAIN, grammar=grammar))
+    assert caught.value.message == f"the grammar cannot be used: {complaint}."
+
+
+def test_repetitions_of_a_usual_size_are_followed(backend: LlamaBackend) -> None:
+    grammar = 'root ::= ("{3,1}"{ 2 , # at least\n}) ("x"{0,3} "y"{3}){1,40}'
+    assert text(backend, replace(PLAIN, grammar=grammar, seed=1)).startswith("{3,1}" * 2)
+
+
 def test_what_others_print_while_a_grammar_is_parsed_is_shown(
     backend: LlamaBackend, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,12 +10,12 @@ from gptcli.types import ChatPrompt, Message, TextPrompt, TokenPrompt
 
 VOCABULARY = ByteVocabulary()
 TEMPLATE = ChatTemplate("{{ messages[0].content }}<think>")
-CHAT = ChatPrompt((Message("user", "Hi"),), begun=(65, 66))
+CHAT = ChatPrompt((Message("user", "Hi"),), answer_tokens=(65, 66))
 
 
 def test_the_beginning_of_an_answer_ends_the_tokens() -> None:
     encoded = encode(CHAT, VOCABULARY, TEMPLATE)
-    assert encoded == TokenPrompt((*b"Hi<think>", 65, 66), is_chat=True, thinking=True, begun=2)
+    assert encoded == TokenPrompt((*b"Hi<think>", 65, 66), is_chat=True, thinking=True, answer_length=2)
 
 
 @pytest.mark.parametrize("prompt", [CHAT, TextPrompt(b"Once"), TokenPrompt((1, 2, 3))])

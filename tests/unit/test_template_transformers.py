@@ -56,9 +56,8 @@ def templates() -> dict[str, ChatTemplate]:
 def render(template: ChatTemplate, case: dict[str, object]) -> str:
     segments = template.render(
         CONVERSATIONS[case["conversation"]],
-        add_generation_prompt=case["add_generation_prompt"],
         continue_final=case["continue_final"],
-        options=case["options"],
+        options={**case["options"], "add_generation_prompt": case["add_generation_prompt"]},
     )
     return "".join(segment.text for segment in segments)
 

@@ -51,9 +51,7 @@ def share_of(whole: int, rank: int, count: int) -> int:
 
 class Sampler(Protocol):
     def sample(self, row: int) -> int:
-        """Choose a token from the logits of `row` of the last batch, and remember it.
-
-        Raises EngineError where no token is possible."""
+        """Choose a token by the logits of `row` of the last batch. Raises EngineError where none is possible."""
 
     def close(self) -> None: ...
 
@@ -62,28 +60,17 @@ class Backend(Protocol):
     @property
     def vocabulary(self) -> Vocabulary: ...
 
-    @property
-    def memory(self) -> MemoryKind: ...
-
-    @property
-    def window(self) -> int:
-        """Tokens that a sliding window spans; 0 where there is none."""
-
-    @property
-    def config(self) -> CacheConfig:
-        """The KV cache as it is; it may have fewer cells than `reserve` asked for, and has none before."""
-
-    @property
-    def max_sequences(self) -> int:
-        """The most sequences that a KV cache can be made for."""
-
-    @property
-    def trained_context(self) -> int:
-        """Tokens that one sequence of this model may have."""
-
-    @property
-    def step_tokens(self) -> int:
-        """The most tokens that one `decode` computes."""
+    memory: MemoryKind
+    window: int
+    """Tokens that a sliding window spans; 0 where there is none."""
+    config: CacheConfig
+    """The KV cache as it is; it may have fewer cells than `reserve` asked for, and has none before."""
+    max_sequences: int
+    """The most sequences that a KV cache can be made for."""
+    trained_context: int
+    """Tokens that one sequence of this model may have."""
+    step_tokens: int
+    """The most tokens that one `decode` computes."""
 
     @property
     def cpu_threads(self) -> int:
@@ -93,15 +80,12 @@ class Backend(Protocol):
         """`sampling` with the model file's own defaults in every field that the user did not choose."""
 
     def reserve(self, config: CacheConfig) -> None:
-        """Make a KV cache no smaller than the current one, whose contents are carried over. The kind changes only
-        while nothing is held.
-
-        Raises LoadError where there is not enough memory."""
+        """Make a KV cache no smaller than the current one, and carry its contents over. The kind changes only while
+        nothing is held. Raises LoadError where there is not enough memory."""
 
     def step_seconds(self, sequences: int) -> tuple[float, float]:
-        """The duration of a step that computes a token of each of so many sequences, and of measuring it.
-
-        The KV cache is left alone. Raises LoadError where there is not enough memory."""
+        """The duration of a step that computes a token of each of so many sequences, and of measuring it. The KV cache
+        is left alone. Raises LoadError where there is not enough memory."""
 
     def share_threads(self, rank: int, count: int) -> None:
         """Compute the next steps with the `rank`-th of `count` parts of all threads."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Backend, Decoded
 from gptcli.engine.kv_cache import KVCacheManager
@@ -16,30 +17,23 @@ from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Event, Failed, Finished, FinishReason, Prefill, Request, Started
 
 
+@dataclass(slots=True, eq=False)
 class EngineCore:
     """Continuous batching on one backend. A step is `admit`, `schedule`, `execute` and `process`; only `execute` may
     run in another thread."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        kv_cache: KVCacheManager,
-        limit: int,
-        parallel: int,
-        interrupt: Interrupt,
-        template: ChatTemplate | None,
-    ) -> None:
-        """`limit`: tokens that one sequence may have; `parallel`: requests computed at once, at most."""
-        self.backend = backend
-        self.kv_cache = kv_cache
-        self._limit = limit
-        self._parallel = parallel
-        self._interrupt = interrupt
-        self._template = template
-        self.running: list[Sequence] = []
-        self._waiting: deque[Sequence] = deque()
-        self._steps: list[tuple[Sequence, int]] = []
-        self._errors_in_a_row = 0
+    backend: Backend
+    kv_cache: KVCacheManager
+    limit: int
+    """Tokens that one sequence may have."""
+    parallel: int
+    """Requests computed at once, at most."""
+    interrupt: Interrupt
+    template: ChatTemplate | None
+    running: list[Sequence] = field(default_factory=list)
+    _waiting: deque[Sequence] = field(default_factory=deque)
+    _steps: list[tuple[Sequence, int]] = field(default_factory=list)
+    _errors_in_a_row: int = 0
 
     @property
     def idle(self) -> bool:
@@ -53,13 +47,13 @@ class EngineCore:
     def enqueue(self, request: Request) -> Iterator[Event]:
         """Let a request wait for a slot, or fail."""
         try:
-            self._waiting.append(make_sequence(request, self.backend, self._limit, self._template))
+            self._waiting.append(make_sequence(request, self.backend, self.limit, self.template))
         except GptcliError as error:
             yield Failed(request.id, error)
 
     def admit(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Start waiting sequences, then new requests, while the KV cache has room for them."""
-        while len(self.running) < self._parallel and not self._interrupt.requested:
+        while len(self.running) < self.parallel and not self.interrupt.requested:
             if not self.running:
                 yield from self._configure(incoming)
             elif not self._waiting:
@@ -114,33 +108,22 @@ class EngineCore:
 
     def cancel(self, request_id: str | None = None) -> Iterator[Event]:
         """End one request, or all, with the text so far. Not while a step is being computed."""
-
-        def chosen(sequences: Iterable[Sequence]) -> list[Sequence]:
-            return [one for one in sequences if request_id is None or one.request.id == request_id]
-
-        for sequence in chosen(self._waiting):
-            self._waiting.remove(sequence)
-            self.running.append(sequence)
-        for sequence in chosen(self.running):
-            self.running += sequence.forks
-            sequence.forks = []
-        for sequence in chosen(self.running):
-            yield from self._finish(sequence, FinishReason.CANCELLED)
+        for sequence in [*self.running, *self._waiting]:
+            if request_id in (None, sequence.request.id):
+                for sample in [sequence, *sequence.forks]:
+                    yield from self._finish(sample, FinishReason.CANCELLED)
 
     def abandon(self) -> None:
         """Drop what runs and what waits, without events: nobody reads them any more."""
-        for sequence in self.running:
-            self.kv_cache.free(sequence)
         for sequence in [*self.running, *self._waiting]:
-            self._close(sequence)
-        self.running, self._waiting = [], deque()
+            self._release(sequence)
         self._errors_in_a_row = 0
 
     def _configure(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Pull all requests that can run together, and prepare the KV cache for them."""
         while True:
             before = -1
-            while before < len(self._waiting) < self._parallel:
+            while before < len(self._waiting) < self.parallel:
                 before = len(self._waiting)
                 yield from self._pull(incoming)
             if not self._waiting:
@@ -154,7 +137,7 @@ class EngineCore:
     def _pull(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Enqueue the next request that does not fail at once; none, if there is none (now, or at all)."""
         before = len(self._waiting)
-        while len(self._waiting) == before and not self._interrupt.requested and (request := next(incoming, None)):
+        while len(self._waiting) == before and not self.interrupt.requested and (request := next(incoming, None)):
             yield from self.enqueue(request)
 
     def _add(self, sequence: Sequence, count: int) -> None:
@@ -204,7 +187,7 @@ class EngineCore:
             yield from self._finish(sequence, FinishReason.STOP)
         elif sequence.generated == request.max_tokens:
             yield from self._finish(sequence, FinishReason.LENGTH)
-        elif len(sequence.tokens) > self._limit:
+        elif len(sequence.tokens) > self.limit:
             yield from self._finish(sequence, FinishReason.CONTEXT)
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Event]:
@@ -224,9 +207,7 @@ class EngineCore:
             dropped_bytes=sequence.output.dropped_bytes,
             tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
         )
-        self.running.remove(sequence)
-        self.kv_cache.free(sequence)
-        self._close(sequence)
+        self._release(sequence)
 
     def _reclaim(self) -> Iterator[Event]:
         """The KV cache is full: evict what is cached, grow, or preempt the youngest sequence."""
@@ -247,23 +228,24 @@ class EngineCore:
         """Let the youngest sequences wait again; they will be computed anew."""
         for _ in range(count):
             youngest = self.running.pop()
-            self.kv_cache.discard(youngest)
+            self.kv_cache.free(youngest, keep=False)
             self._waiting.appendleft(youngest)
 
     def _fail(self, sequences: list[Sequence], error: GptcliError) -> Iterator[Event]:
         """End the requests of these sequences, with all their samples, and no others."""
         failed = dict.fromkeys(sequence.request.id for sequence in sequences)
-        for sequence in [s for s in self.running if s.request.id in failed]:
-            self.running.remove(sequence)
-            self.kv_cache.discard(sequence)
-            self._close(sequence)
-        for sequence in [s for s in self._waiting if s.request.id in failed]:
-            self._waiting.remove(sequence)
-            self._close(sequence)
+        for sequence in [*self.running, *self._waiting]:
+            if sequence.request.id in failed:
+                self._release(sequence, keep=False)
         for request_id in failed:
             yield Failed(request_id, error)
 
-    def _close(self, sequence: Sequence) -> None:
+    def _release(self, sequence: Sequence, *, keep: bool = True) -> None:
+        """Free all that the sequence has; with `keep`, what was computed of it stays cached."""
+        for queue in (self.running, self._waiting):
+            if sequence in queue:
+                queue.remove(sequence)
+        self.kv_cache.free(sequence, keep=keep)
         for sample in [sequence, *sequence.forks]:
             if sample.sampler is not None:
                 sample.sampler.close()

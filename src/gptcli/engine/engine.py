@@ -26,8 +26,7 @@ class LocalEngine:
     """Continuous batching on a KV cache that is kept between calls of `stream`.
 
     A prompt is computed from where it differs from what the cache still holds. With replicas of the backend there are
-    as many caches, and as many steps are computed at the same time. `types.Engine` documents the methods.
-    """
+    as many caches, and as many steps are computed at the same time. `types.Engine` documents the methods."""
 
     def __init__(
         self,
@@ -48,8 +47,7 @@ class LocalEngine:
         computed at once, at most; with `auto_parallel` fewer where that is faster. `template` renders chats.
         `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
-        Raises RequestError where `context` is more than the model's.
-        """
+        Raises RequestError where `context` is more than the model's."""
         trained = backend.trained_context
         if context is not None and context > trained:
             raise RequestError(
@@ -179,6 +177,5 @@ class Executor:
 
     def close(self) -> None:
         """Wait for the steps and the threads to end."""
-        self.drain()
         if self._threads is not None:
             self._threads.shutdown()

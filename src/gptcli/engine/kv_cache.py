@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import replace
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, CacheConfig, MemoryKind
@@ -44,7 +44,7 @@ class KVCacheManager:
         self._limit = planner.limit
         self._context = context or 0
         self._reuse = reuse
-        self._open_prefix_cache = open_prefix_cache if reuse else None
+        self._open_prefix_cache = cache(open_prefix_cache) if open_prefix_cache and reuse else None
         self._slots = Slots()
         self._slots.grow(backend.config.sequences)
         for number in range(len(self._slots)):  # an earlier engine may have left tokens there
@@ -73,14 +73,15 @@ class KVCacheManager:
         if running and self._slots.idle - reserved <= len(leader.forks):
             return False
         donor, shared = self._running_donor(leader.tokens, running)
-        slot, cached = self._longest_cached(leader.tokens)
+        whole = self._backend.memory is MemoryKind.RECURRENT
+        slot, cached = self._slots.longest_prefix(leader.tokens, whole=whole)
         if donor is not None and shared - max(donor.computed, cached) >= _MIN_WAIT:
             return False
         available = max(cached, min(shared, donor.computed) if donor is not None else 0)
         if running and not self._has_cells(leader, available, running):
             return False
         if self._restore_prefix(leader.tokens, available, running):
-            slot, cached = self._longest_cached(leader.tokens)
+            slot, cached = self._slots.longest_prefix(leader.tokens, whole=whole)
         if donor is not None and min(shared, donor.computed) > cached:
             self._start_new(leader, donor.slot, min(shared, donor.computed))
         elif slot is not None:
@@ -94,22 +95,17 @@ class KVCacheManager:
         self._start_new(child, leader.slot, leader.prompt_tokens)
         child.reused = leader.reused
 
-    def free(self, sequence: Sequence) -> None:
-        """Free the slot of a sequence that has ended; its computed tokens stay cached until the cells are needed."""
+    def free(self, sequence: Sequence, *, keep: bool = True) -> None:
+        """Free the slot of a sequence, if it has one. With `keep`, its computed tokens stay cached until the cells are
+        needed. If it gets a slot again, it is allocated like a new one."""
         if sequence.slot >= 0:
-            held = sequence.tokens[: sequence.computed] if self._reuse else []
+            held = sequence.tokens[: sequence.computed] if keep and self._reuse else []
             # An aborted batch may have left more than was counted, and not every memory can be cut back to that.
             if not self._backend.remove(sequence.slot, len(held)):
                 self._backend.remove(sequence.slot, 0)
                 held = []
             self._slots.free(sequence.slot, held)
-            sequence.slot = -1
-
-    def discard(self, sequence: Sequence) -> None:
-        """Take the sequence out of the cache. If it gets a slot again, it is computed anew."""
-        self._backend.remove(sequence.slot, 0)
-        self._slots.free(sequence.slot, [])
-        sequence.slot, sequence.computed = -1, 0
+            sequence.slot, sequence.computed = -1, 0
 
     def reclaim(self, running: Many[Sequence]) -> bool:
         """Get more cells after a batch that found none: evict cached tokens, or grow; False if neither is possible.
@@ -156,7 +152,7 @@ class KVCacheManager:
             number, tokens = cached[-1].number, cached[-1].tokens
             text = b"".join(map(self._backend.vocabulary.piece, tokens)).decode("utf-8", "replace")
             cuttable = self._backend.memory is MemoryKind.ATTENTION
-            self._prefix_cache.save(tokens, text, lambda: self._backend.state(number), cuttable=cuttable)
+            self._open_prefix_cache().save(tokens, text, lambda: self._backend.state(number), cuttable=cuttable)
 
     def _restore_prefix(self, tokens: list[int], available: int, running: Many[Sequence]) -> bool:
         """Restore a prefix from the prefix cache into an idle slot; False if it is not well longer than `available`."""
@@ -166,22 +162,15 @@ class KVCacheManager:
         most = self._backend.config.cells - used - len(tokens) if running else self._limit
         memory, window = self._backend.memory, self._backend.window
         cuttable = {MemoryKind.ATTENTION: most, MemoryKind.WINDOW: window, MemoryKind.RECURRENT: 0}[memory]
-        saved = self._prefix_cache.find(tokens, available, most=most, cuttable=cuttable)
+        prefixes = self._open_prefix_cache()
+        saved = prefixes.find(tokens, available, most=most, cuttable=cuttable)
         if saved is None or not self._provide_cells(len(saved.tokens), used):
             return False
         slot = self._slots.allocate()
         self._clear(slot)
-        with self._prefix_cache.load(saved) as state:
-            restored = state is not None and self._backend.restore(slot.number, state)
-        if not restored:
-            self._prefix_cache.delete(saved.path)
+        restored = prefixes.restore(saved, lambda state: self._backend.restore(slot.number, state))
         self._slots.free(slot.number, saved.tokens if restored else [])
         return restored
-
-    @cached_property
-    def _prefix_cache(self) -> PrefixCache:
-        assert self._open_prefix_cache is not None
-        return self._open_prefix_cache()
 
     def _provide_cells(self, count: int, used: int) -> bool:
         """Have cells for `count` tokens besides the `used` ones: grow, or evict cached tokens."""
@@ -233,9 +222,6 @@ class KVCacheManager:
     def _reserve(self, config: CacheConfig) -> None:
         self._backend.reserve(replace(config, cells=-(-config.cells // ROUND) * ROUND))
         self._slots.grow(config.sequences)
-
-    def _longest_cached(self, tokens: list[int]) -> tuple[Slot | None, int]:
-        return self._slots.longest_prefix(tokens, whole=self._backend.memory is MemoryKind.RECURRENT)
 
     def _running_donor(self, tokens: list[int], running: Many[Sequence]) -> tuple[Sequence | None, int]:
         """The running sequence whose prompt shares most with `tokens`, if a part of its state can be copied."""

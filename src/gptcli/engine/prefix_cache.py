@@ -7,7 +7,7 @@ import os
 import time
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from gptcli.engine import state_file
@@ -29,8 +29,7 @@ class PrefixCache:
     """The states of one engine, in a folder that other engines and processes use at the same time.
 
     A file is complete from the moment it has its name, and never changes; a process that has opened one can read all of
-    it although another deletes it. Damaged files are deleted.
-    """
+    it although another deletes it. Damaged files are deleted."""
 
     def __init__(self, folder: Path, key: str, model: str = "", limit: int = LIMIT) -> None:
         """`key`: all that a state depends on except its tokens; `model`: the name that users see; `limit`: bytes."""
@@ -59,19 +58,15 @@ class PrefixCache:
                 best, longest = saved, shared
         return best
 
-    @contextlib.contextmanager
-    def load(self, saved: SavedPrefix) -> Iterator[memoryview | None]:
-        """The state of a saved prefix; None if it is gone or damaged."""
-        with contextlib.ExitStack() as stack:
-            state = None
-            try:
-                state = stack.enter_context(state_file.open_state(saved.path))
-            except (OSError, Damaged):
-                self.delete(saved.path)
-            else:
+    def restore(self, saved: SavedPrefix, put: Callable[[memoryview], bool]) -> bool:
+        """Let `put` restore a saved state. If it is damaged, or `put` cannot use it, the file is deleted."""
+        with contextlib.suppress(OSError, Damaged), state_file.open_state(saved.path) as state:
+            if put(state):
                 with contextlib.suppress(OSError):  # a read-only folder
                     os.utime(saved.path)
-            yield state
+                return True
+        self.delete(saved.path)
+        return False
 
     def save(self, tokens: list[int], text: str, state: Callable[[], memoryview], *, cuttable: bool) -> None:
         """Save a state, unless it is saved already; the user is shown how its `text` begins and ends.
@@ -106,12 +101,7 @@ class PrefixCache:
     def _candidates(self, tokens: list[int]) -> list[SavedPrefix]:
         """The saved prefixes that share enough with `tokens` to be of use."""
         if self._names is None:
-            try:
-                self._names = [name for name in os.listdir(self._folder) if name.endswith(_SUFFIX)]
-            except OSError:
-                self._names = []
-        if not self._names:
-            return []
+            self._names = [path.name for path in self._folder.glob(f"*{_SUFFIX}")]
         start = self._name_start(tokens)
         found = [self._read(name) for name in self._names if name.startswith(start)]
         return [saved for saved in found if saved is not None]

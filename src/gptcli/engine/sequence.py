@@ -8,20 +8,17 @@ from dataclasses import dataclass, field
 from gptcli.engine.backend import Backend, Sampler
 from gptcli.engine.output import OutputProcessor
 from gptcli.errors import ContextFull, RequestError
+from gptcli.params import SEEDS
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Request
-
-_SEEDS = 2**32 - 1
-"""Number of seeds: llama.cpp takes 2**32 - 1 itself to mean a random one (LLAMA_DEFAULT_SEED)."""
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
     """There is no prefill or decode phase: each step lets `computed` catch up with `tokens`.
 
-    A reused prefix, a fork for a further sample and a preempted sequence differ only in the `computed` they start with.
-    """
+    A reused prefix, a fork of another sample and a preempted sequence differ only in the `computed` they begin with."""
 
     request: Request
     index: int
@@ -79,13 +76,13 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
             f"Request {backend.max_sequences} or fewer.",
         )
     sampling = backend.default_sampling(request.sampling)
-    seed = int.from_bytes(os.urandom(8), "little") % _SEEDS if sampling.seed is None else sampling.seed
+    seed = int.from_bytes(os.urandom(8), "little") % SEEDS if sampling.seed is None else sampling.seed
     samples = []
     for index in range(request.n):
-        sample_seed = (seed + index) % _SEEDS
+        sample_seed = (seed + index) % SEEDS
         output = OutputProcessor(request, index, is_chat=prompt.is_chat, thinking=prompt.thinking)
-        if prompt.begun:
-            output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.begun :])
+        if prompt.answer_length:
+            output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.answer_length :])
         sampler = backend.sampler(sampling, sample_seed, tokens, ignore_end=request.ignore_eos)
         samples.append(Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler))
     leader, *leader.forks = samples

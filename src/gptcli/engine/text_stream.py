@@ -14,8 +14,7 @@ class TextStream:
     """Decodes pieces incrementally and holds back what could still become a stop string.
 
     Invalid bytes become lone surrogates (`surrogateescape`), so that nothing is lost; an incomplete character waits for
-    its last byte. No text is decoded twice.
-    """
+    its last byte. No text is decoded twice."""
 
     __slots__ = ("_decoded", "_decoder", "_held", "_infos", "_released", "_stops", "stop")
 
@@ -81,10 +80,5 @@ class TextStream:
 
     def _possible_stop(self) -> int:
         """Number of characters at the end of the held text that may be the start of a stop string."""
-        longest = 0
-        for stop in self._stops:
-            for size in range(min(len(stop) - 1, len(self._held)), longest, -1):
-                if self._held.endswith(stop[:size]):
-                    longest = size
-                    break
-        return longest
+        sizes = (size for stop in self._stops for size in range(1, len(stop)) if self._held.endswith(stop[:size]))
+        return max(sizes, default=0)

@@ -43,11 +43,8 @@ class Context:
         clear_log()
         self.handle = C.llama_init_from_model(model.handle, parameters)
         if self.handle is None:
-            raise LoadError(
-                f"llama.cpp could not create a context of {config.cells:,} tokens.",
-                "Try a smaller --ctx-size.",
-                log=log_tail(),
-            )
+            message = f"llama.cpp could not create a context of {config.cells:,} tokens."
+            raise LoadError(message, "Try a smaller --ctx-size.", log=log_tail())
         self._memory = C.llama_get_memory(self.handle)
         self._batch = C.llama_batch_init(STEP_TOKENS, 0, 1)
         self._count = 0
@@ -71,11 +68,9 @@ class Context:
         """Compute the batch. Raises EngineError, with llama.cpp's log, if it fails."""
         self._batch.n_tokens, self._count = self._count, 0
         code = C.llama_decode(self.handle, self._batch)
-        if code == 0:
-            return Decoded.OK
-        if code == 1:
-            return Decoded.NO_ROOM
-        if code == 2 or self._interrupt.requested:
+        if code in (0, 1, 2):
+            return Decoded(code)
+        if self._interrupt.requested:
             return Decoded.ABORTED
         raise EngineError(f"llama.cpp could not decode a batch (code {code}).", "See its log.", log=log_tail())
 
@@ -97,8 +92,7 @@ class Context:
         buffer = (ctypes.c_uint8 * size)()
         written = C.llama_state_get_data(old.handle, buffer, size)
         clear_log()
-        read = C.llama_state_set_data(self.handle, buffer, written)
-        if read == 0:
+        if C.llama_state_set_data(self.handle, buffer, written) == 0:
             raise EngineError("the state did not fit into the new context.", "This is a bug.", log=log_tail())
 
     def state(self, sequence: int) -> memoryview:
@@ -125,9 +119,3 @@ class Context:
             C.llama_batch_free(self._batch)
             C.llama_free(self.handle)
             self.handle = None
-
-    def __enter__(self) -> Context:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -53,9 +53,7 @@ class Offload:
 
     @property
     def description(self) -> str:
-        if self.is_cpu:
-            return "CPU"
-        return "+".join(device.name for device in self.devices)
+        return "CPU" if self.is_cpu else "+".join(device.name for device in self.devices)
 
 
 def list_devices() -> list[Device]:
@@ -88,8 +86,7 @@ def choose_offload(device: str, layers: int | None, devices: list[Device]) -> Of
     """What `--device DEVICE --gpu-layers LAYERS` means with these devices.
 
     `auto` uses all GPUs, otherwise the CPU. Raises UsageError for a contradiction or an unknown name, and LoadError,
-    with the command that installs the right build, for a device that this build cannot use.
-    """
+    with the command that installs the right build, for a device that this build cannot use."""
     backend, _, index = device.lower().partition(":")
     if backend not in ("auto", "cpu", "metal", "cuda") or (index and (backend != "cuda" or not index.isdecimal())):
         raise UsageError(f"unknown --device {device}.", "Use auto, cpu, metal, cuda or cuda:0.")

@@ -21,8 +21,7 @@ def quantize(
 ) -> None:
     """Write `source` to `target` as llama.cpp's `file_type`; `advance` gets the finished bytes of the source.
 
-    `requantize` allows a source that is quantized already. Raises LoadError if llama.cpp fails, and removes `target`.
-    """
+    `requantize` allows a source that is quantized already. Raises LoadError, and leaves no `target`, on failure."""
     command = [sys.executable, "-m", __name__, str(source), str(target), str(file_type), str(int(requantize))]
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # imports nothing from the current folder
     succeeded = False

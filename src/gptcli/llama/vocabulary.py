@@ -13,7 +13,7 @@ from gptcli.llama.library import C
 _NULL = -1
 _SPECIAL = 1 << 3 | 1 << 4
 """LLAMA_TOKEN_ATTR_CONTROL and LLAMA_TOKEN_ATTR_USER_DEFINED (include/llama.h)."""
-_INVALID = re.compile("[\udc80-\udcff]+")
+_INVALID = re.compile("([\udc80-\udcff]+)")
 
 
 class LlamaVocabulary:
@@ -23,14 +23,10 @@ class LlamaVocabulary:
         self.handle = handle
         self.size: int = C.llama_vocab_n_tokens(handle)
         self._buffer = ctypes.create_string_buffer(256)
-
-    @property
-    def begin(self) -> int | None:
+        bos, eos = int(C.llama_vocab_bos(handle)), int(C.llama_vocab_eos(handle))
+        self.begin = next((token for token in (bos, eos) if token != _NULL), None)
         """BOS, otherwise the end-of-text token, which starts a text in GPT-2 and its relatives."""
-        for token in (C.llama_vocab_bos(self.handle), C.llama_vocab_eos(self.handle)):
-            if token != _NULL:
-                return int(token)
-        return None
+        self.bos_text, self.eos_text = ("" if token == _NULL else self.name(token) for token in (bos, eos))
 
     @cached_property
     def ends(self) -> list[int]:
@@ -44,47 +40,27 @@ class LlamaVocabulary:
         tokens = C.llama_vocab_get_suppress_tokens(self.handle, ctypes.byref(count))
         return list(tokens[: count.value]) if count.value else []
 
-    @property
-    def bos_text(self) -> str:
-        """The text of the BOS token; empty if there is none."""
-        return self._text_of(C.llama_vocab_bos(self.handle))
-
-    @property
-    def eos_text(self) -> str:
-        """The text of the EOS token; empty if there is none."""
-        return self._text_of(C.llama_vocab_eos(self.handle))
-
     def control_texts(self) -> Iterator[str]:
         """The texts that the tokenizer reads as control tokens, where it parses those."""
         for token in range(self.size):
             if C.llama_vocab_get_attr(self.handle, token) & _SPECIAL:
                 yield self.name(token)
 
-    def _text_of(self, token: int) -> str:
-        return "" if token == _NULL else self.name(int(token))
-
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids. Invalid UTF-8 becomes byte tokens; llama.cpp itself would replace it with U+FFFD."""
-        decoded = text.decode("utf-8", "surrogateescape")
-        if not _INVALID.search(decoded):
-            return self._tokenize(text, add_special, parse_special)
-        tokens: list[int] = []
-        end = 0
-        for invalid in _INVALID.finditer(decoded):
-            part = decoded[end : invalid.start()].encode()
-            if part or end == 0:
-                tokens += self._tokenize(part, add_special and end == 0, parse_special)
-            tokens += self._byte_tokens(invalid.group().encode("utf-8", "surrogateescape"))
-            end = invalid.end()
-        if end < len(decoded):
-            tokens += self._tokenize(decoded[end:].encode(), False, parse_special)
+        first, *others = _INVALID.split(text.decode("utf-8", "surrogateescape"))
+        tokens = self._tokenize(first.encode(), add_special, parse_special)
+        for invalid, valid in zip(others[::2], others[1::2], strict=True):
+            tokens += self._byte_tokens(invalid.encode("utf-8", "surrogateescape"))
+            if valid:
+                tokens += self._tokenize(valid.encode(), False, parse_special)
         return tokens
 
     def piece(self, token: int) -> bytes:
-        return self._piece(token, special=False)
+        return self._piece(token, False)
 
     def name(self, token: int) -> str:
-        return self._piece(token, special=True).decode("utf-8", "surrogateescape")
+        return self._piece(token, True).decode("utf-8", "surrogateescape")
 
     def is_end(self, token: int) -> bool:
         return bool(C.llama_vocab_is_eog(self.handle, token))
@@ -102,15 +78,13 @@ class LlamaVocabulary:
         return [*bos, before, *first, after, *second, middle]
 
     def _tokenize(self, text: bytes, add_special: bool, parse_special: bool) -> list[int]:
-        capacity = len(text) + 8
-        tokens = (C.llama_token * capacity)()
-        count = C.llama_tokenize(self.handle, text, len(text), tokens, capacity, add_special, parse_special)
-        if count < 0:
+        count = -(len(text) + 8)
+        while count < 0:  # the number of tokens that there was no room for
             tokens = (C.llama_token * -count)()
             count = C.llama_tokenize(self.handle, text, len(text), tokens, -count, add_special, parse_special)
         return list(tokens[:count])
 
-    def _piece(self, token: int, *, special: bool) -> bytes:
+    def _piece(self, token: int, special: bool) -> bytes:
         size = C.llama_token_to_piece(self.handle, token, self._buffer, len(self._buffer), 0, special)
         if size < 0:
             self._buffer = ctypes.create_string_buffer(-size)

@@ -15,9 +15,8 @@ from gptcli.types import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 
 class Vocabulary(Protocol):
-    @property
-    def begin(self) -> int | None:
-        """The token that begins a text, if there is one."""
+    begin: int | None
+    """The token that begins a text, if there is one."""
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`; `add_special` adds BOS (and EOS) where the model expects them."""
@@ -66,12 +65,8 @@ def _encode_text(prompt: TextPrompt, vocabulary: Vocabulary) -> list[int]:
 def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTemplate | None) -> TokenPrompt:
     if template is None:
         raise RequestError("this engine was made without a chat template.", "Use `gptcli complete`.")
-    segments = template.render(
-        prompt.messages,
-        add_generation_prompt=not prompt.continue_final,
-        continue_final=prompt.continue_final,
-        options=dict(prompt.template_options),
-    )
+    options = dict(prompt.template_options)
+    segments = template.render(prompt.messages, continue_final=prompt.continue_final, options=options)
     text = "".join(segment.text for segment in segments)
     # A template that writes BOS itself must not get a second one from the tokenizer.
     add_special = not template.begins_itself(text)
@@ -83,4 +78,5 @@ def _encode_chat(prompt: ChatPrompt, vocabulary: Vocabulary, template: ChatTempl
     if not tokens:
         raise RequestError("the model's chat template made nothing of this conversation.", "Use `gptcli complete`.")
     thinking = not prompt.continue_final and opens_reasoning(text)
-    return TokenPrompt((*tokens, *prompt.begun), is_chat=True, thinking=thinking, begun=len(prompt.begun))
+    answer = prompt.answer_tokens
+    return TokenPrompt((*tokens, *answer), is_chat=True, thinking=thinking, answer_length=len(answer))

@@ -20,8 +20,7 @@ class Segment:
     """A piece of a prompt; only where `special` is true may text be read as control tokens.
 
     Text is cut only around control tokens that somebody typed, so no token is spread over two segments. The tokenizer
-    must not put a space before any segment but the first.
-    """
+    must not put a space before any segment but the first."""
 
     text: str
     special: bool
@@ -77,10 +76,8 @@ class SpecialTokenEscaper:
                 continue
             if start > done:
                 pieces.append(Segment(text[done:start], True))
-            if start < done:  # two that overlap
-                pieces[-1] = Segment(pieces[-1].text + text[done:end], False)
-            else:
-                pieces.append(Segment(text[start:end], False))
+            overlapping = pieces.pop().text if start < done else ""
+            pieces.append(Segment(overlapping + text[max(start, done) : end], False))
             done = end
         if done < len(text) or not pieces:
             pieces.append(Segment(text[done:], True))
@@ -93,11 +90,9 @@ class SpecialTokenEscaper:
         """Start and end of the longest special token at every place where one begins, overlapping ones too."""
         for match in self._starts.finditer(text):
             start = match.start()
-            for length in self._lengths:
-                found = text[start : start + length]  # shorter at the end of the text
-                if found in self._specials:
-                    yield start, start + len(found)
-                    break
+            found = (text[start : start + length] for length in self._lengths)
+            if special := next((one for one in found if one in self._specials), ""):
+                yield start, start + len(special)
 
 
 def _any_of(characters: Iterable[str]) -> re.Pattern[str]:

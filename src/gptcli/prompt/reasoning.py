@@ -22,11 +22,10 @@ class _State(Enum):
 
 _THINK, _UNTHINK, _MESSAGE = "<think>", "</think>", "<|message|>"
 _HEADERS = ("<|channel|>", "<|start|>")
-_ENDS = ("<|end|>", "<|return|>", "<|call|>", *_HEADERS)
 _MARKERS: dict[_State, tuple[str, ...]] = {
     _State.THINKING: (_UNTHINK,),
     _State.ANSWERING: (),
-    _State.MESSAGE: _ENDS,
+    _State.MESSAGE: ("<|end|>", "<|return|>", "<|call|>", *_HEADERS),
 }
 
 
@@ -39,16 +38,14 @@ class ChannelSplitter:
     """Splits text into channels, wherever it is cut; what could still become a marker is held back.
 
     `thinking`: the prompt ends inside reasoning (`opens_reasoning`). Markers and the white space after them are
-    dropped. Reasoning is recognized at the start only: an answer may mention `<think>`.
-    """
+    dropped. Reasoning is recognized at the start only: an answer may mention `<think>`."""
 
     __slots__ = ("_channel", "_fresh", "_held", "_state")
 
     def __init__(self, *, thinking: bool = False) -> None:
+        self._held, self._fresh = "", thinking
         self._state = _State.THINKING if thinking else _State.START
         self._channel = Channel.REASONING if thinking else Channel.ANSWER
-        self._fresh = thinking
-        self._held = ""
 
     @property
     def held(self) -> str:
@@ -65,11 +62,8 @@ class ChannelSplitter:
 
     def finish(self) -> list[tuple[Channel, str]]:
         """The text that was still held when the stream ended."""
-        held, self._held = self._held, ""
-        pieces: list[tuple[Channel, str]] = []
-        if self._state is not _State.HEADER:
-            self._append(held, pieces)
-        return pieces
+        held, self._held = self.held, ""
+        return self._piece(held)
 
     def _advance(self, pieces: list[tuple[Channel, str]]) -> bool:
         """Take one marker, or all the text before a possible one; false when there is nothing more to do."""
@@ -81,13 +75,12 @@ class ChannelSplitter:
                 self._enter(_State.MESSAGE, _channel_of(header), rest)
             return bool(found)
         at, marker = _first(self._held, _MARKERS[self._state])
-        before, after = self._held[:at], self._held[at + len(marker) :]
-        self._held = after if marker else self._held[at:]
-        self._append(before, pieces)
+        before, self._held = self._held[:at], self._held[at:]
+        pieces += self._piece(before)
         if marker == _UNTHINK:
-            self._enter(_State.ANSWERING, Channel.ANSWER, after)
+            self._enter(_State.ANSWERING, Channel.ANSWER, self._held[len(marker) :])
         elif marker:
-            self._enter(_State.HEADER, self._channel, (marker if marker in _HEADERS else "") + after)
+            self._enter(_State.HEADER, self._channel, self._held[0 if marker in _HEADERS else len(marker) :])
         return bool(marker)
 
     def _start(self) -> bool:
@@ -103,15 +96,12 @@ class ChannelSplitter:
         return True
 
     def _enter(self, state: _State, channel: Channel, held: str) -> None:
-        self._state, self._channel, self._held = state, channel, held
-        self._fresh = True
+        self._state, self._channel, self._held, self._fresh = state, channel, held, True
 
-    def _append(self, text: str, pieces: list[tuple[Channel, str]]) -> None:
-        if self._fresh:
-            text = text.lstrip()
-        if text:
-            self._fresh = False
-            pieces.append((self._channel, text))
+    def _piece(self, text: str) -> list[tuple[Channel, str]]:
+        text = text.lstrip() if self._fresh else text
+        self._fresh = self._fresh and not text
+        return [(self._channel, text)] if text else []
 
 
 def _channel_of(header: str) -> Channel:
@@ -121,12 +111,9 @@ def _channel_of(header: str) -> Channel:
 
 
 def _first(text: str, markers: tuple[str, ...]) -> tuple[int, str]:
-    """Where the first marker is, and which; or where one could have begun, or the end, and an empty text."""
+    """Where the first marker is, and which; or else where the text may end in a part of one, and an empty text."""
     found = [(at, marker) for marker in markers if (at := text.find(marker)) >= 0]
-    if found:
-        return min(found)
     longest = max(map(len, markers), default=1) - 1
-    for at in range(max(0, len(text) - longest), len(text)):
-        if any(marker.startswith(text[at:]) for marker in markers):
-            return at, ""
-    return len(text), ""
+    ends = range(max(0, len(text) - longest), len(text))
+    possible = (at for at in ends if any(marker.startswith(text[at:]) for marker in markers))
+    return min(found) if found else (next(possible, len(text)), "")

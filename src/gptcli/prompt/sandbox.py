@@ -78,9 +78,8 @@ class Sandbox(SandboxedEnvironment):
         self.globals = {**kept, "namespace": _Namespace, **functions}
 
     def compile_template(self, source: str) -> Template:
-        """Compute nothing but constants, on a small budget. The message of a syntax error names the line.
-
-        The time grows with the square of the number of branches: a second for 48 KiB of nothing else."""
+        """Computes constants, on a small budget. Its time grows with the square of the number of branches: a second
+        for 48 KiB of nothing else. The message of a syntax error names the line."""
         # `{% generation %}` marks what the model wrote, for training; in a prompt it is a block like any other.
         source = re.sub(r"({%[-+]?\s*(?:end)?)generation(?=\s*[-+]?%})", r"\1with", source)
         with self._budget(len(source) * _STEP, 1.0):
@@ -140,10 +139,8 @@ class Sandbox(SandboxedEnvironment):
             yield item
 
     def _weight(self, value: Any) -> int:
-        """Characters of `value` as text, with what it holds counted as often as it is held.
-
-        A list that holds one list twice, which holds one twice, and so on forty times, is small in memory and endless
-        to print, compare or hash. Each level adds a sixteenth, because it may be indented."""
+        """Characters of `value` as text, with what it holds counted as often as it is held: nested lists can be small
+        in memory and endless to print, compare or hash. Each level adds a sixteenth, because it may be indented."""
         if isinstance(value, str):
             return len(value)
         if not isinstance(value, _CONTAINERS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -35,8 +35,7 @@ _ROOM, _ROOM_PER_CHARACTER = 16 * 1024 * 1024, 256
 """Characters that a template may make, and how many more for each character of the chat. Most templates make 5 times
 the chat; one that collects its result in a variable copies all of it for each message."""
 _SECONDS, _SECONDS_PER_CHARACTER = 2.0, 2e-6
-_END = "\U000ffffd"
-"""Marks the end of an answer that is to be continued; like the placeholders in `escaping.py`, nobody types it."""
+_END = "\U000ffffd"  # the end of an answer to continue; like the placeholders in `escaping.py`, nobody types it
 _HINT = "Get the model from another source, or use `gptcli complete`, which needs no chat template."
 
 
@@ -49,8 +48,7 @@ class ChatTemplate:
     """A model's chat template; `specials` are the texts of its control tokens.
 
     Raises LoadError, here or in `render`, for a template that is broken or hostile: it gets about two seconds and
-    64 MiB (and 2 µs and 1 KiB for each character of the chat).
-    """
+    64 MiB (and 2 µs and 1 KiB for each character of the chat)."""
 
     def __init__(
         self,
@@ -63,7 +61,7 @@ class ChatTemplate:
     ) -> None:
         self._source = FALLBACK if needs_fallback(source) else str(source)
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        self._given_specials = specials
+        self._given_specials = specials  # read late: it takes a walk over the vocabulary, which only a chat needs
         self._now = now
 
     def begins_itself(self, text: str) -> bool:
@@ -74,19 +72,17 @@ class ChatTemplate:
         self,
         messages: Sequence[Message],
         *,
-        add_generation_prompt: bool = True,
         continue_final: bool = False,
         options: Mapping[str, object] | None = None,
     ) -> list[Segment]:
         """The prompt of a conversation, in segments that joined are exactly the text of the template.
 
         With `continue_final` the prompt ends with the last message, to be continued. `options` are variables for the
-        template. Raises LoadError for a bad template, RequestError where the template refuses this conversation.
-        """
+        template. Raises LoadError for a bad template, RequestError where the template refuses this conversation."""
         if continue_final and not messages:
             raise RequestError("There is no answer to continue: the conversation is empty.", "Send a message.")
         options = dict(options or {})
-        typed = [message.content for message in messages] + list(_texts(options))
+        typed = [*(message.content for message in messages), *_texts(options)]
         escaper = SpecialTokenEscaper(self._specials, "".join([self._source, *typed]))
 
         def rendered(escape: Callable[[str], str]) -> str:
@@ -94,20 +90,19 @@ class ChatTemplate:
             variables = {name: _mapped(value, escape) for name, value in options.items()}
             if continue_final:
                 chat[-1]["content"] += _END
-            text = self._run(chat, add_generation_prompt and not continue_final, variables)
+            text = self._run(chat, {"add_generation_prompt": not continue_final, **variables})
             return _until_end(text) if continue_final else text
 
         if not any(map(escaper.concerns, typed)):
             return [Segment(rendered(str), True)]
         return escaper.segments(_most_faithful(escaper, rendered))
 
-    def _run(self, chat: list[dict[str, str]], add_generation_prompt: bool, options: dict[str, object]) -> str:
+    def _run(self, chat: list[dict[str, str]], options: dict[str, object]) -> str:
         from gptcli.prompt.sandbox import TemplateFailure
 
         size = sum(len(message["content"]) for message in chat) + len(self._source)
         room, seconds = _ROOM + _ROOM_PER_CHARACTER * size, _SECONDS + _SECONDS_PER_CHARACTER * size
         variables = {"messages": chat, "tools": None, "documents": None, **self._tokens, **options}
-        variables["add_generation_prompt"] = add_generation_prompt
         try:
             return self._sandbox.render(self._template, variables, room, seconds)
         except TemplateFailure as failure:
@@ -115,7 +110,6 @@ class ChatTemplate:
 
     @cached_property
     def _specials(self) -> tuple[str, ...]:
-        """Read late: finding them takes a walk over the whole vocabulary, which only a chat needs."""
         return tuple(self._given_specials)
 
     @cached_property
@@ -140,8 +134,7 @@ class ChatTemplate:
 
     @cached_property
     def _template(self) -> Template:
-        if len(self._source) > MAX_SOURCE:
-            size = len(self._source)
+        if (size := len(self._source)) > MAX_SOURCE:
             raise LoadError(f"The model's chat template has {size:,} characters; the limit is {MAX_SOURCE:,}.", _HINT)
         return self._sandbox.compile_template(self._source)
 
@@ -152,8 +145,7 @@ def _most_faithful(escaper: SpecialTokenEscaper, rendered: Callable[[Callable[[s
     Escaped everywhere, it is certain who wrote what; nearly always that also restores to the plain rendering. Where it
     does not, the template looks for something in the messages, such as `</think>` or a leading `<`. Then only whole
     special tokens are escaped, and that rendering is used if the template wrote the same control tokens in it: then
-    nothing was smuggled in by letter case, cutting or joining. Otherwise safety wins.
-    """
+    nothing was smuggled in by letter case, cutting or joining. Otherwise safety wins."""
     certain = rendered(escaper.escape_all)
     try:
         plain = rendered(str)
@@ -169,14 +161,12 @@ def _most_faithful(escaper: SpecialTokenEscaper, rendered: Callable[[Callable[[s
 def _until_end(text: str) -> str:
     end = text.rfind(_END)
     if end < 0:
-        raise RequestError(
-            "The model's chat template drops the answer that is to be continued.",
-            "Ask for a new answer instead, e.g. with /retry.",
-        )
+        message = "The model's chat template drops the answer that is to be continued."
+        raise RequestError(message, "Ask for a new answer instead, e.g. with /retry.")
     return text[:end].replace(_END, "")
 
 
-def _texts(value: object) -> Iterable[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (Mapping, list, tuple)):
