@@ -78,7 +78,7 @@ def test_a_full_disk_does_not_fail_the_command(tiny: Path) -> None:
     outcome = call("complete", "-m", tiny, "-n", 8, "--cache-prompt", "--no-stdin", STORY, tty="err")
     assert outcome.code == 0
     assert outcome.out
-    assert "could not be kept" in outcome.err
+    assert "could not be saved" in outcome.err
 
 
 def test_list_in_a_pipe_and_on_a_terminal(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typer import Option
 from gptcli.cli import suggestions
 from gptcli.errors import UsageError
 from gptcli.params import INT_MAX, PARAMS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
-from gptcli.runtime.options import EngineOptions
+from gptcli.runtime import EngineOptions
 
 _MODEL, _SAMPLING, _OUTPUT = "Model", "Sampling", "Output"
 _MAX_THREADS = 512
