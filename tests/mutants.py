@@ -97,7 +97,7 @@ def main(model: str, first: str, count: str) -> None:
     whole = Path(model).read_bytes()
     structure.check(Path(model))
     with Reader(Path(model)) as reader:
-        header = reader.header(tensors=True, upto_tokenizer=False)
+        header = reader.header()
         vocabulary = header.arrays["tokenizer.ggml.tokens"].start
         end = len(whole) - header.tensors[-1].offset - header.tensors[-1].size
     with tempfile.TemporaryDirectory() as folder:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from gptcli.chat.settings import Settings
     from gptcli.chat.store import Store
     from gptcli.cli.model_switcher import ModelSwitcher
+    from gptcli.runtime import EngineOptions
     from gptcli.runtime.loader import EngineLoader
-    from gptcli.runtime.options import EngineOptions
 
 app = typer.Typer(add_completion=False)
 

@@ -17,8 +17,8 @@ from gptcli.terminal import Terminal
 
 if TYPE_CHECKING:
     from gptcli.llama.model import ModelLoader
+    from gptcli.runtime import EngineOptions
     from gptcli.runtime.loader import EngineLoader
-    from gptcli.runtime.options import EngineOptions
 
 _COMMANDS = {
     "complete": "Continue a text.",

@@ -8,8 +8,8 @@ import dataclasses
 from gptcli.chat.session import LoadedModel
 from gptcli.cli.main import CommandContext
 from gptcli.prompt.template import needs_fallback
+from gptcli.runtime import EngineOptions
 from gptcli.runtime.loader import EngineLoader, LoadedEngine
-from gptcli.runtime.options import EngineOptions
 
 
 class ModelSwitcher:

@@ -18,16 +18,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Download and manage models.", no_args_is_help=True, add_completion=False)
 
-Reference = Annotated[
-    str,
-    typer.Argument(
-        metavar="REF", autocompletion=suggestions.models, help="Alias, USER/REPO[:QUANT], URL or path of a GGUF file."
-    ),
-]
-References = Annotated[
-    list[str],
-    typer.Argument(metavar="REF...", autocompletion=suggestions.models, help="Aliases, USER/REPO[:QUANT] or URLs."),
-]
+
+def _models(metavar: str, help: str) -> object:
+    return typer.Argument(metavar=metavar, autocompletion=suggestions.models, help=help)
+
+
+Reference = Annotated[str, _models("REF", "Alias, USER/REPO[:QUANT], URL or path of a GGUF file.")]
+References = Annotated[list[str], _models("REF...", "Aliases, USER/REPO[:QUANT] or URLs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
@@ -82,8 +79,7 @@ def show(
             raise ModelNotFound(f"{ref} has no chat template.", "It is not a chat model; use `complete`.")
         terminal.write(text if text.endswith("\n") else text + "\n")
     else:
-        show_as = models_tables.show_json if as_json else models_tables.show_text
-        terminal.write(show_as(header, ctx_size))
+        terminal.write(models_tables.show(header, ctx_size, as_json))
 
 
 @app.command()
@@ -113,10 +109,7 @@ def path(context: typer.Context, ref: Reference) -> None:
 @app.command()
 def verify(
     context: typer.Context,
-    refs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[REF...]", autocompletion=suggestions.models, help="Only these models."),
-    ] = None,
+    refs: Annotated[list[str] | None, _models("[REF...]", "Only these models.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Read every byte of the stored models and report damage."""
@@ -154,9 +147,7 @@ def rm(context: typer.Context, refs: References, yes: Yes = False) -> None:
 def alias(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
-    ref: Annotated[
-        str | None, typer.Argument(metavar="[REF]", autocompletion=suggestions.models, help="The model it stands for.")
-    ] = None,
+    ref: Annotated[str | None, _models("[REF]", "The model it stands for.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias; the model stays.")] = False,
 ) -> None:
     """Give a model a name of your own; without arguments, list these aliases."""
@@ -175,10 +166,7 @@ def alias(
 
 @app.command()
 def default(
-    context: typer.Context,
-    ref: Annotated[
-        str | None, typer.Argument(metavar="[REF]", autocompletion=suggestions.models, help="The new default model.")
-    ] = None,
+    context: typer.Context, ref: Annotated[str | None, _models("[REF]", "The new default model.")] = None
 ) -> None:
     """Print or set the default model."""
     from gptcli.models.refs import aliases, catalog

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from gptcli.models.gguf.header import Header
@@ -15,14 +14,20 @@ from gptcli.terminal import Terminal
 
 Facts = dict[str, object]
 
+_SUMMARY = ("quantization", "architecture", "parameters", "context_length", "licence")
 
-@dataclass(frozen=True, slots=True)
+
 class Table:
     """Records, and rows of the same under `headers`."""
 
-    headers: tuple[str, ...]
-    records: list[Facts]
-    rows: list[tuple[str, ...]]
+    def __init__(self, *headers: str) -> None:
+        self.headers = headers
+        self.records: list[Facts] = []
+        self.rows: list[tuple[str, ...]] = []
+
+    def add(self, record: Facts, *row: str) -> None:
+        self.records.append(record)
+        self.rows.append(row)
 
     def write(self, terminal: Terminal, as_json: bool) -> None:
         if as_json:
@@ -32,7 +37,7 @@ class Table:
 
 
 def json_text(value: object) -> str:
-    """JSON in UTF-8; anything else in the name of a file becomes a question mark."""
+    """JSON in UTF-8; bytes of file names that are not UTF-8 become question marks."""
     return json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode() + "\n"
 
 
@@ -40,7 +45,7 @@ def stored_table() -> Table:
     """The stored models."""
     from gptcli.models.store.inventory import stored
 
-    table = Table(("NAME", "QUANT", "SIZE", "ARCH", "PARAMS", "CONTEXT", "USED"), [], [])
+    table = Table("NAME", "QUANT", "SIZE", "ARCH", "PARAMS", "CONTEXT", "USED")
     models = stored()
     summaries = summarize_all([model.path for model in models])
     for model in models:
@@ -51,28 +56,14 @@ def stored_table() -> Table:
             "path": str(model.path),
             "parts": len(model.parts),
             "size": model.size,
-            "quantization": summary.quantization,
-            "architecture": summary.architecture,
-            "parameters": summary.parameters,
-            "context_length": summary.context_length,
-            "licence": summary.licence,
-            "repo": model.repo,
-            "commit": model.commit,
-            "file": model.file,
+            **{name: getattr(summary, name) for name in _SUMMARY},
+            **{name: getattr(model, name) for name in ("repo", "commit", "file")},
             "last_used": used.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "damage": summary.damage,
         }
-        row = (
-            model.name,
-            summary.quantization,
-            bytes_text(model.size),
-            summary.architecture or "damaged",
-            count_text(summary.parameters),
-            str(summary.context_length or ""),
-            used.astimezone().strftime("%Y-%m-%d"),
-        )
-        table.records.append(record)
-        table.rows.append(row)
+        row = (model.name, summary.quantization, bytes_text(model.size), summary.architecture or "damaged")
+        more = (count_text(summary.parameters), str(summary.context_length or ""))
+        table.add(record, *row, *more, used.astimezone().strftime("%Y-%m-%d"))
     return table
 
 
@@ -81,7 +72,7 @@ def catalog_table() -> Table:
     from gptcli.models.refs.catalog import entries
     from gptcli.models.refs.resolve import find_stored_entry
 
-    table = Table(("NAME", "PARAMS", "SIZE", "FITS", "STORED", "LICENCE", "GOOD FOR"), [], [])
+    table = Table("NAME", "PARAMS", "SIZE", "FITS", "STORED", "LICENCE", "GOOD FOR")
     free = memory.available()
     for entry in entries().values():
         stored = find_stored_entry(entry) is not None
@@ -100,17 +91,9 @@ def catalog_table() -> Table:
             "repo": entry.repo,
             "file": entry.file,
         }
-        row = (
-            entry.alias,
-            entry.parameters,
-            bytes_text(entry.size) if entry.size else "?",
-            {True: "yes", False: "no", None: "?"}[fits],
-            "yes" if stored else "",
-            entry.licence,
-            entry.good_for,
-        )
-        table.records.append(record)
-        table.rows.append(row)
+        size, fits_text = bytes_text(entry.size) if entry.size else "?", {True: "yes", False: "no", None: "?"}[fits]
+        row = (entry.alias, entry.parameters, size, fits_text, "yes" if stored else "", entry.licence, entry.good_for)
+        table.add(record, *row)
     return table
 
 
@@ -118,31 +101,21 @@ def search_table(words: str, limit: int) -> Table:
     """What the hub has for `words`."""
     from gptcli.models.hub.pull import search
 
-    table = Table(("REPOSITORY", "PARAMS", "DOWNLOADS", "", "QUANTIZATIONS"), [], [])
+    table = Table("REPOSITORY", "PARAMS", "DOWNLOADS", "", "QUANTIZATIONS")
     for hit, quantizations in search(words, limit=limit):
-        record: Facts = {
-            "repo": hit.repo,
-            "downloads": hit.downloads,
-            "gated": hit.gated,
-            "architecture": hit.architecture,
-            "parameters": hit.parameters,
-            "quantizations": quantizations,
-        }
+        fields = ("repo", "downloads", "gated", "architecture", "parameters")
+        record: Facts = {**{name: getattr(hit, name) for name in fields}, "quantizations": quantizations}
         sizes = ", ".join(f"{kind} {bytes_text(size)}" if size else kind for kind, size in quantizations.items())
         parameters = count_text(hit.parameters) if hit.parameters else ""
-        table.records.append(record)
-        table.rows.append((hit.repo, parameters, str(hit.downloads), "gated" if hit.gated else "", sizes))
+        table.add(record, hit.repo, parameters, str(hit.downloads), "gated" if hit.gated else "", sizes)
     return table
 
 
-def show_json(header: Header, context: int | None) -> str:
-    """A model's metadata and memory, as JSON."""
-    return json_text({**_facts(header), "memory": _memory_facts(header, context)})
-
-
-def show_text(header: Header, context: int | None) -> str:
-    """The same as lines of `name  value`, without what the file does not have."""
+def show(header: Header, context: int | None, as_json: bool) -> str:
+    """A model's metadata and memory, as JSON or as lines of `name  value`, without what the file does not have."""
     sizes = _memory_facts(header, context)
+    if as_json:
+        return json_text({**_facts(header), "memory": sizes})
     texts = {name: bytes_text(count) for name, count in sizes.items()}
     lines = {key.replace("_", " "): value for key, value in _facts(header).items()}
     lines["parameters"] = count_text(summarize(header.path).parameters)
@@ -183,15 +156,8 @@ def _memory_facts(header: Header, context: int | None) -> dict[str, int]:
     """The memory for `context` tokens, by default for up to 4096."""
     context = context or min(header.own("context_length") or 4096, 4096)
     need, free = memory.need(header, context), memory.available()
-    return {
-        "context": context,
-        "weights": need.weights,
-        "kv_cache": need.cache,
-        "compute": need.compute,
-        "total": need.total,
-        "available": free,
-        "largest_context": memory.largest_context(header, free),
-    }
+    parts = {"weights": need.weights, "kv_cache": need.cache, "compute": need.compute, "total": need.total}
+    return {"context": context, **parts, "available": free, "largest_context": memory.largest_context(header, free)}
 
 
 def _one_line(value: object) -> str:

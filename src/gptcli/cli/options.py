@@ -17,7 +17,7 @@ from typer import Option
 from gptcli.cli import suggestions
 from gptcli.errors import UsageError
 from gptcli.params import INT_MAX, PARAMS, SAMPLERS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
-from gptcli.runtime.options import EngineOptions
+from gptcli.runtime import EngineOptions
 
 _model, _sampling, _output = (
     functools.partial(Option, rich_help_panel=panel) for panel in ("Model", "Sampling", "Output")

@@ -25,19 +25,11 @@ def quantize_model(source: Path, kind: str, name: str | None, requantize: bool, 
     name = aliases.check_new(name or _default_name(source, kind), source)
     aliases.imports_dir().mkdir(parents=True, exist_ok=True)
     part = aliases.imports_dir() / f".{os.getpid()}.{name}.gguf"
-    total = left = sum(tensor.size for tensor in header.tensors)
-
-    def advance(count: int) -> None:
-        nonlocal left
-        count = min(count, left)  # llama.cpp rounds the sizes it prints
-        left -= count
-        report.advance(count)
-
-    report.start(name, total)
+    report.start(name, sum(tensor.size for tensor in header.tensors))
     try:
-        quantize(source, part, file_type, requantize=requantize, advance=advance)
+        quantize(source, part, file_type, requantize=requantize, advance=report.advance)
         report.finish()
-        return imports.adopt(part, name, report=report)
+        return imports.import_model(part, name, report, move=True)
     finally:
         report.finish()
         part.unlink(missing_ok=True)

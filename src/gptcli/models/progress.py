@@ -1,14 +1,9 @@
-"""How downloads and imports report what they do: the interface, and an implementation that discards everything.
-
-render/progress.py has the one for a terminal.
-"""
+"""How downloads and imports report what they do; render/progress.py has the report for a terminal."""
 
 from __future__ import annotations
 
-from typing import Protocol
 
-
-class Report(Protocol):
+class Report:
     """The progress of a long task; every method may be called from any thread."""
 
     def note(self, text: str) -> None:
@@ -24,17 +19,5 @@ class Report(Protocol):
         """The task has ended, successfully or not."""
 
 
-class Silent:
-    """A report that discards everything."""
-
-    def note(self, text: str) -> None:
-        pass
-
-    def start(self, label: str, total: int | None) -> None:
-        pass
-
-    def advance(self, count: int) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
+class Silent(Report):
+    """Discards everything: the methods above do nothing."""

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gptcli.models.progress import Report
 from gptcli.terminal import Terminal, escape_controls
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def rich_bar(terminal: Terminal, *columns: ProgressColumn) -> Progress:
     return Progress(*columns, console=console, expand=True)
 
 
-class DownloadBar:
-    """A `gptcli.models.progress.Report` on a terminal's stderr."""
+class DownloadBar(Report):
+    """A report on a terminal's stderr."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -63,7 +64,6 @@ class DownloadBar:
             self._work = kind(self._terminal, escape_controls(label), total)
 
     def advance(self, count: int) -> None:
-        """`count` more bytes are done."""
         with self._lock:
             if self._work is not None:
                 self._work.advance(count)

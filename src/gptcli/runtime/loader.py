@@ -19,9 +19,8 @@ from gptcli.models.gguf.summary import summarize
 from gptcli.models.progress import Report, Silent
 from gptcli.models.refs.resolve import ModelFile, resolve
 from gptcli.prompt.template import ChatTemplate
-from gptcli.runtime import prefixes
+from gptcli.runtime import EngineOptions, prefixes
 from gptcli.runtime.memory import MemoryCheck
-from gptcli.runtime.options import EngineOptions
 from gptcli.types import Engine
 
 _MANY = 16
@@ -119,7 +118,8 @@ class EngineLoader:
             if not self._process_ends:
                 stack.enter_context(backend)
             backend.load_adapters(options.adapters)
-            self._report_unused_gpu()
+            if options.device == "auto" and (unused := unused_gpu(self._loading.devices)):
+                self._notify(f"This build of llama.cpp cannot use {unused}. {build_hint()}")
             replicas = [backend.replica() for _ in range(1, cores)]
             for replica in replicas if not self._process_ends else ():
                 stack.enter_context(replica)
@@ -141,16 +141,7 @@ class EngineLoader:
                 ),
                 open_prefix_cache=prefixes.prefix_cache_opener(self.model, backend, options.adapters),
             )
+            device, seconds = model.offload.description, self._loading.seconds
             yield LoadedEngine(
-                engine,
-                self.model,
-                model.chat_template,
-                model.offload.description,
-                self._loading.seconds,
-                interrupt,
-                lambda: engine.cells,
+                engine, self.model, model.chat_template, device, seconds, interrupt, lambda: engine.cells
             )
-
-    def _report_unused_gpu(self) -> None:
-        if self._loading.choice[1] == "auto" and (unused := unused_gpu(self._loading.devices)):
-            self._notify(f"This build of llama.cpp cannot use {unused}. {build_hint()}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gptcli.errors import LoadError
 from gptcli.models.gguf.header import Header, read_header
-from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.gguf.quantization import split_paths
 
 if TYPE_CHECKING:
     from gptcli.llama.devices import Offload  # it loads llama.cpp
@@ -45,7 +45,7 @@ class MemoryCheck:
     """The check of one model against the memory that was free before loading; mapped weights count as free after."""
 
     def __init__(self, path: Path) -> None:
-        self._header = read_header(path, tensors=False, upto_tokenizer=True)
+        self._header = read_header(path, upto_tokenizer=True)
         self._free = available()
 
     def check(self, context: int | None) -> None:
@@ -82,8 +82,7 @@ def weights(header: Header) -> int:
     Tensors that it repacks for the processor (Q4_0, Q4_K) are copies, but the system reclaims the pages of the file
     first, so they count once.
     """
-    parts = [header.path.with_name(name) for name in split_parts(header.path.name)]
-    return sum(part.stat().st_size for part in parts if part.exists())
+    return sum(part.stat().st_size for part in split_paths(header.path) if part.exists())
 
 
 def cache(header: Header, context: int) -> float:
@@ -162,22 +161,17 @@ def _cgroups_free(root: Path) -> list[int]:
         files = ("memory.limit_in_bytes", "memory.usage_in_bytes") if v1 else ("memory.max", "memory.current")
         group = top / name.lstrip("/")
         while group.is_relative_to(top):
-            limit, usage = (_number(group / file) for file in files)
-            if limit is not None and usage is not None and limit < _NO_LIMIT:
-                left.append(max(0, limit - usage + _page_cache(group)))
+            limit, usage = ("".join(_lines(group / file)) for file in files)
+            if limit.isdigit() and usage.isdigit() and int(limit) < _NO_LIMIT:
+                left.append(max(0, int(limit) - int(usage) + _page_cache(group)))
             group = group.parent
     return left
 
 
 def _page_cache(group: Path) -> int:
     """Bytes of cached files, which count as used by the group but can be reclaimed."""
-    fields = (line.partition(" ") for line in _lines(group / "memory.stat"))
-    return sum(int(value) for name, _, value in fields if name in {"inactive_file", "active_file"})
-
-
-def _number(path: Path) -> int | None:
-    lines = _lines(path)
-    return int(lines[0]) if lines and lines[0].isdigit() else None
+    fields = dict(line.split(" ", 1) for line in _lines(group / "memory.stat"))
+    return sum(int(fields.get(name, 0)) for name in ("inactive_file", "active_file"))
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gptcli import settings
 from gptcli.llama.backend import LlamaBackend
-from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.gguf.quantization import split_paths
 from gptcli.models.refs.resolve import ModelFile
 from gptcli.models.store import integrity
 
@@ -27,9 +27,9 @@ def prefix_cache_opener(
     """Opens the prefix cache of these files on this backend; None where a model's states cannot be kept."""
     if backend.model.is_long_rope:
         return None
-    parts = [model.path.with_name(name) for name in split_parts(model.path.name)]
     try:
-        files = [_identity(path) for path in parts], [(_identity(path), scale) for path, scale in adapters]
+        parts = [_identity(path) for path in split_paths(model.path)]
+        files = parts, [(_identity(path), scale) for path, scale in adapters]
     except OSError:  # a file was removed while it was being opened; another may take its name
         return None
 

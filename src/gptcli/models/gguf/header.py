@@ -11,9 +11,9 @@ import math
 import mmap
 import os
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from gptcli.errors import LoadError
 from gptcli.models.gguf.quantization import FILE_TYPES, TENSOR_TYPES, TensorType
@@ -44,7 +44,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor: `shape` innermost first, `offset` bytes into the data section, `size` in bytes."""
+    """`shape` is innermost first, `offset` counts from the start of the data section, `size` is in bytes."""
 
     name: str
     shape: tuple[int, ...]
@@ -59,7 +59,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of a GGUF file. `tensors` is empty unless they were requested."""
+    """The header of a GGUF file. `tensors` is empty if it was read up to the tokenizer only."""
 
     path: Path
     file_size: int
@@ -69,12 +69,10 @@ class Header:
     tensors: tuple[Tensor, ...]
 
     def text(self, key: str) -> str | None:
-        """The string under `key`, or None."""
         value = self.metadata.get(key)
         return value if isinstance(value, str) else None
 
     def number(self, key: str) -> int | None:
-        """The integer under `key`, or None."""
         value = self.metadata.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -90,12 +88,9 @@ class Header:
     def per_layer(self, key: str) -> list[int] | None:
         """The architecture's number of each layer, whether the file has one for all or one per layer."""
         value = self.metadata.get(f"{self.architecture}.{key}")
-        layers = self.own("block_count") or 0
-        if isinstance(value, tuple):
-            return [int(item) for item in value]
-        if isinstance(value, int) and layers <= _MAX_NUMBERS:
-            return [int(value)] * layers
-        return None
+        if isinstance(value, int):
+            value = (value,) * min(self.own("block_count") or 0, _MAX_NUMBERS)
+        return [int(item) for item in value] if isinstance(value, tuple) else None
 
     @property
     def parameters(self) -> int:
@@ -108,20 +103,20 @@ class Header:
         file_type = self.number("general.file_type")
         if file_type in FILE_TYPES:
             return FILE_TYPES[file_type]
-        sizes: dict[str, int] = {}
+        sizes: Counter[str] = Counter()
         for tensor in self.tensors:
-            sizes[tensor.type.name] = sizes.get(tensor.type.name, 0) + tensor.size
-        return max(sizes, key=lambda kind: sizes[kind]) if sizes else "?"
+            sizes[tensor.type.name] += tensor.size
+        return sizes.most_common(1)[0][0] if sizes else "?"
 
 
-def read_header(path: Path, *, tensors: bool = True, upto_tokenizer: bool = False) -> Header:
+def read_header(path: Path, *, upto_tokenizer: bool = False) -> Header:
     """Read the header of `path`. Raises LoadError for a file that is not GGUF, truncated or damaged.
 
-    With `tensors`, the length of the whole file is checked. `upto_tokenizer` stops at the first vocabulary (its length
-    is still read), in 0.1 instead of 7 ms.
+    `upto_tokenizer` stops at the first vocabulary (its length is still read), in 0.1 instead of 7 ms; the length of the
+    whole file is then not checked.
     """
     with Reader(path) as reader:
-        return reader.header(tensors=tensors and not upto_tokenizer, upto_tokenizer=upto_tokenizer)
+        return reader.header(upto_tokenizer)
 
 
 class Reader:
@@ -144,13 +139,10 @@ class Reader:
     def __enter__(self) -> Reader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.data.close()
 
-    def header(self, *, tensors: bool, upto_tokenizer: bool) -> Header:
-        """Read the header from the start of the file."""
+    def header(self, upto_tokenizer: bool = False) -> Header:
         version = self._u32()
         if version not in (2, 3):
             swapped = " (big-endian)" if version & 0xFFFF == 0 and version else ""
@@ -164,7 +156,9 @@ class Reader:
         metadata: dict[str, Scalar | tuple[int | float | bool, ...]] = {}
         arrays: dict[str, Array] = {}
         for _ in range(key_count):
-            key = self._key()
+            key = self._string(1024, "a key")
+            if not key:
+                raise self._damaged("a key is empty")
             if key in metadata or key in arrays:
                 raise self._damaged(f"the key {key!r} occurs twice")
             kind = self._u32()
@@ -180,8 +174,8 @@ class Reader:
                 metadata[key] = struct.unpack_from(layout, self.data, array.start)
             else:
                 arrays[key] = array
-        found = self._tensors(tensor_count, metadata.get("general.alignment", 32)) if tensors else ()
-        return Header(self._path, self.size, version, metadata, arrays, found)
+        tensors = self._tensors(tensor_count, metadata.get("general.alignment", 32))
+        return Header(self._path, self.size, version, metadata, arrays, tensors)
 
     def _tensors(self, count: int, alignment: object) -> tuple[Tensor, ...]:
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
@@ -216,12 +210,6 @@ class Reader:
         if elements >= 1 << 62 or (shape[0] if shape else 1) % kind.block:
             raise self._damaged(f"the tensor {name!r} has the impossible shape {'x'.join(map(str, shape))}")
         return Tensor(name, shape, kind, self._u64(), elements // kind.block * kind.bytes)
-
-    def _key(self) -> str:
-        key = self._string(1024, "a key")
-        if not key:
-            raise self._damaged("a key is empty")
-        return key
 
     def _scalar(self, kind: int, key: str) -> Scalar:
         if kind == _STRING:
@@ -305,7 +293,6 @@ def _open_without_atime(path: str, flags: int) -> int:
 
 
 def _guess_kind(start: bytes) -> str:
-    """What a file with these first bytes seems to be."""
     if not start:
         return ": it is empty"
     kinds = {b"PK\x03\x04": "a zip or PyTorch file", b"lmgg": "an old GGML file", b"tjgg": "an old GGML file"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gptcli.errors import ModelNotFound
 
@@ -65,6 +66,11 @@ def split_parts(filename: str) -> list[str]:
     return [f"{match['prefix']}-{index:05d}-of-{count:05d}.gguf" for index in range(1, count + 1)]
 
 
+def split_paths(path: Path) -> list[Path]:
+    """Every file of the model that `path` belongs to, in order, whether it exists or not."""
+    return [path.with_name(name) for name in split_parts(path.name)]
+
+
 PREFERENCE = (
     "Q4_K_M", "MXFP4", "MXFP4_MOE", "Q4_K_S", "Q4_K", "Q4_K_L", "Q4_K_XL", "IQ4_NL", "IQ4_XS", "Q4_1", "Q4_0",
     "Q5_K_M", "Q5_K_S", "Q5_K", "Q5_1", "Q5_0", "Q6_K", "Q8_0", "Q3_K_L", "Q3_K_M", "Q3_K", "IQ3_M",
@@ -86,10 +92,9 @@ _VARIANT = re.compile(r"(?:^|[-._/])(?:UD|i1|imat)(?=[-._/])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The file to open (the first of a split model), all files it needs, and the other models."""
+    """The file to open (the first of a split model), and the other models."""
 
     file: str
-    parts: tuple[str, ...]
     alternatives: tuple[str, ...]
 
 
@@ -133,7 +138,7 @@ def choose(files: Iterable[str], tag: str | None = None) -> Choice:
         available = ", ".join(sorted({of(name) or name for name in models}))
         raise ModelNotFound(f"It has no {tag}.", f"Available: {available}.")
     best = min(wanted, key=lambda name: _rank(name, tag))
-    return Choice(best, tuple(split_parts(best)), tuple(name for name in models if name != best))
+    return Choice(best, tuple(name for name in models if name != best))
 
 
 def _rank(filename: str, tag: str | None) -> tuple[int, bool, int, int, str]:

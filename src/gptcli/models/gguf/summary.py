@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,7 +11,8 @@ from typing import Any
 from gptcli import settings
 from gptcli.errors import LoadError
 from gptcli.models.gguf.header import read_header
-from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.gguf.quantization import split_paths
+from gptcli.models.store.files import read_cache, write_cache
 from gptcli.models.store.integrity import file_state
 
 _VERSION = 1
@@ -44,19 +43,22 @@ def summarize(path: Path) -> Summary:
 
 def summarize_all(paths: Iterable[Path]) -> dict[Path, Summary]:
     """The summaries of several models."""
-    cached = _load()
+    file = settings.cache_dir() / "headers.json"
+    document = read_cache(file)
+    cached: dict[str, Any] = document["files"] if document.get("version") == _VERSION else {}
     found: dict[Path, Summary] = {}
-    changed = False
+    new = {}
     for path in paths:
         key, state = file_state(path)
         if cached.get(key, {}).get("state") == state:
             found[path] = Summary(**cached[key]["summary"])
         else:
             found[path] = _read(path)
-            cached[key] = {"state": state, "summary": asdict(found[path])}
-            changed = True
-    if changed:
-        _save(cached)
+            new[key] = {"state": state, "summary": asdict(found[path])}
+    if new:
+        cached |= new
+        existing = {name: entry for name, entry in cached.items() if os.path.exists(name)}
+        write_cache(file, {"version": _VERSION, "files": existing})
     return found
 
 
@@ -70,8 +72,7 @@ def count_text(count: int) -> str:
 
 def _read(path: Path) -> Summary:
     try:
-        header = read_header(path)
-        others = [read_header(path.with_name(name)) for name in split_parts(path.name) if name != path.name]
+        header, *others = map(read_header, split_paths(path))
     except LoadError as error:
         return Summary(damage=error.message)
     return Summary(
@@ -81,25 +82,3 @@ def _read(path: Path) -> Summary:
         quantization=header.quantization,
         licence=header.text("general.license"),
     )
-
-
-def _file() -> Path:
-    return settings.cache_dir() / "headers.json"
-
-
-def _load() -> dict[str, dict[str, Any]]:
-    with contextlib.suppress(OSError, ValueError):
-        document = json.loads(_file().read_bytes())
-        if isinstance(document, dict) and document.get("version") == _VERSION:
-            return dict(document["files"])
-    return {}
-
-
-def _save(summaries: dict[str, dict[str, Any]]) -> None:
-    file = _file()
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    existing = {name: entry for name, entry in summaries.items() if os.path.exists(name)}
-    with contextlib.suppress(OSError):  # a read-only cache: every listing reads the headers
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps({"version": _VERSION, "files": existing}), "utf-8")
-        os.replace(new, file)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO
 
 from gptcli.errors import GptcliError, OfflineError
 from gptcli.models.hub.part_file import BLOCK, PartFile, Range
@@ -177,7 +176,9 @@ class _Download:
                 if self._stop.is_set():
                     return
                 count = min(len(chunk), claimed.stop - claimed.position)
-                _write(file, memoryview(chunk)[:count])
+                data = memoryview(chunk)[:count]
+                while data:  # a disk that is nearly full takes less
+                    data = data[file.write(data) :]
                 completed = self.part.advance(claimed, count)
                 with self._changed:
                     self._received += count
@@ -213,9 +214,9 @@ class _Download:
             for block in range(self.part.blocks):
                 if block % _SYNC_BLOCKS == _SYNC_BLOCKS - 1:
                     os.fsync(file.fileno())  # during the download, so that the sync at its end is short
-                if not self.part.has(block):
-                    with self._changed:
-                        self._changed.wait_for(partial(self._can_read, block))
+                with self._changed:
+                    while not (self.part.has(block) or self._stop.is_set()):
+                        self._changed.wait()
                 if self._stop.is_set():
                     return
                 size = min(BLOCK, self.part.size - block * BLOCK)
@@ -226,12 +227,3 @@ class _Download:
         with self._changed:
             self._digested = True
             self._changed.notify_all()
-
-    def _can_read(self, block: int) -> bool:
-        return self.part.has(block) or self._stop.is_set()
-
-
-def _write(file: BinaryIO, data: memoryview) -> None:
-    """Write all of `data`; an unbuffered file takes less when the disk is nearly full."""
-    while data:
-        data = data[file.write(data) :]

@@ -59,19 +59,15 @@ def download(
 
 def download_all(repo: str, files: Sequence[RemoteFile], revision: str | None, *, report: Report) -> list[Path]:
     """Store the files of a model; if there are several, of one commit, and only if all of them fit on the disk."""
-    if len(files) == 1:
-        (file,) = files
-        return [download(repo, file.name, revision, sha256=file.sha256, size=file.size, report=report)]
-    commit = latest_commit(repo, revision or "main")
-    folder = store.repo_dir(repo) / "blobs"
-    missing = [file for file in files if not (file.sha256 and (folder / file.sha256).is_file())]
-    _check_space(
-        folder,
-        sum(file.size - _allocated(folder / f"{file.sha256}{PART}") for file in missing),
-        "The model's parts need",
-    )
+    commit = revision
+    if len(files) > 1:
+        commit = latest_commit(repo, revision or "main")
+        folder = store.repo_dir(repo) / "blobs"
+        missing = [file for file in files if not (file.sha256 and (folder / file.sha256).is_file())]
+        size = sum(file.size - _allocated(folder / f"{file.sha256}{PART}") for file in missing)
+        _check_space(folder, size, "The model's parts need")
     paths = [download(repo, file.name, commit, sha256=file.sha256, size=file.size, report=report) for file in files]
-    if revision != commit:
+    if commit is not None and revision != commit:
         store.write_ref(repo, revision or "main", commit)
     return paths
 
@@ -139,18 +135,14 @@ def _complete(remote: HubFile, path: Path, expected: str | None, host: str, repo
 
 
 def _is_complete(path: Path, size: int) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size == size
-    except OSError:
-        return False
+    return path.is_file() and path.stat().st_size == size
 
 
 def _allocated(part: Path) -> int:
     """The bytes that `part`, a sparse file, takes on the disk."""
-    try:
-        status = part.stat()
-    except OSError:
+    if not part.exists():
         return 0
+    status = part.stat()
     return min(status.st_size, getattr(status, "st_blocks", 0) * 512)
 
 

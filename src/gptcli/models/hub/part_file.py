@@ -36,7 +36,8 @@ class PartFile:
         self._claimed: list[Range] = []
         self._head = json.dumps({"part": 1, "size": size, "block": BLOCK, "name": name}).encode() + b"\n"
         self._marks = self._read_marks() or self._create()
-        self.kept = self._count_bytes()
+        last = min(BLOCK, self.size - BLOCK * (self.blocks - 1))
+        self.kept = BLOCK * self._marks.count(_COMPLETE) - (BLOCK - last if self._marks.endswith(b"#") else 0)
         """Bytes that an earlier process downloaded."""
         self._record = open(_record_path(path), "r+b", buffering=0)  # noqa: SIM115 - closed by close()
 
@@ -123,12 +124,6 @@ class PartFile:
             gaps.append((start * BLOCK, min(stop * BLOCK, self.size)))
             start = marks.find(_MISSING, stop)
         return gaps
-
-    def _count_bytes(self) -> int:
-        count = self._marks.count(_COMPLETE) * BLOCK
-        if self._marks and self._marks[-1] == _COMPLETE:
-            count -= len(self._marks) * BLOCK - self.size
-        return count
 
     def _read_marks(self) -> bytearray | None:
         """The marks of an earlier process, if they and the data match this file."""

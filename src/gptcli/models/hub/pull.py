@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from gptcli.models.hub import repository
 from gptcli.models.hub.download import download_all
 from gptcli.models.hub.repository import Found, RemoteFile
 from gptcli.models.progress import Report
-from gptcli.models.refs.reference import HubReference
-from gptcli.models.store import integrity, inventory, store
+from gptcli.models.refs.reference import HubReference, did_you_mean
+from gptcli.models.store import inventory, store
 
 _MAX_LISTED = 6
 """Alternatives in a message; a repository may have thirty."""
@@ -28,12 +28,9 @@ def download(target: HubReference, *, report: Report) -> Path:
     """
     files = {file.name: file for file in repository.list_files(target.repo, target.revision)}
     names = _named_files(target, files) if target.file else _choose_files(target, files, report)
-    paths = download_all(target.repo, [files[name] for name in names], target.revision, report=report)
-    for path, name in zip(paths, names, strict=True):
-        if (sha256 := files[name].sha256) is not None:
-            integrity.record(path, sha256)
-    summarize(paths[0])  # so that a listing need not read it
-    return paths[0]
+    path, *_ = download_all(target.repo, [files[name] for name in names], target.revision, report=report)
+    summarize(path)  # so that a listing need not read it
+    return path
 
 
 def outdated() -> tuple[list[str], list[tuple[str, str]]]:
@@ -61,18 +58,14 @@ def search(words: str, *, limit: int) -> list[tuple[Found, dict[str, int | None]
     """
     found = [one for one in repository.search(words, limit=limit) if quantization.candidates(one.files)]
     with ThreadPoolExecutor(8) as pool:
-        sizes = list(pool.map(_sizes, (one.repo for one in found)))
-    return [(one, _by_quantization(one.files, known)) for one, known in zip(found, sizes, strict=True)]
+        return list(zip(found, pool.map(_quantizations, found), strict=True))
 
 
 def _named_files(target: HubReference, files: dict[str, RemoteFile]) -> list[str]:
     names = split_parts(target.file or "")
     missing = [name for name in names if name not in files]
     if missing:
-        import difflib
-
-        near = difflib.get_close_matches(missing[0], files, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"It has {_some(quantization.candidates(files))}."
+        hint = did_you_mean(missing[0], files) or f"It has {_some(quantization.candidates(files))}."
         raise ModelNotFound(f"{target.repo} has no file {missing[0]}.", hint)
     return names
 
@@ -87,7 +80,7 @@ def _choose_files(target: HubReference, files: dict[str, RemoteFile], report: Re
         report.note(f"It also has {_some([_describe(name, files) for name in choice.alternatives])}.")
     if target.tag is None and any(quantization.of(name) == "Q4_0" for name in choice.alternatives):
         _recommend_q4_0(target.repo, report)
-    return list(choice.parts)
+    return split_parts(choice.file)
 
 
 def _recommend_q4_0(repo: str, report: Report) -> None:
@@ -106,8 +99,7 @@ def _describe(name: str, files: dict[str, RemoteFile]) -> str:
     return f"{quantization.of(name) or name} ({size / 1e6:,.0f} MB)"
 
 
-def _some(texts: Iterable[str]) -> str:
-    texts = list(texts)
+def _some(texts: list[str]) -> str:
     more = f" and {len(texts) - _MAX_LISTED} more" if len(texts) > _MAX_LISTED else ""
     return ", ".join(texts[:_MAX_LISTED]) + more
 
@@ -119,16 +111,13 @@ def _differs(model: inventory.Stored, current: dict[str, str | None]) -> bool:
     return any(theirs is not None and ours is not None and theirs != ours for ours, theirs in pairs)
 
 
-def _sizes(repo: str) -> dict[str, int]:
-    try:
-        return {file.name: file.size for file in repository.list_files(repo)}
-    except GptcliError:  # gated, or deleted since: only the names are shown
-        return {}
-
-
-def _by_quantization(files: tuple[str, ...], sizes: dict[str, int]) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
-    for name in quantization.candidates(files):
+def _quantizations(found: Found) -> dict[str, int | None]:
+    """The bytes of each quantization; None if the repository is gated, or was deleted since."""
+    sizes: dict[str, int] = {}
+    with contextlib.suppress(GptcliError):
+        sizes = {file.name: file.size for file in repository.list_files(found.repo)}
+    totals: dict[str, int | None] = {}
+    for name in quantization.candidates(found.files):
         parts = [sizes.get(part, 0) for part in split_parts(name)]
-        found.setdefault(quantization.of(name) or name, sum(parts) if all(parts) else None)
-    return found
+        totals.setdefault(quantization.of(name) or name, sum(parts) if all(parts) else None)
+    return totals

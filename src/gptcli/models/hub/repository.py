@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gptcli.errors import ModelNotFound, OfflineError
@@ -59,7 +59,7 @@ def list_files(repo: str, revision: str | None = None) -> list[RemoteFile]:
     for item in _dicts(_info(repo, revision or "main", blobs="true").get("siblings")):
         name, size, lfs = item.get("rfilename"), item.get("size"), item.get("lfs")
         sha256 = str(lfs.get("sha256")) if isinstance(lfs, dict) else ""
-        if isinstance(size, int) and _is_filename(name):
+        if isinstance(size, int) and reference.is_filename(name):
             files.append(RemoteFile(name, size, sha256 if SHA256.fullmatch(sha256) else None))
     return files
 
@@ -77,10 +77,9 @@ def check_names(repo: str, filename: str, revision: str) -> None:
     """Raise ModelNotFound for names that could lead out of the cache or control the terminal."""
     if not reference.is_repo(repo):
         raise ModelNotFound(f"{repo!r} is not a repository name.", "A repository is named USER/REPO.")
-    if not _is_filename(filename):
-        raise ModelNotFound(f"{filename!r} is not the name of a file in a repository.")
-    if not _is_filename(revision):
-        raise ModelNotFound(f"{revision!r} is not a branch, tag or commit.")
+    for name, kind in ((filename, "the name of a file in a repository"), (revision, "a branch, tag or commit")):
+        if not reference.is_filename(name):
+            raise ModelNotFound(f"{name!r} is not {kind}.")
 
 
 class HubFile:
@@ -106,7 +105,9 @@ class HubFile:
         if validator:
             headers["if-range"] = validator
         with self._session.stream(url, headers) as response:
-            status, etag = response.status_code, _strong_etag(response)
+            status, etag = response.status_code, response.headers.get("etag")
+            if etag and not etag.startswith('"'):
+                etag = None  # a weak one is invalid in If-Range (RFC 9110, 13.1.5)
             if status == 206:
                 self._check_range(response, start)
                 self._validator = validator or etag
@@ -182,7 +183,7 @@ def _found(item: dict[str, Any]) -> Found:
         repo=str(item["id"]),
         downloads=downloads if isinstance(downloads, int) else 0,
         gated=bool(item.get("gated")),
-        files=tuple(name for name in names if _is_filename(name) and name.lower().endswith(".gguf")),
+        files=tuple(name for name in names if reference.is_filename(name) and name.lower().endswith(".gguf")),
         architecture=architecture if isinstance(architecture, str) and architecture.isprintable() else None,
         parameters=parameters if isinstance(parameters, int) else None,
     )
@@ -190,18 +191,6 @@ def _found(item: dict[str, Any]) -> Found:
 
 def _dicts(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _is_filename(name: object) -> TypeGuard[str]:
-    if not isinstance(name, str) or not name.isprintable():
-        return False
-    return all(step not in {"", ".", ".."} and not set(step) & set("\\:") for step in name.split("/"))
-
-
-def _strong_etag(response: Response) -> str | None:
-    """The response's etag if it is valid in `If-Range` (RFC 9110, 13.1.5)."""
-    etag: str = response.headers.get("etag", "")
-    return etag if etag.startswith('"') else None
 
 
 def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:

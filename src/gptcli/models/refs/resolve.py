@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from gptcli import settings
 from gptcli.errors import GptcliError, ModelNotFound, OfflineError
 from gptcli.models.gguf import quantization
-from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.gguf.quantization import split_parts, split_paths
 from gptcli.models.progress import Report
 from gptcli.models.refs import aliases, catalog, reference
 from gptcli.models.refs.reference import AliasReference, HubReference, PathReference
@@ -63,10 +64,8 @@ def update(text: str, *, offline: bool, report: Report) -> Path:
     target = _parse(text)
     if offline or settings.offline() or not isinstance(target, HubReference):
         return resolve(text, offline=offline, report=report).path
-    from gptcli.models.hub import pull
-
     try:
-        return pull.download(target, report=report)
+        return _pull(target, report)
     except OfflineError as error:
         path = find_stored(target)
         if path is None:
@@ -78,20 +77,12 @@ def update(text: str, *, offline: bool, report: Report) -> Path:
 def find_stored(target: HubReference) -> Path | None:
     """The stored file for `target`; of a split model the first part, if all parts are stored."""
     commits = store.commits(target.repo) if target.revision is None else [store.commit_of(target.repo, target.revision)]
-    for commit in commits:
-        if commit is None:
-            continue
+    for commit in filter(None, commits):
         files = store.files(target.repo, commit)
-        if target.file is None:
-            try:
-                wanted = quantization.choose(files, target.tag).file
-            except ModelNotFound:
-                continue
-        else:
-            wanted = split_parts(target.file)[0]
-            if not set(split_parts(target.file)) <= set(files):
-                continue
-        return store.snapshot_path(target.repo, commit, wanted)
+        if target.file is not None:
+            files = [name for name in files if name in split_parts(target.file)]
+        with contextlib.suppress(ModelNotFound):
+            return store.snapshot_path(target.repo, commit, quantization.choose(files, target.tag).file)
     return None
 
 
@@ -107,8 +98,7 @@ def _parse(text: str) -> reference.Reference:
 
 
 def _model_file(path: Path, name: str) -> ModelFile:
-    parts = [path.with_name(part) for part in split_parts(path.name)]
-    return ModelFile(path, name, trusted=all(part.exists() and integrity.recorded(part) for part in parts))
+    return ModelFile(path, name, trusted=all(part.exists() and integrity.recorded(part) for part in split_paths(path)))
 
 
 def _from_path(target: PathReference) -> ModelFile:
@@ -133,13 +123,9 @@ def _from_external_store(name: str) -> ModelFile:
 
 def _from_hub(target: HubReference, *, offline: bool, report: Report) -> ModelFile:
     path = find_stored(target)
-    if path is None:
-        if offline:
-            raise _not_stored(str(target))
-        from gptcli.models.hub import pull
-
-        path = pull.download(target, report=report)
-    return _model_file(path, str(target))
+    if path is None and offline:
+        raise _not_stored(str(target))
+    return _model_file(path or _pull(target, report), str(target))
 
 
 def _from_catalog(entry: catalog.Entry, *, offline: bool, report: Report) -> ModelFile:
@@ -170,25 +156,27 @@ def _download_entry(entry: catalog.Entry, report: Report) -> Path:
             failure = failure or error
             continue
         report.note(f"Downloaded {entry.alias} from {name} to {path}.")
-        if entry.sha256 is not None:
-            integrity.record(path, entry.sha256)
         return path
-    if isinstance(failure, OfflineError) or failure is None:
-        raise OfflineError(
-            f"{entry.alias} is not stored here, and none of its sources can be reached.",
-            f"Connect to the network once to download it, {_USE_FILE}",
-        ) from failure
-    raise failure
+    if failure is not None and not isinstance(failure, OfflineError):
+        raise failure
+    raise OfflineError(
+        f"{entry.alias} is not stored here, and none of its sources can be reached.",
+        f"Connect to the network once to download it, {_USE_FILE}",
+    ) from failure
 
 
 def _download_from_hub(entry: catalog.Entry, report: Report) -> Path:
     if entry.file is None:
-        from gptcli.models.hub import pull
-
-        return pull.download(HubReference(entry.repo, revision=entry.commit), report=report)
+        return _pull(HubReference(entry.repo, revision=entry.commit), report)
     from gptcli.models.hub.download import download
 
     return download(entry.repo, entry.file, entry.commit, sha256=entry.sha256, size=entry.size, report=report)
+
+
+def _pull(target: HubReference, report: Report) -> Path:
+    from gptcli.models.hub import pull  # 50 ms, which stored models need not wait for
+
+    return pull.download(target, report=report)
 
 
 def _not_stored(name: str) -> OfflineError:
@@ -199,12 +187,6 @@ def _not_stored(name: str) -> OfflineError:
 
 
 def _unknown(name: str, names: Iterable[str]) -> ModelNotFound:
-    import difflib
-
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    suggestion = f"Did you mean {' or '.join(near)}? " if near else ""
-    return ModelNotFound(
-        f"No model is called {name!r}.",
-        f"{suggestion}`gptcli models list --catalog` shows the names; "
-        "USER/REPO on the hub and the path of a GGUF file work too.",
-    )
+    hint = f"{reference.did_you_mean(name, names)} `gptcli models list --catalog` shows the names; "
+    hint += "USER/REPO on the hub and the path of a GGUF file work too."
+    return ModelNotFound(f"No model is called {name!r}.", hint.lstrip())

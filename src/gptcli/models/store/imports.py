@@ -15,6 +15,7 @@ from gptcli.models.progress import Report
 from gptcli.models.refs import aliases, catalog
 from gptcli.models.refs.aliases import imports_dir
 from gptcli.models.store import integrity, store
+from gptcli.models.store.files import temporary
 
 _BLOCK = 1 << 20
 
@@ -37,12 +38,7 @@ def import_from(source: Path, name: str | None, *, report: Report) -> list[str]:
         raise ModelNotFound(f"{source} has no complete GGUF model.", "Give the path of one.")
     if name is not None and len(found) > 1:
         raise UsageError(f"{source} has {len(found)} models, but --name gives one name.", "Import them one by one.")
-    return [_import(path, name, report, move=False) for path in found]
-
-
-def adopt(part: Path, name: str, *, report: Report) -> str:
-    """Import the model in `part`, a file in `imports_dir`, as `name`. Raises LoadError."""
-    return _import(part, name, report, move=True)
+    return [import_model(path, name, report) for path in found]
 
 
 def name_from(path: Path) -> str:
@@ -60,27 +56,22 @@ def _from_wheel(wheel: Path, name: str | None, report: Report) -> list[str]:
         imported = []
         for info in members:
             part = imports_dir() / f".{os.getpid()}.{info.filename.rpartition('/')[2]}"
+            report.start(info.filename, info.file_size)
             try:
-                _extract(archive, info, part, report)
-                imported.append(_import(part, name, report, move=True, stem=name_from(Path(info.filename))))
+                with archive.open(info) as source, open(part, "wb") as target:
+                    while block := source.read(_BLOCK):
+                        target.write(block)
+                        report.advance(len(block))
+                report.finish()
+                imported.append(import_model(part, name, report, move=True, stem=name_from(Path(info.filename))))
             finally:
+                report.finish()
                 part.unlink(missing_ok=True)
     return imported
 
 
-def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, part: Path, report: Report) -> None:
-    report.start(info.filename, info.file_size)
-    try:
-        with archive.open(info) as source, open(part, "wb") as target:
-            while block := source.read(_BLOCK):
-                target.write(block)
-                report.advance(len(block))
-    finally:
-        report.finish()
-
-
-def _import(path: Path, name: str | None, report: Report, *, move: bool, stem: str | None = None) -> str:
-    """Check the model that starts with `path`, store its files and name it."""
+def import_model(path: Path, name: str | None, report: Report, *, move: bool = False, stem: str | None = None) -> str:
+    """Check the model that starts with `path`, store its files, moved or linked, and name it. Raises LoadError."""
     integrity.check(path)
     if name is None and (entry := _find_entry(path, report)) is not None:
         return _import_entry(entry, path, report)
@@ -105,7 +96,7 @@ def _find_entry(path: Path, report: Report) -> catalog.Entry | None:
 
 def _import_entry(entry: catalog.Entry, path: Path, report: Report) -> str:
     """Store the file where a download would have, so that every tool finds it."""
-    if entry.sha256 is None or entry.commit is None or entry.file is None:
+    if not (entry.file and entry.sha256 and entry.commit):
         raise ValueError(f"{entry.alias} has no file, commit or SHA-256")
     _link(path, store.blob_path(entry.repo, entry.sha256))
     pointer = store.link(repo=entry.repo, commit=entry.commit, filename=entry.file, sha256=entry.sha256)
@@ -121,8 +112,7 @@ def _targets(filename: str, name: str) -> list[str]:
 
 def _link(source: Path, target: Path) -> None:
     """Hard-link `source` to `target`, or copy it if the file system does not allow that."""
-    new = target.with_name(f".{os.getpid()}.{target.name}")
-    new.unlink(missing_ok=True)
+    new = temporary(target.parent)
     try:
         os.link(source.resolve(), new)
     except OSError:

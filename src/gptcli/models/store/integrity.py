@@ -6,7 +6,6 @@ file is checked again, and so is every file when the record is lost.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gptcli import settings
 from gptcli.models.progress import Report
+from gptcli.models.store.files import read_cache, write_cache
 
 if TYPE_CHECKING:
     from gptcli.models.gguf.header import Header
@@ -28,8 +28,8 @@ _BLOCK = 1 << 22
 def recorded(path: Path) -> str | None:
     """The SHA-256 that `path` was verified against, or `CHECKED`; None if it must be checked."""
     real, now = file_state(path)
-    entry = _load().get(real)
-    return str(entry[2]) if entry and list(entry[:2]) == now else None
+    entry = read_cache(_file()).get(real)
+    return str(entry[2]) if entry and entry[:2] == now else None
 
 
 def record(path: Path, result: str) -> None:
@@ -38,16 +38,8 @@ def record(path: Path, result: str) -> None:
     Of two processes that write at once one may lose an entry, which costs a later run one check.
     """
     real, now = file_state(path)
-    entries = {name: entry for name, entry in _load().items() if os.path.exists(name)}
-    entries[real] = [*now, result]
-    file = _file()
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps(entries), "utf-8")
-        os.replace(new, file)
-    except OSError:
-        new.unlink(missing_ok=True)  # a read-only cache: every run checks again
+    entries = {name: entry for name, entry in read_cache(_file()).items() if os.path.exists(name)}
+    write_cache(_file(), {**entries, real: [*now, result]})
 
 
 def file_state(path: Path) -> tuple[str, list[int]]:
@@ -60,11 +52,11 @@ def file_state(path: Path) -> tuple[str, list[int]]:
 def check(path: Path) -> Header:
     """Check the structure of the model that starts with `path` and record it. Raises LoadError."""
     from gptcli.models.gguf import structure
-    from gptcli.models.gguf.quantization import split_parts
+    from gptcli.models.gguf.quantization import split_paths
 
     header = structure.check(path)
-    for name in split_parts(path.name):
-        record(path.with_name(name), CHECKED)
+    for part in split_paths(path):
+        record(part, CHECKED)
     return header
 
 
@@ -115,14 +107,6 @@ class Digest:
     def matches(self) -> bool:
         """Whether the digest is the expected one."""
         return self.expected == (self.sha256 if self._is_sha256 else self._git.hexdigest())
-
-
-def _load() -> dict[str, list[int | str]]:
-    try:
-        entries: dict[str, list[int | str]] = json.loads(_file().read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
 
 
 def _file() -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from gptcli import settings
 from gptcli.errors import GptcliError, LoadError
 from gptcli.models.gguf import quantization
-from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.gguf.quantization import split_parts, split_paths
 from gptcli.models.progress import Report
 from gptcli.models.refs import aliases, catalog, reference
 from gptcli.models.store import integrity, store
@@ -117,7 +117,7 @@ def _from_hub_cache() -> Iterator[Stored]:
                     seen.add(file)
                     name = known.get((repo, file)) or _shortest_reference(repo, file, files)
                     path = store.snapshot_path(repo, commit, file)
-                    yield _stored(name, path, repo=repo, commit=commit, file=file)
+                    yield _stored(name, path, repo, commit, file)
 
 
 def _shortest_reference(repo: str, file: str, files: list[str]) -> str:
@@ -159,13 +159,12 @@ def _ollama() -> Iterator[tuple[str, Path]]:
                 yield "ollama:" + "/".join([*place, f"{name}:{tag}"]), path
 
 
-def _stored(
-    name: str, path: Path, *, repo: str | None = None, commit: str | None = None, file: str | None = None
-) -> Stored:
-    parts = tuple(path.with_name(part) for part in split_parts(path.name))
+def _stored(name: str, path: Path, *place: str) -> Stored:
+    """`place` is the repository, commit and name of a file of the hub."""
+    parts = tuple(split_paths(path))
     states = [part.stat() for part in parts if part.exists()]
     size, used = sum(state.st_size for state in states), max((state.st_atime for state in states), default=0.0)
-    return Stored(name, parts, size, used, repo, commit, file)
+    return Stored(name, parts, size, used, *place)
 
 
 def _expected_sha256(model: Stored, part: Path) -> str | None:

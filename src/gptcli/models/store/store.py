@@ -9,14 +9,17 @@ Source of the layout: huggingface_hub's guide "Understand caching".
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from gptcli import settings
 from gptcli.errors import ModelNotFound
 from gptcli.models.progress import Report
+from gptcli.models.store import integrity
+from gptcli.models.store.files import replace_text, temporary
 
 _LOCK_SECONDS = 0.05
 """How long a lock is tried; huggingface_hub would not try it at all with 0."""
@@ -44,51 +47,40 @@ def commit_of(repo: str, revision: str = "main") -> str | None:
         return revision
     if not all(map(_is_plain, revision.split("/"))):
         return None
-    try:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         commit = (repo_dir(repo) / "refs" / revision).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return commit if _is_plain(commit) else None
+        return commit if _is_plain(commit) else None
+    return None
 
 
 def commits(repo: str) -> list[str]:
     """The commits with stored files: `main` first, then the newest."""
     main = commit_of(repo)
-    try:
-        with os.scandir(repo_dir(repo) / "snapshots") as entries:
-            found = [(e.name != main, -e.stat().st_mtime_ns, e.name) for e in entries if e.is_dir()]
-    except OSError:
-        return []
-    return [name for *_, name in sorted(found)]
+    folders = [path for path in (repo_dir(repo) / "snapshots").glob("*") if path.is_dir()]
+    folders.sort(key=lambda path: (path.name != main, -path.stat().st_mtime_ns, path.name))
+    return [path.name for path in folders]
 
 
 def find(repo: str, filename: str, *, commit: str | None = None, sha256: str | None = None) -> Path | None:
     """The stored file of `commit`, else the one with that `sha256` of any commit; with neither, the newest."""
-    if commit is not None:
-        path = snapshot_path(repo, commit, filename)
-        if path.is_file():
-            return path
-        if sha256 is None:
-            return None
-    for other in commits(repo):
-        path = snapshot_path(repo, other, filename)
-        if path.is_file() and (sha256 is None or blob_name(path) == sha256):
-            return path
-    return None
+    if commit is not None and (path := snapshot_path(repo, commit, filename)).is_file():
+        return path
+    if commit is not None and sha256 is None:
+        return None
+    paths = (snapshot_path(repo, other, filename) for other in commits(repo))
+    return next((path for path in paths if path.is_file() and sha256 in (None, blob_name(path))), None)
 
 
 def files(repo: str, commit: str) -> list[str]:
     """The names of the stored GGUF files of `commit`."""
     root = repo_dir(repo) / "snapshots" / commit
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.gguf") if path.is_file())
+    paths = (path.relative_to(root) for path in root.rglob("*.gguf") if path.is_file())
+    return sorted(path.as_posix() for path in paths if all(map(_is_plain, path.parts)))
 
 
 def blob_name(path: Path) -> str | None:
     """The name of the blob that a snapshot's link points to; None if it is not a link."""
-    try:
-        return os.path.basename(os.readlink(path))
-    except OSError:
-        return None
+    return path.readlink().name if path.is_symlink() else None
 
 
 def blob_path(repo: str, sha256: str) -> Path:
@@ -106,11 +98,12 @@ def publish(part: Path, *, repo: str, commit: str, filename: str, sha256: str) -
     Every step is atomic: after a kill between any two, the next run finds a complete file or none. An existing
     `refs/main` is left alone.
     """
-    check_inside(snapshot_path(repo, commit, filename), repo)
     with open(part, "rb+") as file:
         os.fsync(file.fileno())
     os.replace(part, blob_path(repo, sha256))
-    return link(repo=repo, commit=commit, filename=filename, sha256=sha256)
+    pointer = link(repo=repo, commit=commit, filename=filename, sha256=sha256)
+    integrity.record(pointer, sha256)
+    return pointer
 
 
 def link(*, repo: str, commit: str, filename: str, sha256: str) -> Path:
@@ -140,17 +133,13 @@ def lock(repo: str, digest: str, report: Report) -> Iterator[None]:
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     path = _lock_path(repo, digest)
-    try:
-        held = WeakFileLock(path, timeout=_LOCK_SECONDS)
-        held.__enter__()
-    except TimeoutError:
-        report.note("Another process is downloading the same file; waiting for it.")
-        held = WeakFileLock(path)
-        held.__enter__()
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(WeakFileLock(path, timeout=_LOCK_SECONDS))
+        except TimeoutError:
+            report.note("Another process is downloading the same file; waiting for it.")
+            stack.enter_context(WeakFileLock(path))
         yield
-    finally:
-        held.__exit__(None, None, None)
 
 
 def is_locked(repo: str, digest: str) -> bool:
@@ -166,11 +155,7 @@ def is_locked(repo: str, digest: str) -> bool:
 
 def write_ref(repo: str, revision: str, commit: str) -> None:
     """Note that `revision` of `repo` is `commit` now."""
-    path = repo_dir(repo).joinpath("refs", *revision.split("/"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = _temporary(path)
-    new.write_text(commit, "ascii")
-    os.replace(new, path)
+    replace_text(repo_dir(repo).joinpath("refs", *revision.split("/")), commit)
 
 
 def _lock_path(repo: str, digest: str) -> Path:
@@ -182,19 +167,13 @@ def _lock_path(repo: str, digest: str) -> Path:
 def _link_to(pointer: Path, blob: Path) -> None:
     if pointer.is_symlink() and pointer.exists() and blob_name(pointer) == blob.name:
         return
-    new = _temporary(pointer)
+    new = temporary(pointer.parent)
     try:
         os.symlink(os.path.relpath(blob, pointer.parent), new)
     except (OSError, NotImplementedError):  # Windows without the privilege, or a file system without links
         os.replace(blob, pointer)
     else:
         os.replace(new, pointer)
-
-
-def _temporary(path: Path) -> Path:
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.unlink(missing_ok=True)
-    return new
 
 
 def _is_plain(name: str) -> bool:
