@@ -24,7 +24,7 @@ from gptcli import settings
 from gptcli.llama.quantize import quantize
 from gptcli.models.gguf import quantization
 from gptcli.models.progress import Silent
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 
 HERE = Path(__file__).parent
 SLOTS = (8, 16, 32, 64)

@@ -20,7 +20,7 @@ from bench.programs import native_version, program
 from bench.prompts import PROMPTS
 from bench.results import Check, Row, machine, publish, versions
 from gptcli.models.progress import Silent
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 
 HERE = Path(__file__).parent
 TOKENS = 64

@@ -22,7 +22,7 @@ from bench import results
 from bench.pairs import Comparison, run
 from gptcli.models.gguf import header as gguf
 from gptcli.models.progress import Silent
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 
 GPTCLI = [shutil.which("gptcli", path=os.path.dirname(sys.executable)) or "gptcli"]
 LIST, VERSION = [*GPTCLI, "models", "list"], [*GPTCLI, "--version"]

@@ -20,7 +20,7 @@ from bench.pairs import Comparison, alternate, run
 from bench.programs import program
 from bench.results import Check, Row, machine, publish, versions
 from gptcli.models.progress import Silent
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 
 CHAT_TOKENS = 2000
 PROMPT_TOKENS = 1000

@@ -26,7 +26,7 @@ from gptcli.llama.model import Model
 from gptcli.llama.processor import choose_threads
 from gptcli.models.gguf.header import read_header
 from gptcli.models.progress import Silent
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 from gptcli.params import Sampling
 from gptcli.types import Finished, Request, TextPrompt, TokenPrompt
 

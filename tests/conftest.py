@@ -15,7 +15,7 @@ from tiny_gpt2 import write_tiny_gpt2
 
 from gptcli import settings
 from gptcli.models.progress import Silent
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 
 # Where Ctrl-C is ignored, as in a script's background jobs, every program started from here would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

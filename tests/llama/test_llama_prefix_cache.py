@@ -13,7 +13,7 @@ from tiny_gpt2 import write_tiny_gpt2
 from gptcli.engine.engine import LocalEngine
 from gptcli.engine.prefix_cache import PrefixCache, list_prefixes
 from gptcli.llama.backend import LlamaBackend
-from gptcli.models.refs.resolve import ModelFile
+from gptcli.models.resolve import ModelFile
 from gptcli.models.store import integrity
 from gptcli.params import Sampling
 from gptcli.runtime.prefixes import folder, prefix_cache_opener

@@ -15,7 +15,7 @@ from gptcli.llama.library import symbol
 from gptcli.models.gguf import header as gguf
 from gptcli.models.gguf import quantization
 from gptcli.models.refs import aliases
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 from gptcli.terminal import Terminal
 
 

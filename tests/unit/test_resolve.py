@@ -18,7 +18,7 @@ from huggingface_hub import hf_hub_download
 from gptcli.errors import LoadError, ModelNotFound, OfflineError
 from gptcli.models.hub import wheel
 from gptcli.models.refs import aliases, catalog
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 from gptcli.models.store import integrity, store
 
 CONTENT = b"GGUF" + bytes(range(256)) * 4096
@@ -184,7 +184,7 @@ class Refusing(socket.socket):
         raise AssertionError("a socket was opened")
 socket.socket = Refusing
 from gptcli.models.progress import Silent
-from gptcli.models.refs.resolve import resolve
+from gptcli.models.resolve import resolve
 resolve(None, offline=False, report=Silent())
 times = []
 for _ in range(20):

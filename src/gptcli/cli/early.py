@@ -46,7 +46,7 @@ def begin(arguments: Sequence[str]) -> ModelLoader | None:
         return None
     from gptcli.errors import GptcliError
     from gptcli.models.progress import Silent
-    from gptcli.models.refs.resolve import resolve
+    from gptcli.models.resolve import resolve
 
     try:
         found = resolve(reference, offline=True, report=Silent())

@@ -34,7 +34,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 @app.command()
 def pull(context: typer.Context, refs: References, offline: Offline = False, quiet: Quiet = False) -> None:
     """Download models, or update them, in the hub's cache."""
-    from gptcli.models.refs.resolve import update
+    from gptcli.models.resolve import update
 
     bar = _bar(context, quiet)
     for text in refs:
@@ -231,7 +231,7 @@ def _check_network(offline: bool) -> None:
 def _find(ref: str) -> Path:
     """A stored file, found without the network."""
     from gptcli.models.progress import Silent
-    from gptcli.models.refs.resolve import resolve
+    from gptcli.models.resolve import resolve
 
     try:
         return resolve(ref, offline=True, report=Silent()).path

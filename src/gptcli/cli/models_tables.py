@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 
 from gptcli.models.gguf.header import Header
-from gptcli.models.gguf.summary import count_text, summarize, summarize_all
+from gptcli.models.store.summary import count_text, summarize, summarize_all
 from gptcli.render.progress import bytes_text
 from gptcli.render.table import write_table
 from gptcli.runtime import memory
@@ -70,7 +70,7 @@ def stored_table() -> Table:
 def catalog_table() -> Table:
     """The catalog: what is stored, and what fits into the free memory."""
     from gptcli.models.refs.catalog import entries
-    from gptcli.models.refs.resolve import find_stored_entry
+    from gptcli.models.resolve import find_stored_entry
 
     table = Table("NAME", "PARAMS", "SIZE", "FITS", "STORED", "LICENCE", "GOOD FOR")
     free = memory.available()

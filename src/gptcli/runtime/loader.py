@@ -15,9 +15,9 @@ from gptcli.llama.devices import build_hint, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.model import ModelLoader
 from gptcli.llama.processor import choose_threads
-from gptcli.models.gguf.summary import summarize
 from gptcli.models.progress import Report, Silent
-from gptcli.models.refs.resolve import ModelFile, resolve
+from gptcli.models.resolve import ModelFile, resolve
+from gptcli.models.store.summary import summarize
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import EngineOptions, prefixes
 from gptcli.runtime.memory import MemoryCheck

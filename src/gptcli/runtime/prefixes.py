@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gptcli import settings
 from gptcli.llama.backend import LlamaBackend
 from gptcli.models.gguf.quantization import split_paths
-from gptcli.models.refs.resolve import ModelFile
+from gptcli.models.resolve import ModelFile
 from gptcli.models.store import integrity
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from pathlib import Path
 from gptcli.errors import GptcliError, ModelNotFound
 from gptcli.models.gguf import quantization
 from gptcli.models.gguf.quantization import split_parts
-from gptcli.models.gguf.summary import summarize
 from gptcli.models.hub import repository
 from gptcli.models.hub.download import download_all
 from gptcli.models.hub.repository import Found, RemoteFile
 from gptcli.models.progress import Report
 from gptcli.models.refs.reference import HubReference, did_you_mean
 from gptcli.models.store import inventory, store
+from gptcli.models.store.summary import summarize
 
 _MAX_LISTED = 6
 """Alternatives in a message; a repository may have thirty."""

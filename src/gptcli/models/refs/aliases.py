@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gptcli import settings
 from gptcli.errors import GptcliError, ModelNotFound, UsageError
+from gptcli.models.files import replace_text
 from gptcli.models.refs import catalog, reference
 from gptcli.models.refs.reference import AliasReference, PathReference
-from gptcli.models.store.files import replace_text
 
 
 @dataclass(slots=True)

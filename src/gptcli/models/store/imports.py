@@ -9,13 +9,13 @@ import zipfile
 from pathlib import Path
 
 from gptcli.errors import ModelNotFound, UsageError
+from gptcli.models.files import temporary
 from gptcli.models.gguf import quantization
 from gptcli.models.gguf.quantization import split_parts
 from gptcli.models.progress import Report
 from gptcli.models.refs import aliases, catalog
 from gptcli.models.refs.aliases import imports_dir
 from gptcli.models.store import integrity, store
-from gptcli.models.store.files import temporary
 
 _BLOCK = 1 << 20
 

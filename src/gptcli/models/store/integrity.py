@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptcli import settings
+from gptcli.models.files import read_cache, write_cache
 from gptcli.models.progress import Report
-from gptcli.models.store.files import read_cache, write_cache
 
 if TYPE_CHECKING:
     from gptcli.models.gguf.header import Header

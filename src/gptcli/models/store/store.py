@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 
 from gptcli import settings
 from gptcli.errors import ModelNotFound
+from gptcli.models.files import replace_text, temporary
 from gptcli.models.progress import Report
 from gptcli.models.store import integrity
-from gptcli.models.store.files import replace_text, temporary
 
 _LOCK_SECONDS = 0.05
 """How long a lock is tried; huggingface_hub would not try it at all with 0."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from gptcli import settings
 from gptcli.errors import LoadError
+from gptcli.models.files import read_cache, write_cache
 from gptcli.models.gguf.header import read_header
 from gptcli.models.gguf.quantization import split_paths
-from gptcli.models.store.files import read_cache, write_cache
 from gptcli.models.store.integrity import file_state
 
 _VERSION = 1
