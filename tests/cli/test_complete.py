@@ -197,11 +197,14 @@ def test_a_cut_is_said_on_a_terminal_only_and_not_with_quiet(complete) -> None:
     assert complete("Once upon", *GREEDY).err == ""
 
 
-def test_a_full_context_is_said_everywhere(complete) -> None:
-    outcome = complete("Once upon", "-n", "-1", "--ignore-eos", "--ctx-size", "40", "--stats")
+@pytest.mark.parametrize("size", [16, 40])
+def test_a_full_context_is_reported_with_its_size_but_not_with_quiet(complete, size: int) -> None:
+    arguments = ("Once upon", "-n", "-1", "--ignore-eos", "--ctx-size", size)
+    outcome = complete(*arguments, "--stats")
     assert outcome.code == 0
-    assert "the context is full (--ctx-size)" in outcome.err
+    assert outcome.err.startswith(f"Stopped: the context of {size} tokens is full (--ctx-size).\n")
     assert outcome.err.splitlines()[-1].split()[-1] == "context"
+    assert complete(*arguments, "-q").err == ""
 
 
 def test_verbose_lets_llama_cpp_speak_on_stderr(complete, capfd: pytest.CaptureFixture[str]) -> None:

@@ -39,9 +39,9 @@ def report_cut_texts(terminal: Terminal, ended: list[Finished]) -> None:
     for event in ended:
         if event.reason is FinishReason.LENGTH and event.completion_tokens:
             terminal.notice(f"Stopped after {event.completion_tokens} tokens (-n; -1 goes on until the end).")
-        elif event.reason is FinishReason.CONTEXT:
-            held = event.prompt_tokens + event.completion_tokens
-            terminal.report(f"Stopped at {held:,} tokens: the context is full (--ctx-size).")
+        elif event.reason is FinishReason.CONTEXT and not terminal.quiet:
+            held = event.prompt_tokens + event.completion_tokens - 1  # the last token needed no place in it any more
+            terminal.report(f"Stopped: the context of {held:,} tokens is full (--ctx-size).")
         if event.dropped_bytes:
             terminal.notice(
                 f"The last token left a character unfinished; its {event.dropped_bytes} bytes are left out."
