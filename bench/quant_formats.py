@@ -21,9 +21,8 @@ from bench.pairs import Comparison
 from gptcli.engine.engine import LocalEngine
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.devices import Offload
+from gptcli.llama.devices import Offload, choose_threads
 from gptcli.llama.model import Model
-from gptcli.llama.processor import choose_threads
 from gptcli.models.gguf.header import read_header
 from gptcli.models.progress import Silent
 from gptcli.models.resolve import resolve

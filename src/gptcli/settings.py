@@ -14,6 +14,11 @@ def cache_dir() -> Path:
     return _folder("GPTCLI_CACHE_DIR", "cache")
 
 
+def prefix_cache_dir() -> Path:
+    """The prefix cache's folder in the cache folder."""
+    return cache_dir() / "prefixes"
+
+
 def data_dir() -> Path:
     """For conversations and aliases: `GPTCLI_DATA_DIR`, else the system's user data folder."""
     return _folder("GPTCLI_DATA_DIR", "data")

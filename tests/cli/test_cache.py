@@ -11,7 +11,7 @@ from shell import Outcome, Shell, call
 from tiny_gpt2 import write_tiny_gpt2
 
 from gptcli.engine.prefix_cache import list_prefixes
-from gptcli.runtime.prefixes import folder
+from gptcli.settings import prefix_cache_dir
 
 STORY = "Once upon a time there was a king who had three daughters; the first counted the stars, " * 4
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
@@ -35,13 +35,13 @@ def reused(outcome: Outcome) -> int:
 def test_complete_saves_its_prompt_with_cache_prompt(tiny: Path) -> None:
     first = complete(tiny)
     assert reused(complete(tiny)) == 0
-    assert not folder().exists()
+    assert not prefix_cache_dir().exists()
     kept = complete(tiny, "--cache-prompt")
     assert reused(kept) == 0
     again = complete(tiny)
     assert reused(again) > 64
     assert first.out == kept.out == again.out
-    assert len(list_prefixes(folder())) == 1
+    assert len(list_prefixes(prefix_cache_dir())) == 1
 
 
 def test_another_process_finds_the_prefix(shell: Shell, tiny: Path) -> None:
@@ -54,13 +54,13 @@ def test_another_process_finds_the_prefix(shell: Shell, tiny: Path) -> None:
 
 def test_a_short_prompt_is_not_saved(tiny: Path) -> None:
     complete(tiny, "--cache-prompt", prompt="Once upon a time")
-    assert not folder().exists()
+    assert not prefix_cache_dir().exists()
 
 
 def test_a_saved_chat_saves_its_prefix(chatty: Path) -> None:
     ask = ["chat", "-m", chatty, "-n", 8, "--temp", 0, "--stats", "--no-stdin"]
     assert call(*ask, "--no-save", STORY).code == 0
-    assert not folder().exists()
+    assert not prefix_cache_dir().exists()
     first = call(*ask, STORY)
     assert (first.code, reused(first)) == (0, 0)
     resumed = call(*ask, "-c", "And then?", tty="err")
@@ -68,13 +68,13 @@ def test_a_saved_chat_saves_its_prefix(chatty: Path) -> None:
     count = reused(resumed)
     assert count > 64
     assert f"{count:,} of " in resumed.err
-    (kept,) = list_prefixes(folder())  # the longer one has replaced the shorter
+    (kept,) = list_prefixes(prefix_cache_dir())  # the longer one has replaced the shorter
     assert len(kept.tokens) > count
 
 
 def test_a_full_disk_does_not_fail_the_command(tiny: Path) -> None:
-    folder().parent.mkdir(parents=True)
-    folder().write_text("in the way")
+    prefix_cache_dir().parent.mkdir(parents=True)
+    prefix_cache_dir().write_text("in the way")
     outcome = call("complete", "-m", tiny, "-n", 8, "--cache-prompt", "--no-stdin", STORY, tty="err")
     assert outcome.code == 0
     assert outcome.out
@@ -85,7 +85,7 @@ def test_list_in_a_pipe_and_on_a_terminal(tiny: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "200")
     complete(tiny, "--cache-prompt", prompt=STORY)
     complete(tiny, "--cache-prompt", prompt="The tale: " + STORY)
-    for kept in list_prefixes(folder()):
+    for kept in list_prefixes(prefix_cache_dir()):
         used = 1e9 if kept.text.startswith("Once") else 2e9
         os.utime(kept.path, (used, used))
     lines = call("cache", "list").text.splitlines()
@@ -106,7 +106,7 @@ def test_list_in_a_pipe_and_on_a_terminal(tiny: Path, monkeypatch: pytest.Monkey
 def test_clear_and_the_empty_list(tiny: Path) -> None:
     complete(tiny, "--cache-prompt")
     assert call("cache", "clear", tty="err").err.startswith("\x1b[2mDeleted 7")
-    assert list_prefixes(folder()) == []
+    assert list_prefixes(prefix_cache_dir()) == []
     assert call("cache", "list").out == b""
     assert json.loads(call("cache", "list", "--json").out) == []
     assert "--cache-prompt" in call("cache", "list", tty="err").err

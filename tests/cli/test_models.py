@@ -17,7 +17,7 @@ from huggingface_hub import hf_hub_download
 from gptcli.cli.main import CommandContext
 from gptcli.cli.models import app
 from gptcli.errors import GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
-from gptcli.llama.processor import repacks_q4_0
+from gptcli.llama.devices import repacks_q4_0
 from gptcli.models.refs import aliases, catalog
 from gptcli.models.store import integrity, store
 from gptcli.terminal import Terminal

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gptcli.engine.text_stream import TextStream
+from gptcli.engine.output import TextStream
 from gptcli.types import TokenInfo
 
 

@@ -16,7 +16,7 @@ from gptcli.llama.backend import LlamaBackend
 from gptcli.models.resolve import ModelFile
 from gptcli.models.store import integrity
 from gptcli.params import Sampling
-from gptcli.runtime.prefixes import folder, prefix_cache_opener
+from gptcli.runtime.loader import prefix_cache_dir, prefix_cache_opener
 from gptcli.types import Request, TextPrompt
 
 GREEDY = Sampling(temperature=0)
@@ -113,7 +113,7 @@ def test_only_the_same_files_match(open_backend: Open, tiny: Path, tmp_path: Pat
     assert reused(opened(open_backend(other), other)) == 0
     copy = shutil.copy(tiny, tmp_path / "copy.gguf")  # nobody knows that it is the same
     assert reused(opened(open_backend(copy), copy)) == 0
-    assert len(list_prefixes(folder())) == 1
+    assert len(list_prefixes(prefix_cache_dir())) == 1
 
 
 def test_adapters_and_their_strength_belong_to_it(open_backend: Open, tiny: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from gptcli.chat import export
 from gptcli.chat.conversation import SHORT_ID, Conversation, Summary
 from gptcli.chat.search import Hit
 from gptcli.chat.session import ChatSession
-from gptcli.render.stats import rate
+from gptcli.render.renderers import rate
 from gptcli.types import FinishReason, TextPrompt
 
 _PREFIXES = {"user": ">>> ", "assistant": "", "system": "system: "}

@@ -17,7 +17,7 @@ from gptcli.chat.store import Store
 from gptcli.errors import GptcliError
 from gptcli.interrupt import Interrupt
 from gptcli.render.chat import ChatText
-from gptcli.render.stats import rate
+from gptcli.render.renderers import rate
 from gptcli.terminal import Terminal
 from gptcli.types import Finished, FinishReason
 

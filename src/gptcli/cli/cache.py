@@ -20,14 +20,14 @@ def list_cache(context: typer.Context, as_json: Json = False) -> None:
     from gptcli.chat.export import utc
     from gptcli.engine.prefix_cache import list_prefixes
     from gptcli.render.progress import bytes_text
-    from gptcli.runtime.prefixes import folder
+    from gptcli.settings import prefix_cache_dir
 
     session: CommandContext = context.obj
     terminal = session.terminal
     records: list[object] = []
     rows: list[Row] = []
     size, when = bytes_text if terminal.stdout_tty else str, time_text(terminal)
-    for prefix in list_prefixes(folder()):
+    for prefix in list_prefixes(prefix_cache_dir()):
         record = {"tokens": len(prefix.tokens), "bytes": prefix.size, "used": utc(prefix.used), "model": prefix.model}
         records.append({**record, "text": prefix.text, "path": str(prefix.path)})
         rows.append((str(len(prefix.tokens)), size(prefix.size), when(prefix.used), prefix.model, prefix.text))
@@ -40,7 +40,7 @@ def clear(context: typer.Context) -> None:
     """Delete all saved prefixes; long prompts are computed again."""
     from gptcli.engine.prefix_cache import delete_prefixes
     from gptcli.render.progress import bytes_text
-    from gptcli.runtime.prefixes import folder
+    from gptcli.settings import prefix_cache_dir
 
     session: CommandContext = context.obj
-    session.terminal.notice(f"Deleted {bytes_text(delete_prefixes(folder()))}.")
+    session.terminal.notice(f"Deleted {bytes_text(delete_prefixes(prefix_cache_dir()))}.")

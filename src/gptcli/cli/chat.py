@@ -194,8 +194,7 @@ def _answer(
     terminal: Terminal,
 ) -> ExitCode:
     """Write one answer to stdout."""
-    from gptcli.render.renderers import choose
-    from gptcli.render.stats import report_cut_texts, show_stats
+    from gptcli.render.renderers import choose, report_cut_texts, show_stats
 
     loaded = switcher.loaded
     renderer = choose(

@@ -94,8 +94,7 @@ def _run(
     loader: "EngineLoader", request: Request, source: PromptFlags, output: OutputFlags, terminal: "Terminal"
 ) -> ExitCode:
     """Write the answer to stdout. Raises the request's own error, LoadError, BrokenPipeError."""
-    from gptcli.render.renderers import choose
-    from gptcli.render.stats import report_cut_texts, show_stats
+    from gptcli.render.renderers import choose, report_cut_texts, show_stats
 
     assert isinstance(request.prompt, TextPrompt)
     before = request.prompt.data.decode("utf-8", "surrogateescape") if source.echo else ""

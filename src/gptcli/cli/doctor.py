@@ -15,9 +15,15 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def doctor(ctx: typer.Context) -> None:
     """Check the installation and devices, and show where files are stored and how to use a GPU."""
-    from gptcli.llama.devices import build_hint, choose_offload, list_devices, unused_gpu
+    from gptcli.llama.devices import (
+        build_hint,
+        choose_offload,
+        choose_threads,
+        list_devices,
+        unused_gpu,
+        usable_processors,
+    )
     from gptcli.llama.library import system_info
-    from gptcli.llama.processor import choose_threads, usable_processors
     from gptcli.models.refs import catalog
     from gptcli.render.progress import bytes_text
     from gptcli.runtime import memory

@@ -44,11 +44,6 @@ class CacheConfig:
         return (self.unified, self.flash) == (other.unified, other.flash)
 
 
-def share_of(whole: int, rank: int, count: int) -> int:
-    """The `rank`-th of `count` parts of `whole`, as even as possible, the larger ones first."""
-    return whole // count + (rank < whole % count)
-
-
 class Sampler(Protocol):
     def sample(self, row: int) -> int:
         """Choose a token by the logits of `row` of the last batch. Raises EngineError where none is possible."""

@@ -145,3 +145,8 @@ def measure_parallel(backend: Backend) -> int:
             break
         last_rate = rate
     return best
+
+
+def share_of(whole: int, rank: int, count: int) -> int:
+    """The `rank`-th of `count` parts of `whole`, as even as possible, the larger ones first."""
+    return whole // count + (rank < whole % count)

@@ -8,8 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
 from typing import TYPE_CHECKING
 
-from gptcli.engine.backend import Backend, Decoded, share_of
-from gptcli.engine.cache_config import CachePlanner
+from gptcli.engine.backend import Backend, Decoded
+from gptcli.engine.cache_config import CachePlanner, share_of
 from gptcli.engine.core import EngineCore
 from gptcli.engine.kv_cache import KVCacheManager, OpenPrefixCache
 from gptcli.errors import EngineError, RequestError

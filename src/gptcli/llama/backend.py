@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind, Sampler, share_of
+from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind, Sampler
+from gptcli.engine.cache_config import share_of
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.context import STEP_TOKENS, Context

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gptcli import settings
 from gptcli.engine.cache_config import choose_cores, measure_parallel
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import GptcliError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.devices import build_hint, unused_gpu
+from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.model import ModelLoader
-from gptcli.llama.processor import choose_threads
+from gptcli.models.gguf.quantization import split_paths
 from gptcli.models.progress import Report, Silent
 from gptcli.models.resolve import ModelFile, resolve
+from gptcli.models.store import integrity
 from gptcli.models.store.summary import summarize
 from gptcli.prompt.template import ChatTemplate
-from gptcli.runtime import EngineOptions, prefixes
+from gptcli.runtime import EngineOptions
 from gptcli.runtime.memory import MemoryCheck
 from gptcli.types import Engine
+
+if TYPE_CHECKING:
+    from gptcli.engine.prefix_cache import PrefixCache
 
 _MANY = 16
 """Requests at once for which importing numpy pays."""
@@ -139,9 +146,35 @@ class EngineLoader:
                     eos=vocabulary.eos_text,
                     specials=vocabulary.control_texts(),
                 ),
-                open_prefix_cache=prefixes.prefix_cache_opener(self.model, backend, options.adapters),
+                open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
             )
             device, seconds = model.offload.description, self._loading.seconds
             yield LoadedEngine(
                 engine, self.model, model.chat_template, device, seconds, interrupt, lambda: engine.cells
             )
+
+
+def prefix_cache_opener(
+    model: ModelFile, backend: LlamaBackend, adapters: Sequence[tuple[Path, float]]
+) -> Callable[[], PrefixCache] | None:
+    """Opens the prefix cache of these files on this backend; None where a model's states cannot be kept."""
+    if backend.model.is_long_rope:
+        return None
+    try:
+        parts = [_identity(path) for path in split_paths(model.path)]
+        files = parts, [(_identity(path), scale) for path, scale in adapters]
+    except OSError:  # a file was removed while it was being opened; another may take its name
+        return None
+
+    def open_cache() -> PrefixCache:
+        from gptcli.engine.prefix_cache import PrefixCache
+
+        return PrefixCache(settings.prefix_cache_dir(), repr((files, backend.key)), model.name)
+
+    return open_cache
+
+
+def _identity(path: Path) -> str:
+    """The SHA-256 of a file that was verified, else its real path, size and modification time."""
+    known = integrity.recorded(path)
+    return repr(integrity.file_state(path)) if known in (None, integrity.CHECKED) else str(known)

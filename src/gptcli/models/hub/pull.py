@@ -85,7 +85,7 @@ def _choose_files(target: HubReference, files: dict[str, RemoteFile], report: Re
 
 def _recommend_q4_0(repo: str, report: Report) -> None:
     """Measured by bench/quant_formats.py with SmolLM2 135M on AVX-512."""
-    from gptcli.llama.processor import repacks_q4_0
+    from gptcli.llama.devices import repacks_q4_0
 
     if repacks_q4_0():
         report.note(
