@@ -152,6 +152,29 @@ def test_a_download_of_main_updates_the_ref_and_one_of_a_commit_does_not(
     assert reference.read_text() == new
 
 
+@pytest.mark.parametrize("name", ["m" * 240 + ".gguf", "ä" * 125 + ".gguf", "f" * 255 + "/m.gguf"])
+def test_the_longest_names_of_files_are_stored(server: HubServer, report: Recorder, name: str, tmp_path: Path) -> None:
+    server.put("user/repo", name, DATA)
+    assert pull(report, name).read_bytes() == DATA
+    assert blobs(tmp_path) == {etag_of(DATA)}
+    assert not list(tmp_path.rglob(".gptcli-*"))
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_download(
+    server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.put("user/repo", "m" * 256 + ".gguf", DATA)
+    with pytest.raises(ModelNotFound, match="is not the name of a file"):
+        pull(report, "m" * 256 + ".gguf")
+    server.put("user/repo", "m" * 250 + ".gguf", DATA)
+    deep = tmp_path.joinpath(*["d" * 250] * 15)
+    monkeypatch.setenv("HF_HUB_CACHE", str(deep)[: 4096 - 150])
+    with pytest.raises(GptcliError, match="File name too long") as caught:
+        pull(report, "m" * 250 + ".gguf")
+    assert "shorter path" in caught.value.hint
+    assert server.served == 0
+
+
 # --- interruptions
 
 

@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 from gptcli.engine.backend import CacheConfig, Decoded
-from gptcli.errors import EngineError, LoadError
+from gptcli.errors import EngineError, OutOfMemory
 from gptcli.interrupt import Interrupt
 from gptcli.llama.library import C, clear_log, libc, log_tail
 from gptcli.llama.model import Model
@@ -20,7 +20,7 @@ _DENSE_TOKENS = 128
 
 
 class Context:
-    """One `llama_context` on a model, until `close`. Raises LoadError if memory cannot be allocated."""
+    """One `llama_context` on a model, until `close`. Raises OutOfMemory if memory cannot be allocated."""
 
     def __init__(self, model: Model, config: CacheConfig, threads: tuple[int, int], interrupt: Interrupt) -> None:
         parameters = C.llama_context_default_params()
@@ -43,7 +43,7 @@ class Context:
         clear_log()
         self.handle = C.llama_init_from_model(model.handle, parameters)
         if self.handle is None:
-            raise LoadError(
+            raise OutOfMemory(
                 f"llama.cpp could not create a context of {config.cells:,} tokens.",
                 "Try a smaller --ctx-size.",
                 log=log_tail(),
