@@ -20,10 +20,11 @@ _MEANINGS = {
     ExitCode.ERROR: "another error",
     ExitCode.USAGE: "invalid command line",
     ExitCode.MODEL_NOT_FOUND: "the model was not found, is gated, or cannot be downloaded offline",
-    ExitCode.LOAD: "the model or its context cannot be loaded",
+    ExitCode.LOAD: "the model cannot be loaded: it is damaged or unknown",
     ExitCode.ENGINE: "the engine cannot do what was asked",
     ExitCode.ENDPOINT: "a remote endpoint failed",
     ExitCode.ROWS_FAILED: "some rows of a batch failed",
+    ExitCode.MEMORY: "the model or context does not fit in memory",
     ExitCode.INTERRUPTED: "Ctrl-C",
 }
 

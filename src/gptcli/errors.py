@@ -7,7 +7,8 @@
     ├── ModelNotFound        3   no such model, and the nearest names
     │   ├── OfflineError     3   nothing stored and no network
     │   └── GatedError       3   the hub wants a licence accepted or a token
-    ├── LoadError            4   damaged, unknown or too large for this machine
+    ├── LoadError            4   damaged or unknown
+    │   └── OutOfMemory      8   the model or context does not fit in memory
     ├── RequestError         5   the engine cannot do what was asked
     │   ├── InvalidRequest   5   a field of a request is wrong, missing or not supported
     │   └── ContextFull      5   more tokens than the context holds
@@ -33,6 +34,7 @@ class ExitCode(IntEnum):
     ENGINE = 5
     ENDPOINT = 6
     ROWS_FAILED = 7
+    MEMORY = 8
     INTERRUPTED = 130
 
 
@@ -64,6 +66,10 @@ class GatedError(ModelNotFound):
 
 class LoadError(GptcliError):
     exit_code = ExitCode.LOAD
+
+
+class OutOfMemory(LoadError):
+    exit_code = ExitCode.MEMORY
 
 
 class RequestError(GptcliError):

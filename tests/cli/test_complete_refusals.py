@@ -145,12 +145,12 @@ def test_an_unknown_architecture_is_refused_with_its_name(tmp_path: Path) -> Non
 def test_too_little_memory_for_the_context_is_refused_with_the_number(tmp_path: Path) -> None:
     model = write_tiny_gpt2(tmp_path / "long.gguf", context=2**31 - 1)
     outcome = complete(model, "x", "--ctx-size", 2**31 - 1)
-    refused(outcome, ExitCode.LOAD, "context of 2,147,483,647 tokens needs", "MiB are free", "--ctx-size", "--force")
+    refused(outcome, ExitCode.MEMORY, "context of 2,147,483,647 tokens needs", "MiB are free", "--ctx-size", "--force")
     assert "needs" not in complete(model, "x", "--ctx-size", 2**31 - 1, "--force").err
 
 
 def test_a_device_that_is_not_there_is_refused_with_the_command_that_installs_it(tiny: Path) -> None:
-    refused(complete(tiny, "x", "--device", "metal"), ExitCode.LOAD, "--device metal", "CMAKE_ARGS=")
+    refused(complete(tiny, "x", "--device", "metal"), ExitCode.MEMORY, "--device metal", "CMAKE_ARGS=")
     refused(complete(tiny, "x", "--device", "tpu"), ExitCode.USAGE, "--device tpu")
 
 

@@ -151,7 +151,7 @@ def test_show(tiny: Path) -> None:
     assert lines["parameters"].strip() == "249k"
     assert "memory for 256 tokens" in out
     assert "197 kB KV cache" in out
-    facts = json.loads(gptcli_models("show", str(tiny), "--json", "-c", "256")[0])
+    facts = json.loads(gptcli_models("show", str(tiny), "--json", "--ctx-size", "256")[0])
     assert facts["memory"]["kv_cache"] == 3 * 64 * 2 * 2 * 256
     assert facts["vocabulary"] == 513
 
@@ -262,6 +262,15 @@ def test_alias_and_default(tiny: Path) -> None:
     assert path.exists()
 
 
+def test_a_default_that_is_not_stored_is_reported(tiny: Path) -> None:
+    keep(tiny.read_bytes())
+    assert gptcli_models("default", f"{REPO}:F32") == ("", "")
+    for ref in ("nonexist/zz", "smollm2"):
+        out, err = gptcli_models("default", ref)
+        assert (out, err) == ("", f"{ref} is not stored here yet; the first command that uses it downloads it.\n")
+        assert gptcli_models("default")[0] == f"{ref}\n"
+
+
 @pytest.mark.parametrize("name", ["smollm2", "a/b", "x.gguf", "../x", "a b", "-x"])
 def test_invalid_aliases(name: str) -> None:
     with pytest.raises(UsageError):
@@ -312,6 +321,16 @@ def test_import_of_a_wheel(tiny: Path, tmp_path: Path) -> None:
     assert Path(gptcli_models("path", "packed")[0].strip()).read_bytes() == tiny.read_bytes()
 
 
+def test_import_and_quantization_of_long_names(tiny: Path, tmp_path: Path) -> None:
+    source = tmp_path / ("m" * 250 + ".gguf")
+    source.write_bytes(tiny.read_bytes())
+    assert gptcli_models("import", str(source))[0] == "m" * 200 + "\n"
+    with pytest.raises(UsageError, match="is not a valid name"):
+        gptcli_models("import", str(source), "--name", "n" * 201)
+    with pytest.raises(UsageError, match="is not a valid name"):
+        gptcli_models("quantize", str(source), "Q8_0")  # before the work
+
+
 def test_import_of_an_invalid_file_keeps_nothing(places: Path, tmp_path: Path) -> None:
     source = tmp_path / "x.gguf"
     source.write_bytes(b"GGUF" + bytes(100))
@@ -345,6 +364,21 @@ def test_pull_downloads_all_parts(server: HubServer, tiny: Path) -> None:
     path = Path(gptcli_models("path", REPO)[0].strip())
     assert path.name == "x-Q8_0-00001-of-00003.gguf"
     assert len(list(path.parent.iterdir())) == 3
+
+
+def test_pull_refuses_what_is_not_a_model(server: HubServer, tiny: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("milk, eggs")
+    with pytest.raises(LoadError, match="is not a GGUF file"):
+        gptcli_models("pull", str(notes))
+    server.put(REPO, "tiny-Q8_0.gguf", b"<!doctype html>")
+    with pytest.raises(LoadError, match="is not a GGUF file: it looks like a web page"):
+        gptcli_models("pull", REPO)
+    damaged = tiny.read_bytes().replace(b"gpt2.block_count\x04\0\0\0\x03", b"gpt2.block_count\x04\0\0\0\0")
+    server.put(REPO, "tiny-Q8_0.gguf", damaged)
+    with pytest.raises(LoadError, match="block_count is 0"):
+        gptcli_models("pull", REPO)
+    assert f"{tiny} is stored" in gptcli_models("pull", str(tiny))[1]
 
 
 def test_pull_of_missing_files(server: HubServer, tiny: Path) -> None:

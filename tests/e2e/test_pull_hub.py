@@ -152,6 +152,29 @@ def test_a_download_of_main_updates_the_ref_and_one_of_a_commit_does_not(
     assert reference.read_text() == new
 
 
+@pytest.mark.parametrize("name", ["m" * 240 + ".gguf", "ä" * 125 + ".gguf", "f" * 255 + "/m.gguf"])
+def test_the_longest_names_of_files_are_stored(server: HubServer, report: Recorder, name: str, tmp_path: Path) -> None:
+    server.put("user/repo", name, DATA)
+    assert pull(report, name).read_bytes() == DATA
+    assert blobs(tmp_path) == {etag_of(DATA)}
+    assert not list(tmp_path.rglob(".gptcli-*"))
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_download(
+    server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.put("user/repo", "m" * 256 + ".gguf", DATA)
+    with pytest.raises(ModelNotFound, match="is not the name of a file"):
+        pull(report, "m" * 256 + ".gguf")
+    server.put("user/repo", "m" * 250 + ".gguf", DATA)
+    deep = tmp_path.joinpath(*["d" * 250] * 15)
+    monkeypatch.setenv("HF_HUB_CACHE", str(deep)[: 4096 - 150])
+    with pytest.raises(GptcliError, match="File name too long") as caught:
+        pull(report, "m" * 250 + ".gguf")
+    assert "shorter path" in caught.value.hint
+    assert server.served == 0
+
+
 # --- interruptions
 
 
@@ -233,6 +256,68 @@ def test_a_renamed_repository_is_followed_on_the_same_host(server: HubServer, re
     server.faults.append(Fault("status", "HEAD", 307, there))
     assert download("user/old", "m.gguf", None, report=report).read_bytes() == DATA
     assert (tmp_path / "hub/models--user--old/refs/main").read_text() == server.repos["user/repo"].head
+
+
+# --- what is wrong, by its name
+
+PAGE = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize("redirect", [True, False])
+def test_the_login_page_of_a_network_is_named(server: HubServer, report: Recorder, redirect: bool) -> None:
+    server.redirect = redirect
+    for method, where in (("GET", "resolve"), ("HEAD", "resolve"), ("GET", "api")):
+        server.faults.append(Fault("status", method, 200, PAGE, document="<html>Welcome to the train", where=where))
+        with pytest.raises(OfflineError, match="sent a web page") as caught:
+            hub.list_files("user/repo") if where == "api" else pull(report)
+        assert "Log in" in caught.value.hint
+    assert server.served == 0
+
+
+def test_compression_that_was_not_requested_is_named(server: HubServer, report: Recorder) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Range": f"bytes 0-99/{len(DATA)}"}
+    server.faults.append(Fault("status", "GET", 206, headers, document="x"))
+    with pytest.raises(OfflineError, match=r"sent the file compressed \(gzip\)"):
+        pull(report)
+    assert len(server.requests("GET")) == 1
+
+
+def test_headers_that_are_too_large_are_named(server: HubServer, report: Recorder) -> None:
+    for method in ("HEAD", "GET"):
+        server.faults.append(Fault("status", method, 200, {"X-Large": "x" * 300_000}))
+        with pytest.raises(OfflineError, match="its headers are too large"):
+            pull(report)
+    assert len(server.requests("GET")) == 1
+
+
+def test_the_wait_that_a_busy_server_asked_for_is_named(server: HubServer, report: Recorder) -> None:
+    server.faults.append(Fault("status", "HEAD", 429, {"Retry-After": "1"}))
+    server.faults.append(Fault("status", "HEAD", 429, {"Retry-After": "5000"}))
+    with pytest.raises(OfflineError, match=r"status 429 to 2 requests in 1 s; it asks to wait 5000 s"):
+        pull(report)
+    server.faults.append(Fault("status", "GET", 429, {"Retry-After": "1"}))
+    server.faults.append(Fault("status", "GET", 429, {"Retry-After": "5000"}))
+    with pytest.raises(OfflineError, match=r"asks to wait 5000 s\. It was tried again after 1 s of waiting\."):
+        pull(report)
+
+
+def test_why_a_repository_has_no_model_is_named(server: HubServer, report: Recorder) -> None:
+    from gptcli.models.hub import pull as models
+    from gptcli.models.refs.reference import HubReference
+
+    server.put("user/half", "x-Q8_0-00001-of-00002.gguf", DATA)
+    for tag in (None, "Q8_0"):
+        with pytest.raises(ModelNotFound, match=r"incomplete: 1 of the 2 parts .* x-Q8_0-00002-of-00002\.gguf"):
+            models.download(HubReference("user/half", tag=tag), report=report)
+    server.put("user/half", "README.md", b"x")
+    server.put("user/bad", "README.md", b"x")
+    server.extra_files.append({"rfilename": "../\x1b[2Jup.gguf", "size": 5})
+    with pytest.raises(ModelNotFound, match="names of the 1 GGUF files in user/bad are not valid") as caught:
+        models.download(HubReference("user/bad"), report=report)
+    assert caught.value.message.isprintable()
+    server.extra_files.clear()
+    with pytest.raises(ModelNotFound, match="It has no GGUF model"):
+        models.download(HubReference("user/bad"), report=report)
 
 
 # --- damaged and changed files

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_gpt2 import write_tiny_gpt2
 
-from gptcli.errors import LoadError
+from gptcli.errors import ExitCode, OutOfMemory
 from gptcli.models.gguf import header as gguf
 from gptcli.models.gguf.header import Array, Header
 from gptcli.runtime import memory
@@ -98,12 +98,20 @@ def test_the_error_has_the_numbers_and_what_would_fit(tmp_path: Path) -> None:
     tiny = gguf.read_header(write_tiny_gpt2(tmp_path / "tiny.gguf"))
     memory.require(tiny, 512, 1 << 30)
     free = memory.need(tiny, 256).total
-    with pytest.raises(LoadError, match=r"tiny\.gguf with a context of 512 tokens needs") as refused:
+    with pytest.raises(OutOfMemory, match=r"tiny\.gguf with a context of 512 tokens needs") as refused:
         memory.require(tiny, 512, free)
     assert "--ctx-size 256" in refused.value.hint
-    with pytest.raises(LoadError) as refused:
+    assert refused.value.exit_code == ExitCode.MEMORY == 8
+    with pytest.raises(OutOfMemory) as refused:
         memory.require(tiny, 512, 1000)
     assert "smaller model" in refused.value.hint
+
+
+def test_the_suggested_context_is_the_largest_that_fits_even_beyond_the_trained_one(tmp_path: Path) -> None:
+    tiny = gguf.read_header(write_tiny_gpt2(tmp_path / "tiny.gguf"))  # trained on 512 tokens
+    with pytest.raises(OutOfMemory) as refused:
+        memory.require(tiny, 8192, memory.need(tiny, 2048).total)
+    assert "--ctx-size 2048 would fit" in refused.value.hint
 
 
 # ---- free memory

@@ -63,7 +63,7 @@ def show(
     ref: Reference,
     template: Annotated[bool, typer.Option("--template", help="Print the chat template.")] = False,
     ctx_size: Annotated[
-        int | None, typer.Option("--ctx-size", "-c", min=1, metavar="N", help="Show the memory for N tokens.")
+        int | None, typer.Option("--ctx-size", min=1, metavar="N", help="Show the memory for N tokens.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -175,6 +175,10 @@ def default(
         _terminal(context).write(f"{aliases.load().default or catalog.default_alias()}\n")
     else:
         aliases.set_default(ref)
+        try:
+            _find(ref)
+        except ModelNotFound:
+            _terminal(context).report(f"{ref} is not stored here yet; the first command that uses it downloads it.")
 
 
 @app.command("import")

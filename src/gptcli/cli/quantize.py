@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from gptcli.errors import UsageError
@@ -11,6 +10,7 @@ from gptcli.models.gguf import quantization
 from gptcli.models.progress import Report
 from gptcli.models.refs import aliases
 from gptcli.models.store import imports, integrity
+from gptcli.models.store.files import temporary
 
 
 def quantize_model(source: Path, kind: str, name: str | None, requantize: bool, report: Report) -> str:
@@ -24,7 +24,7 @@ def quantize_model(source: Path, kind: str, name: str | None, requantize: bool, 
     check_source(header.quantization, kind, requantize=requantize)
     name = aliases.check_new(name or _default_name(source, kind), source)
     aliases.imports_dir().mkdir(parents=True, exist_ok=True)
-    part = aliases.imports_dir() / f".{os.getpid()}.{name}.gguf"
+    part = temporary(aliases.imports_dir())
     report.start(name, sum(tensor.size for tensor in header.tensors))
     try:
         quantize(source, part, file_type, requantize=requantize, advance=report.advance)

@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 from gptcli.engine.backend import CacheConfig, Decoded
-from gptcli.errors import EngineError, LoadError
+from gptcli.errors import EngineError, OutOfMemory
 from gptcli.interrupt import Interrupt
 from gptcli.llama.library import C, clear_log, libc, log_tail
 from gptcli.llama.model import Model
@@ -20,7 +20,7 @@ _DENSE_TOKENS = 128
 
 
 class Context:
-    """One `llama_context` on a model, until `close`. Raises LoadError if memory cannot be allocated."""
+    """One `llama_context` on a model, until `close`. Raises OutOfMemory if memory cannot be allocated."""
 
     def __init__(self, model: Model, config: CacheConfig, threads: tuple[int, int], interrupt: Interrupt) -> None:
         parameters = C.llama_context_default_params()
@@ -44,7 +44,7 @@ class Context:
         self.handle = C.llama_init_from_model(model.handle, parameters)
         if self.handle is None:
             message = f"llama.cpp could not create a context of {config.cells:,} tokens."
-            raise LoadError(message, "Try a smaller --ctx-size.", log=log_tail())
+            raise OutOfMemory(message, "Try a smaller --ctx-size.", log=log_tail())
         self._memory = C.llama_get_memory(self.handle)
         self._batch = C.llama_batch_init(STEP_TOKENS, 0, 1)
         self._count = 0

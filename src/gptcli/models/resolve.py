@@ -59,11 +59,14 @@ def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
 def update(text: str, *, offline: bool, report: Report) -> Path:
     """Download what `text` refers to, or what has changed of it; a stored model is enough if the hub is unreachable.
 
-    Raises ModelNotFound, GatedError, OfflineError.
+    Raises ModelNotFound, GatedError, OfflineError, and LoadError for a file that is not a model.
     """
     target = _parse(text)
     if offline or settings.offline() or not isinstance(target, HubReference):
-        return resolve(text, offline=offline, report=report).path
+        found = resolve(text, offline=offline, report=report)
+        if not found.trusted:
+            integrity.check(found.path)
+        return found.path
     try:
         return _pull(target, report)
     except OfflineError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptcli.errors import LoadError
+from gptcli.errors import OutOfMemory
 from gptcli.models.gguf.header import Header, read_header
 from gptcli.models.gguf.quantization import split_paths
 
@@ -49,7 +49,7 @@ class MemoryCheck:
         self._free = available()
 
     def check(self, context: int | None) -> None:
-        """Raise LoadError, with the numbers and what would fit, unless the weights and this context fit."""
+        """Raise OutOfMemory, with the numbers and what would fit, unless the weights and this context fit."""
         require(self._header, context or _MIN_CONTEXT, self._free)
 
     def for_devices(self, offload: Offload, cores: int = 1) -> Callable[[int], None]:
@@ -113,9 +113,9 @@ def compute(header: Header, context: int) -> int:
     return largest + context * step * 6 + row * 2 * embedding
 
 
-def largest_context(header: Header, free: int) -> int:
-    """The most tokens, up to the trained context, that fit into `free` bytes; 0 if none do."""
-    low, high = 0, max(1, -(-(header.own("context_length") or 1 << 17) // _PADDING))
+def largest_context(header: Header, free: int, most: int | None = None) -> int:
+    """The most tokens, up to `most` or the trained context, that fit into `free` bytes; 0 if none do."""
+    low, high = 0, max(1, -(-(most or header.own("context_length") or 1 << 17) // _PADDING))
     while low < high:
         middle = (low + high + 1) // 2
         if need(header, middle * _PADDING).total <= free:
@@ -126,13 +126,13 @@ def largest_context(header: Header, free: int) -> int:
 
 
 def require(header: Header, context: int, free: int) -> None:
-    """Raise LoadError, with the numbers and what would fit, unless `context` tokens fit into `free` bytes."""
+    """Raise OutOfMemory, with the numbers and what would fit, unless `context` tokens fit into `free` bytes."""
     wanted = need(header, context)
     if wanted.total <= free:
         return
-    fits = largest_context(header, free)
+    fits = largest_context(header, free, context)
     smaller = f"--ctx-size {fits} would fit" if fits else "No context fits: use a smaller model or quantization"
-    raise LoadError(
+    raise OutOfMemory(
         f"{header.path.name} with a context of {context:,} tokens needs {_mib(wanted.total)} (weights "
         f"{_mib(wanted.weights)}, KV cache {_mib(wanted.cache)}, compute {_mib(wanted.compute)}), and "
         f"{_mib(free)} are free.",

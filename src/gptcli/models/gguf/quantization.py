@@ -130,15 +130,31 @@ def matches(filename: str, tag: str) -> bool:
 
 def choose(files: Iterable[str], tag: str | None = None) -> Choice:
     """The file of quantization `tag`; by default the best by `PREFERENCE`. Raises ModelNotFound."""
+    files = list(files)
     models = candidates(files)
-    if not models:
-        raise ModelNotFound("It has no complete GGUF model.", "Look for a repository named ...-GGUF.")
     wanted = models if tag is None else [name for name in models if matches(name, tag)]
+    if not wanted:
+        _report_incomplete([name for name in files if tag is None or matches(name, tag)], set(files))
+    if not models:
+        raise ModelNotFound("It has no GGUF model.", "Look for a repository named ...-GGUF.")
     if not wanted:
         available = ", ".join(sorted({of(name) or name for name in models}))
         raise ModelNotFound(f"It has no {tag}.", f"Available: {available}.")
     best = min(wanted, key=lambda name: _rank(name, tag))
     return Choice(best, tuple(name for name in models if name != best))
+
+
+def _report_incomplete(files: Iterable[str], present: set[str]) -> None:
+    """Raise ModelNotFound if one of `files` is a part of a split model whose other parts are not `present`."""
+    for name in files:
+        parts = split_parts(name)
+        missing = [part for part in parts if part not in present]
+        if missing:
+            raise ModelNotFound(
+                f"Its model {parts[0]} is incomplete: {len(missing)} of the {len(parts)} parts are missing, "
+                f"such as {missing[0]}.",
+                "Look for another repository, or another quantization.",
+            )
 
 
 def _rank(filename: str, tag: str | None) -> tuple[int, bool, int, int, str]:

@@ -90,6 +90,8 @@ class _Download:
     _scaling: ConnectionScaling = field(default_factory=ConnectionScaling)
     _received: int = 0
     _connections: int = 0
+    _waited: float = 0.0
+    """Seconds of pauses in all."""
     _digested: bool = False
     _failure: BaseException | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -193,12 +195,14 @@ class _Download:
         pause = self.backoff.pause(failures, error.wait)
         if self.backoff.is_exhausted(failures, pause):
             wait = f", and the server asks to wait {error.wait:.0f} s" if error.wait else ""
+            waited = f" It was tried again after {self._waited:.0f} s of waiting." if self._waited >= 1 else ""
             raise OfflineError(
-                f"The download stopped after {self._progress()}: {error.reason}{wait}.",
+                f"The download stopped after {self._progress()}: {error.reason}{wait}.{waited}",
                 "The downloaded part is kept; repeat the command to continue.",
             )
         if pause >= 1:
             self.report.note(f"The download is interrupted: {error.reason}. Retrying in {pause:.0f} s.")
+        self._waited += pause
         self._stop.wait(pause)
 
     def _progress(self) -> str:

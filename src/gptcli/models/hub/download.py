@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,10 +52,11 @@ def download(
         except FileChanged:
             report.note(f"{filename} changed on {session.host} during the download; starting over.")
         except OSError as error:
-            raise GptcliError(
-                f"{error.filename or store.repo_dir(repo)} cannot be written: {error.strerror or error}.",
-                "Set HF_HUB_CACHE to a writable folder, or repair this one.",
-            ) from error
+            hint = "Set HF_HUB_CACHE to a writable folder, or repair this one."
+            if error.errno == errno.ENAMETOOLONG:
+                hint = "Set HF_HUB_CACHE to a folder of another file system, or one with a shorter path."
+            message = f"{error.filename or store.repo_dir(repo)} cannot be written: {error.strerror or error}."
+            raise GptcliError(message, hint) from error
     raise GptcliError(f"{filename} keeps changing on {session.host} during the download.", "Try again later.")
 
 
@@ -135,7 +138,11 @@ def _complete(remote: HubFile, path: Path, expected: str | None, host: str, repo
 
 
 def _is_complete(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+    """Raises OSError if the name is too long for the file system, which is better known before a download."""
+    try:
+        return os.stat(path).st_size == size
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _allocated(part: Path) -> int:
@@ -153,6 +160,7 @@ def _check_space(folder: Path, count: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if count > max(0, free - RESERVE):
         raise GptcliError(
-            f"{what} {count / 1e6:.1f} MB more in {folder}, where {free / 1e6:.1f} MB are free.",
+            f"{what} {count / 1e6:.1f} MB more in {folder}, where {free / 1e6:.1f} MB are free "
+            f"and {RESERVE / 1e6:.1f} MB of them are left to other programs.",
             "Free some space (`gptcli models rm` removes a model), or set HF_HUB_CACHE elsewhere.",
         )

@@ -14,7 +14,7 @@ from gptcli.models.hub.download import download_all
 from gptcli.models.hub.repository import Found, RemoteFile
 from gptcli.models.progress import Report
 from gptcli.models.refs.reference import HubReference, did_you_mean
-from gptcli.models.store import inventory, store
+from gptcli.models.store import integrity, inventory, store
 from gptcli.models.store.summary import summarize
 
 _MAX_LISTED = 6
@@ -24,11 +24,13 @@ _MAX_LISTED = 6
 def download(target: HubReference, *, report: Report) -> Path:
     """Store the current files of `target` and return the one to open (the first of a split model).
 
-    Stored files are not downloaded again. Raises ModelNotFound, GatedError, OfflineError.
+    Stored files are not downloaded again. Raises ModelNotFound, GatedError, OfflineError, and LoadError if it is no
+    model.
     """
     files = {file.name: file for file in repository.list_files(target.repo, target.revision)}
     names = _named_files(target, files) if target.file else _choose_files(target, files, report)
     path, *_ = download_all(target.repo, [files[name] for name in names], target.revision, report=report)
+    integrity.check(path)  # the hub's hash says only that these are the hub's bytes
     summarize(path)  # so that a listing need not read it
     return path
 

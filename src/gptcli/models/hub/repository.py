@@ -55,12 +55,19 @@ def latest_commit(repo: str, revision: str = "main") -> str:
 
 def list_files(repo: str, revision: str | None = None) -> list[RemoteFile]:
     """The files of `repo` with valid names, in the hub's order. Raises ModelNotFound, GatedError, OfflineError."""
-    files = []
+    files, rejected = [], []
     for item in _dicts(_info(repo, revision or "main", blobs="true").get("siblings")):
         name, size, lfs = item.get("rfilename"), item.get("size"), item.get("lfs")
         sha256 = str(lfs.get("sha256")) if isinstance(lfs, dict) else ""
         if isinstance(size, int) and reference.is_filename(name):
             files.append(RemoteFile(name, size, sha256 if SHA256.fullmatch(sha256) else None))
+        elif isinstance(name, str) and name.endswith(".gguf"):
+            rejected.append(name)
+    if rejected and not any(file.name.endswith(".gguf") for file in files):
+        raise ModelNotFound(
+            f"The names of the {len(rejected)} GGUF files in {repo} are not valid, such as {rejected[0][:80]!a}.",
+            "Names that lead out of a folder, control a terminal or exceed 255 bytes are not downloaded.",
+        )
     return files
 
 

@@ -30,6 +30,7 @@ CONNECT_SECONDS = 3.0
 _RETRY_STATUS = {408, 429, 500, 502, 503, 504}
 _MAX_REDIRECTS = 10
 _PORTS = {"http": 80, "https": 443}
+_LARGE_HEADERS = "its headers are too large"
 _LATER = "Try again later; stored models work without the network."
 
 
@@ -101,6 +102,7 @@ class HubSession:
     def json(self, path: str, about: str, **parameters: Any) -> Any:
         """The response to GET `path`. `about` is the repository or the search terms, for error messages."""
         response = self._request("GET", self.endpoint + path, about, parameters)
+        _check_not_page(response)
         try:
             return response.json()
         except ValueError:
@@ -113,6 +115,7 @@ class HubSession:
             response = self._request("HEAD", url, about, {})
             headers |= response.headers
             if not response.has_redirect_location:
+                _check_not_page(response)
                 return url, headers
             del headers["location"]
             headers.pop("content-length", None)  # of the redirect itself
@@ -132,17 +135,27 @@ class HubSession:
                     "GET", url, headers=own | headers, timeout=timeout, follow_redirects=False
                 ) as response:
                     if not response.has_redirect_location:
+                        _check_not_page(response)
+                        encoding = response.headers.get("content-encoding", "identity")
+                        if encoding != "identity":
+                            raise OfflineError(
+                                f"{host} sent the file compressed ({encoding}), which was not requested.",
+                                "A proxy or the mirror in HF_ENDPOINT does that; use another one, or none.",
+                            )
                         yield response
                         return
                     url = self._redirect_url(response)
         except self._errors.TimeoutException:
             raise Interrupted(f"{host} sent nothing for {self.stall_seconds:.0f} s") from None
         except (self._errors.RequestError, self._errors.InvalidURL) as error:
-            raise Interrupted(f"{_reason(error)} ({host})") from None
+            if (reason := _reason(error)) == _LARGE_HEADERS:
+                raise OfflineError(f"{host} sent an invalid response: {reason}.", _LATER) from None
+            raise Interrupted(f"{reason} ({host})") from None
         raise self._not_a_hub()
 
     def _request(self, method: str, url: str, about: str, parameters: Mapping[str, Any]) -> Response:
         """A response with a status below 400, or an error with a hint. Only a hub that responds is retried."""
+        waited = 0.0
         for failures in range(1, self._backoff.tries + 1):
             try:
                 own, timeout = self._headers_for(url), self._query_timeout
@@ -154,10 +167,13 @@ class HubSession:
                 raise OfflineError(f"{host} cannot be reached: {_reason(error)}.", _LATER) from None
             if response.status_code not in _RETRY_STATUS:
                 break
-            pause = self._backoff.pause(failures, retry_after(response.headers))
+            pause = self._backoff.pause(failures, wait := retry_after(response.headers))
             if self._backoff.is_exhausted(failures, pause):
-                raise OfflineError(f"{self.host} is unavailable (status {response.status_code}).", _LATER)
+                status = f"status {response.status_code} to {failures} requests in {waited:.0f} s"
+                asked = f"; it asks to wait {wait:.0f} s" if wait else ""
+                raise OfflineError(f"{self.host} is unavailable ({status}{asked}).", _LATER)
             time.sleep(pause)
+            waited += pause
         if response.status_code >= 400:
             raise self._error_for(response, about)
         return response
@@ -205,6 +221,15 @@ class HubSession:
         return OfflineError(f"{self.host} does not respond like a model hub.", "Check HF_ENDPOINT and the proxy.")
 
 
+def _check_not_page(response: Response) -> None:
+    """Raise OfflineError for a web page in place of what was requested: the login page of a network, mostly."""
+    if response.headers.get("content-type", "").startswith("text/html"):
+        raise OfflineError(
+            f"{response.request.url.host} sent a web page instead of the model's data.",
+            "Log in to this network (open any page in a browser), or check the proxy and HF_ENDPOINT.",
+        )
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """`Retry-After` in seconds (RFC 9110, 10.2.3); a date is ignored."""
     value = headers.get("retry-after", "").strip()
@@ -237,6 +262,8 @@ def _reason(error: BaseException) -> str:
             return "it does not respond in time"
         if isinstance(cause, ConnectionRefusedError):
             return "the connection is refused"
+        if getattr(cause, "error_status_hint", None) == 431:  # h11's
+            return _LARGE_HEADERS
         if "SSL" in type(cause).__name__:
             return "its certificate is not accepted"
         cause = cause.__cause__ or cause.__context__

@@ -14,6 +14,9 @@ from gptcli.models.files import replace_text
 from gptcli.models.refs import catalog, reference
 from gptcli.models.refs.reference import AliasReference, PathReference
 
+MAX_LENGTH = 200
+"""Of a name: a file is called after it."""
+
 
 @dataclass(slots=True)
 class Names:
@@ -52,8 +55,10 @@ def save(names: Names) -> None:
 
 def check(name: str) -> str:
     """Return `name` if it is allowed as an alias; raise UsageError otherwise."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", name) or name.lower().endswith(".gguf"):
-        raise UsageError(f"{name!r} is not a valid name.", "Use letters, digits and . _ - +, without .gguf.")
+    valid = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", name) and len(name) <= MAX_LENGTH
+    if not valid or name.lower().endswith(".gguf"):
+        hint = f"Use up to {MAX_LENGTH} letters, digits and . _ - +, without .gguf."
+        raise UsageError(f"{name!r} is not a valid name.", hint)
     if name in catalog.entries():
         raise UsageError(f"{name} is a model in the catalog.", "Choose another name.")
     return name

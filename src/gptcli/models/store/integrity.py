@@ -50,13 +50,13 @@ def file_state(path: Path) -> tuple[str, list[int]]:
 
 
 def check(path: Path) -> Header:
-    """Check the structure of the model that starts with `path` and record it. Raises LoadError."""
+    """Check the structure of the model that starts with `path`, and record that. Raises LoadError."""
     from gptcli.models.gguf import structure
     from gptcli.models.gguf.quantization import split_paths
 
     header = structure.check(path)
     for part in split_paths(path):
-        record(part, CHECKED)
+        record(part, recorded(part) or CHECKED)
     return header
 
 
