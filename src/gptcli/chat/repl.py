@@ -102,10 +102,11 @@ class Repl:
             renderer.close()
             self._interrupt.clear()
         self._resumed = False
-        if self.session.conversation.path() == before:
-            self.notice("Stopped before any text was generated.")
-        elif finished is None or finished.reason is FinishReason.CANCELLED:
-            self.notice("Stopped; /continue continues the answer.")
+        if finished is None or finished.reason is FinishReason.CANCELLED:
+            got_text = self.session.conversation.path() != before
+            self.notice(
+                "Stopped; /continue continues the answer." if got_text else "Stopped before any text was generated."
+            )
         elif not self.session.conversation.path()[-1].content:
             self.notice("The answer is empty; /retry gets another one.")
         elif finished.reason is not FinishReason.STOP:
