@@ -60,11 +60,10 @@ def _find(argument: str) -> list[Path]:
         files = [match for match in matches if match.is_file()]
         if path.is_dir() and not files:
             raise GptcliError(f"{word} is a folder.", f"Attach its files: /file {path}/*")
+        if path.exists() and not files:  # a device, a pipe, a socket
+            raise GptcliError(f"{word} is not a regular file.", "Attach files of text.")
         if not files:
-            other = path.exists()  # a device, a pipe, a socket
-            raise GptcliError(
-                f"{word} is not a regular file." if other else f"No file matches {word}.", "Check the path."
-            )
+            raise GptcliError(f"No file matches {word}.", "Check the path.")
         found |= dict.fromkeys(files)
     return list(found)
 

@@ -146,8 +146,8 @@ class Repl:
         if command is None:
             import difflib
 
-            near = difflib.get_close_matches(name, self._commands, n=2)
-            hint = f"Did you mean {' or '.join(near)}? " if near else ""
+            near = difflib.get_close_matches(name, self._commands, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
             hint += "/help lists the commands; start a message with // to send a slash."
             raise GptcliError(f"There is no command {name}; nothing was sent.", hint)
         if not rest and command.argument[:1] not in ("", "["):
