@@ -192,6 +192,14 @@ def test_saving_naming_and_loading(repl: Repl) -> None:
     assert "is already called 'first'" in taken.err
 
 
+@pytest.mark.parametrize(("name", "export"), [("notes/x.md", "md notes/x.md"), ("x.json", "json x.json")])
+def test_a_name_that_looks_like_a_file_gets_a_hint(repl: Repl, name: str, export: str) -> None:
+    outcome = repl("one", f"/save {name}")
+    assert stored().name == name
+    assert f"That is the conversation's name; /export {export} writes a file." in outcome.err
+    assert "/export" not in repl("one", "/save version 1.2").err
+
+
 def test_save_works_with_no_save(repl: Repl) -> None:
     flags = (*SEEDED, "--no-save")
     outcome = repl("one", "/rename mine", flags=flags)

@@ -151,6 +151,18 @@ def test_ctrl_c_clears_the_line_and_history_is_searched(screen: Screen, starter_
     assert history.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_unknown_command_leaves_an_empty_line(screen: Screen) -> None:
+    screen.send("/rety" + ENTER)
+    screen.until(r"^There is no command /rety; nothing was sent\.\nDid you mean /retry\?")
+    screen.until(r">>> Send a message [^\n]*\n+smollm2")
+    screen.send(UP)
+    screen.until(r">>> /rety\n+smollm2")
+    screen.send(CTRL_C)
+    screen.until(r">>> /rety\n>>> Send a message [^\n]*\n+smollm2")
+    screen.send(CTRL_D)
+    assert screen.finish() == 0
+
+
 def test_keys_pressed_during_an_answer_wait_and_are_not_echoed(starter_shell: Shell) -> None:
     with Screen(starter_shell, *SHORT[:-1], "60", "--plain") as screen:
         screen.ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,29 @@ def test_a_home_folder_is_expanded(folder: Path, home: Path) -> None:
     assert attach("~/notes")[0].text == "mine"
 
 
-@pytest.mark.parametrize("argument", ["no.py", "*.rs", "deep", "a.py no.py", "~nobody/x", 'a "quote'])
+@pytest.mark.parametrize("argument", ["no.py", "*.rs", "a.py no.py", "~nobody/x", 'a "quote'])
 def test_a_missing_file_is_an_error(folder: Path, argument: str) -> None:
     with pytest.raises(GptcliError, match="No file matches"):
         attach(argument)
+
+
+@pytest.mark.parametrize(("argument", "message"), [("deep", "deep is a folder"), ("a.py deep", "deep is a folder")])
+def test_a_folder_is_an_error_with_a_pattern(folder: Path, argument: str, message: str) -> None:
+    with pytest.raises(GptcliError, match=message) as caught:
+        attach(argument)
+    assert caught.value.hint == "Attach its files: /file deep/*"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a device")
+def test_a_device_is_not_a_regular_file(folder: Path) -> None:
+    with pytest.raises(GptcliError, match="/dev/null is not a regular file"):
+        attach("/dev/null")
+
+
+def test_a_folder_with_a_space_is_named_whole(folder: Path) -> None:
+    (folder / "my notes").mkdir()
+    with pytest.raises(GptcliError, match="my notes is a folder"):
+        attach("my notes")
 
 
 def test_a_binary_file_is_an_error(folder: Path) -> None:

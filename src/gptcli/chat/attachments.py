@@ -49,10 +49,8 @@ def with_attachments(attachments: list[Attachment], message: str) -> str:
 
 def _find(argument: str) -> list[Path]:
     """One path taken literally if it exists, else words, each a path or a pattern."""
-    if (whole := Path(os.path.expanduser(argument))).is_file():
-        return [whole]
     try:
-        words = shlex.split(argument)
+        words = [argument] if os.path.exists(os.path.expanduser(argument)) else shlex.split(argument)
     except ValueError:
         words = [argument]
     found: dict[Path, None] = {}
@@ -60,6 +58,10 @@ def _find(argument: str) -> list[Path]:
         path = Path(os.path.expanduser(word))
         matches = [path] if path.is_file() else map(Path, sorted(glob.glob(str(path), recursive=True)))
         files = [match for match in matches if match.is_file()]
+        if path.is_dir() and not files:
+            raise GptcliError(f"{word} is a folder.", f"Attach its files: /file {path}/*")
+        if path.exists() and not files:  # a device, a pipe, a socket
+            raise GptcliError(f"{word} is not a regular file.", "Attach files of text.")
         if not files:
             raise GptcliError(f"No file matches {word}.", "Check the path.")
         found |= dict.fromkeys(files)

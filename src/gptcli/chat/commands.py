@@ -126,6 +126,9 @@ def _save(repl: Repl, argument: str) -> None:
     repl.session.autosave.enable(argument or None, repl.store())
     named = f" as {argument}" if argument else ""
     repl.notice(f"Saved{named}: {repl.session.conversation.id}.")
+    if "/" in argument or argument.endswith((".md", ".json", ".txt")):
+        kind = "json" if argument.endswith(".json") else "md"
+        repl.notice(f"That is the conversation's name; /export {kind} {argument} writes a file.")
 
 
 def _rename(repl: Repl, argument: str) -> None:

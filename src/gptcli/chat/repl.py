@@ -102,10 +102,11 @@ class Repl:
             renderer.close()
             self._interrupt.clear()
         self._resumed = False
-        if self.session.conversation.path() == before:
-            self.notice("Stopped before any text was generated.")
-        elif finished is None or finished.reason is FinishReason.CANCELLED:
-            self.notice("Stopped; /continue continues the answer.")
+        if finished is None or finished.reason is FinishReason.CANCELLED:
+            got_text = self.session.conversation.path() != before
+            self.notice(
+                "Stopped; /continue continues the answer." if got_text else "Stopped before any text was generated."
+            )
         elif not self.session.conversation.path()[-1].content:
             self.notice("The answer is empty; /retry gets another one.")
         elif finished.reason is not FinishReason.STOP:
@@ -145,8 +146,8 @@ class Repl:
         if command is None:
             import difflib
 
-            near = difflib.get_close_matches(name, self._commands, n=2)
-            hint = f"Did you mean {' or '.join(near)}? " if near else ""
+            near = difflib.get_close_matches(name, self._commands, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
             hint += "/help lists the commands; start a message with // to send a slash."
             raise GptcliError(f"There is no command {name}; nothing was sent.", hint)
         if not rest and command.argument[:1] not in ("", "["):
