@@ -6,11 +6,11 @@ from pathlib import Path
 
 from gptcli.errors import UsageError
 from gptcli.llama.quantize import check_source, quantize
+from gptcli.models.files import temporary
 from gptcli.models.gguf import quantization
 from gptcli.models.progress import Report
 from gptcli.models.refs import aliases
 from gptcli.models.store import imports, integrity
-from gptcli.models.store.files import temporary
 
 
 def quantize_model(source: Path, kind: str, name: str | None, requantize: bool, report: Report) -> str:
