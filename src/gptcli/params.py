@@ -80,19 +80,18 @@ class Param:
                 value = int(text) if self.kind is Kind.INT else float(text)
         return self.validate(value, label)
 
-    @property
-    def _range(self) -> str:
-        if self.low > -INT_MAX and self.high < INT_MAX:
-            return f"{self.kind.value} from {self.low:g} to {self.high:g}"
-        if self.low > -INT_MAX:
-            return f"{self.kind.value} of at least {self.low:g}"
-        return f"{self.kind.value} of at most {self.high:g}" if self.high < INT_MAX else self.kind.value
+    def _range(self, value: object) -> str:
+        """The range that `value` is not in."""
+        too_large = isinstance(value, (int, float)) and value > self.high
+        if self.low > -INT_MAX and self.high == INT_MAX and not too_large:
+            return f"{self.kind.value} of at least {self.low}"
+        return f"{self.kind.value} from {self.low} to {self.high}"
 
 
 def _number_in_range(param: Param, label: str, value: object) -> int | float:
     types = (int,) if param.kind is Kind.INT else (int, float)
     if type(value) not in types or not param.low <= value <= param.high:  # type: ignore[operator] # NaN is in no range
-        raise ParamError(f"{label} must be {param._range}, not {_short(value)}.")
+        raise ParamError(f"{label} must be {param._range(value)}, not {_short(value)}.")
     return value if param.kind is Kind.INT else float(value)  # type: ignore[return-value, arg-type]
 
 

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gptcli.cli.main import CommandContext
-from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, TextFlags, param_option, takes
+from gptcli.cli.options import (
+    ModelFlags,
+    OutputFlags,
+    OutputFormat,
+    SamplingCommand,
+    SamplingFlags,
+    TextFlags,
+    param_option,
+    takes,
+)
 from gptcli.errors import ExitCode, UsageError
 from gptcli.types import Failed, Finished, FinishReason, Request, TextPrompt
 
@@ -48,7 +57,7 @@ class PromptFlags:
             raise UsageError("--no-stdin and -f - contradict each other.", "Drop one.")
 
 
-@app.command(epilog=_EPILOG)
+@app.command(cls=SamplingCommand, epilog=_EPILOG)
 @takes(source=PromptFlags, text=TextFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
 def complete(
     ctx: typer.Context,
