@@ -131,7 +131,8 @@ def _run(
 
 
 def _write_tokens(loaded: "LoadedEngine", request: Request, terminal: "Terminal") -> None:
-    """The prompt's tokens to stderr, one a line: id and text."""
-    engine = loaded.engine
-    for token in engine.encode(request.prompt).tokens:
-        terminal.report(f"{token:>7} {engine.token_text(token)!r}")
+    """The prompt's tokens to stderr, one a line: id and text, or bytes where they are not whole characters."""
+    for token in loaded.engine.encode(request.prompt).tokens:
+        text = loaded.engine.token_text(token)
+        data = text.encode("utf-8", "surrogateescape")
+        terminal.report(f"{token:>7} {(text if data.decode('utf-8', 'ignore') == text else data)!r}")
