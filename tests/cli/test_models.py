@@ -151,7 +151,7 @@ def test_show(tiny: Path) -> None:
     assert lines["parameters"].strip() == "249k"
     assert "memory for 256 tokens" in out
     assert "197 kB KV cache" in out
-    facts = json.loads(gptcli_models("show", str(tiny), "--json", "-c", "256")[0])
+    facts = json.loads(gptcli_models("show", str(tiny), "--json", "--ctx-size", "256")[0])
     assert facts["memory"]["kv_cache"] == 3 * 64 * 2 * 2 * 256
     assert facts["vocabulary"] == 513
 

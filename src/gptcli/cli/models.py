@@ -66,7 +66,7 @@ def show(
     ref: Reference,
     template: Annotated[bool, typer.Option("--template", help="Print the chat template.")] = False,
     ctx_size: Annotated[
-        int | None, typer.Option("--ctx-size", "-c", min=1, metavar="N", help="Show the memory for N tokens.")
+        int | None, typer.Option("--ctx-size", min=1, metavar="N", help="Show the memory for N tokens.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -90,7 +90,7 @@ def show(
 def search(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words to search for.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="Repositories to show.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Repositories to show.")] = 10,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
