@@ -92,23 +92,22 @@ class OutputFormat(str, Enum):
 
 
 def param_option(name: str, **more: Any) -> Any:
-    """The flag of a parameter, with its range; `more` replaces its help or adds a panel."""
+    """The flag of a parameter, validated by its table; `more` replaces its help or adds a panel."""
     param = PARAMS[name]
-    options: dict[str, Any] = {"help": param.help}
+    options: dict[str, Any] = {"help": param.help, "callback": _validator(name)}
     if param.kind is not Kind.BOOL:
         options["metavar"] = param.metavar
     if param.kind in (Kind.INT, Kind.FLOAT):
         options["min"] = param.low if param.low > -INT_MAX else None
         options["max"] = param.high if param.high < INT_MAX else None
-        options["callback"] = _check(name)
     return Option(*param.flags, **options | more)
 
 
-def _check(name: str) -> Callable[[object], object]:
-    return lambda value: None if value is None else validated(name, value)
+def _validator(name: str) -> Callable[[object], object]:
+    return lambda value: value if value in (None, ()) else _validated(name, value)
 
 
-def validated(name: str, value: Any) -> Any:
+def _validated(name: str, value: Any) -> Any:
     """A flag's value as the engine takes it. Raises UsageError."""
     param = PARAMS[name]
     hint = "See `--help` for the range of each flag."
@@ -202,7 +201,7 @@ class SamplingFlags:
         return [*others, grammar_file, seed, _keyword("help_all", Annotated[bool, every], False)]
 
     def check(self) -> None:
-        """Raises UsageError for flags that contradict each other, and for values out of range."""
+        """Raises UsageError for flags that contradict each other."""
         given = self._given
         if "grammar" in given and self._grammar_file is not None:
             raise UsageError("--grammar and --grammar-file contradict each other.", "Give one of them.")
@@ -217,9 +216,9 @@ class SamplingFlags:
 
     def sampling(self) -> Sampling:
         """The same for the engine. Raises UsageError."""
-        values = {name: validated(name, value) for name, value in self._given.items()}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in self._given.items()}
         if self._grammar_file is not None:
-            values["grammar"] = validated("grammar", _read_grammar(self._grammar_file))
+            values["grammar"] = _validated("grammar", _read_grammar(self._grammar_file))
         return Sampling().with_params(values)
 
 
