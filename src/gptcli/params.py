@@ -80,19 +80,18 @@ class Param:
                 value = int(text) if self.kind is Kind.INT else float(text)
         return self.validate(value, label)
 
-    @property
-    def _range(self) -> str:
-        if self.low > -INT_MAX and self.high < INT_MAX:
-            return f"{self.kind.value} from {self.low:g} to {self.high:g}"
-        if self.low > -INT_MAX:
-            return f"{self.kind.value} of at least {self.low:g}"
-        return f"{self.kind.value} of at most {self.high:g}" if self.high < INT_MAX else self.kind.value
+    def _range(self, value: object) -> str:
+        """The range that `value` is not in."""
+        too_large = isinstance(value, (int, float)) and value > self.high
+        if self.low > -INT_MAX and self.high == INT_MAX and not too_large:
+            return f"{self.kind.value} of at least {self.low}"
+        return f"{self.kind.value} from {self.low} to {self.high}"
 
 
 def _number_in_range(param: Param, label: str, value: object) -> int | float:
     types = (int,) if param.kind is Kind.INT else (int, float)
     if type(value) not in types or not param.low <= value <= param.high:  # type: ignore[operator] # NaN is in no range
-        raise ParamError(f"{label} must be {param._range}, not {_short(value)}.")
+        raise ParamError(f"{label} must be {param._range(value)}, not {_short(value)}.")
     return value if param.kind is Kind.INT else float(value)  # type: ignore[return-value, arg-type]
 
 
@@ -135,16 +134,21 @@ def _samplers(param: Param, label: str, value: object) -> tuple[str, ...]:
 def _bias(param: Param, label: str, value: object) -> tuple[tuple[int | str, float], ...]:
     if not isinstance(value, Mapping):
         raise ParamError(f"{label} must be {param.kind.value}.")
-    pairs: list[tuple[int | str, float]] = []
-    for key, amount in value.items():
-        if not (isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10):
-            raise ParamError(f"{label}: {_short(key)} is not a token id.")
-        pairs.append((int(key), _amount(label, amount)))
-    return tuple(pairs)
+    return tuple((_token_id(label, key), _amount(label, amount)) for key, amount in value.items())
+
+
+def _is_digits(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isdecimal()
+
+
+def _token_id(label: str, text: str) -> int:
+    if not _is_digits(text) or len(text) > 10 or int(text) > INT_MAX:
+        raise ParamError(f"{label}: {_short(text)} is not a token id.")
+    return int(text)
 
 
 def _amount(label: str, value: object) -> float:
-    if type(value) not in (int, float) or not (math.isinf(value) or abs(value) <= INT_MAX):  # type: ignore[arg-type]
+    if type(value) not in (int, float) or not (abs(value) <= INT_MAX or abs(value) == math.inf):  # type: ignore[arg-type]
         raise ParamError(f"{label}: a bias must be a number of at most {INT_MAX}, or -inf, not {_short(value)}.")
     return float(value)  # type: ignore[arg-type]
 
@@ -165,15 +169,15 @@ def parse_bias(text: str, label: str = "logit_bias") -> tuple[int | str, float]:
 
     Digits are a token id; in double quotes, with JSON's escapes, they are text."""
     if native := _NATIVE_BIAS.fullmatch(text):
-        return int(native[1]), _amount(label, float(native[2]))
+        return _token_id(label, native[1]), _amount(label, float(native[2]))
     what, _, amount = text.rpartition("=")
     try:
         number = float(amount if what else "")
     except ValueError:
         examples = """' the=-2', 15043=+1 or '"42"=-inf'"""
         raise ParamError(f"{label} must be TOKEN=BIAS, such as {examples}, not {text!r}.") from None
-    if what.isdigit():
-        return int(what), _amount(label, number)
+    if _is_digits(what):
+        return _token_id(label, what), _amount(label, number)
     if len(what) > 1 and what[0] == what[-1] == '"':
         try:
             what = json.loads(what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import time
@@ -161,7 +162,10 @@ def test_show_prompt_shows_the_exact_tokens_on_stderr(complete) -> None:
     outcome = complete("the king ÿ", *GREEDY, "--show-prompt")
     assert outcome.out == complete("the king ÿ", *GREEDY).out
     shown = [line.split(maxsplit=1) for line in outcome.err.splitlines()]
-    assert "".join(eval(text) for _, text in shown).encode("utf-8", "surrogateescape").decode() == "the king ÿ"
+    values = [ast.literal_eval(text) for _, text in shown]
+    data = b"".join(value if isinstance(value, bytes) else value.encode() for value in values)
+    assert data.decode() == "the king ÿ"
+    assert values[-2:] == [b"\xc3", b"\xbf"]
     (whole,) = chunks(complete("the king ÿ", *GREEDY, "--format", "json"))
     assert len(shown) == whole["usage"]["prompt_tokens"]
     assert all(number.isdigit() for number, _ in shown)

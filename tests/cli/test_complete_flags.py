@@ -101,8 +101,9 @@ EFFECTS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ]
 ELSEWHERE = {
     # flags that are tested by themselves: in the named test here, or in another file of this folder
-    "--help", "--model", "--file", "--no-stdin", "--suffix", "--verbose", "--quiet", "--grammar-file", "--ignore-eos",
-    "--cache-prompt", "--device", "--gpu-layers", "--lora", "--offline", "--force", "--threads", "--threads-batch",
+    "--help", "--help-all", "--model", "--file", "--no-stdin", "--suffix", "--verbose", "--quiet", "--grammar-file",
+    "--ignore-eos", "--cache-prompt", "--device", "--gpu-layers", "--lora", "--offline", "--force", "--threads",
+    "--threads-batch",
 }  # fmt: skip
 
 
@@ -158,6 +159,24 @@ def test_every_sampling_field_has_a_flag_and_every_flag_a_test() -> None:
     first = complete_flags()
     tested = {first[name] for flags, _ in EFFECTS for name in flags if name in first}
     assert set(first.values()) - tested == ELSEWHERE - {"--help"}
+
+
+@pytest.mark.parametrize("command", ["complete", "chat", "batch"])
+def test_help_shows_the_common_sampling_flags_and_help_all_every_flag(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helps = []
+    for flag in ("--help", "--help-all"):
+        assert call(command, flag).code == 0
+        helps.append(capsys.readouterr().out)
+    short, whole = helps
+    assert len(short.splitlines()) < len(whole.splitlines()) - 50
+    for flag in ("--temperature", "--seed", "--model", "--help-all"):
+        assert f" {flag}" in short
+        assert f" {flag}" in whole
+    for flag in ("--mirostat ", "--dry-base", "--samplers", "More sampling"):
+        assert flag not in short
+        assert flag in whole
 
 
 @pytest.mark.parametrize(("flags", "base"), EFFECTS, ids=lambda item: " ".join(item))

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from shell import call
 
+from gptcli.cli.main import app, load_command
 from gptcli.errors import ExitCode
 
 pytestmark = pytest.mark.usefixtures("home")
+
+
+def short_flags(command: object) -> Iterator[tuple[str, str]]:
+    """The letters of a command and its subcommands, each with the parameter that it sets."""
+    for parameter in command.params:
+        yield from ((name, parameter.name) for name in getattr(parameter, "opts", []) if len(name) == 2)
+    for subcommand in getattr(command, "commands", {}).values():
+        yield from short_flags(subcommand)
+
+
+def test_a_letter_means_the_same_in_every_command() -> None:
+    meanings: dict[str, set[str]] = {}
+    for command in app.registered_commands:
+        for letter, parameter in short_flags(load_command(command.name)):
+            meanings.setdefault(letter, set()).add(parameter)
+    assert {"-c", "-m", "-n", "-q", "-s"} <= meanings.keys()
+    assert {letter: found for letter, found in meanings.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize(

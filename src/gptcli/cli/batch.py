@@ -13,7 +13,7 @@ import typer
 
 from gptcli.cli.batch_options import BatchOptions, OutFormat
 from gptcli.cli.main import CommandContext
-from gptcli.cli.options import ModelFlags, SamplingFlags, TextFlags, takes
+from gptcli.cli.options import ModelFlags, SamplingCommand, SamplingFlags, TextFlags, takes
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _FEW_ROWS = 32
 _EPILOG = "Example: gptcli batch questions.csv --chat --template 'Answer briefly: {{ question }}' -o answers.csv"
 
 
-@app.command(epilog=_EPILOG)
+@app.command(cls=SamplingCommand, epilog=_EPILOG)
 @takes(options=BatchOptions, text=TextFlags, model=ModelFlags, sampling=SamplingFlags)
 def batch(
     ctx: typer.Context,

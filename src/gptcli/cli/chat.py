@@ -11,7 +11,15 @@ import typer
 from gptcli.chat.context_window import Overflow
 from gptcli.cli import suggestions
 from gptcli.cli.main import CommandContext
-from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, param_option, takes
+from gptcli.cli.options import (
+    ModelFlags,
+    OutputFlags,
+    OutputFormat,
+    SamplingCommand,
+    SamplingFlags,
+    param_option,
+    takes,
+)
 from gptcli.errors import ExitCode, GptcliError, ModelNotFound, UsageError
 from gptcli.terminal import Terminal
 from gptcli.types import FinishReason
@@ -65,7 +73,7 @@ class ChatFlags:
                 raise UsageError(f"{flags} contradict each other.", "Drop one.")
 
 
-@app.command(epilog="Example: git diff | gptcli chat 'write a commit message'")
+@app.command(cls=SamplingCommand, epilog="Example: git diff | gptcli chat 'write a commit message'")
 @takes(flags=ChatFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
 def chat(
     ctx: typer.Context,

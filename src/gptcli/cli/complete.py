@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gptcli.cli.main import CommandContext
-from gptcli.cli.options import ModelFlags, OutputFlags, OutputFormat, SamplingFlags, TextFlags, param_option, takes
+from gptcli.cli.options import (
+    ModelFlags,
+    OutputFlags,
+    OutputFormat,
+    SamplingCommand,
+    SamplingFlags,
+    TextFlags,
+    param_option,
+    takes,
+)
 from gptcli.errors import ExitCode, UsageError
 from gptcli.types import Failed, Finished, FinishReason, Request, TextPrompt
 
@@ -48,7 +57,7 @@ class PromptFlags:
             raise UsageError("--no-stdin and -f - contradict each other.", "Drop one.")
 
 
-@app.command(epilog=_EPILOG)
+@app.command(cls=SamplingCommand, epilog=_EPILOG)
 @takes(source=PromptFlags, text=TextFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
 def complete(
     ctx: typer.Context,
@@ -121,7 +130,8 @@ def _run(
 
 
 def _write_tokens(loaded: "LoadedEngine", request: Request, terminal: "Terminal") -> None:
-    """The prompt's tokens to stderr, one a line: id and text."""
-    engine = loaded.engine
-    for token in engine.encode(request.prompt).tokens:
-        terminal.report(f"{token:>7} {engine.token_text(token)!r}")
+    """The prompt's tokens to stderr, one a line: id and text, or bytes where they are not whole characters."""
+    for token in loaded.engine.encode(request.prompt).tokens:
+        text = loaded.engine.token_text(token)
+        data = text.encode("utf-8", "surrogateescape")
+        terminal.report(f"{token:>7} {(text if data.decode('utf-8', 'ignore') == text else data)!r}")

@@ -86,7 +86,7 @@ def show(
 def search(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words to search for.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="Repositories to show.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Repositories to show.")] = 10,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:

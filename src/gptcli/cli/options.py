@@ -12,7 +12,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from typer import Option
+from typer import Exit, Option, echo
+from typer._click import Context, HelpFormatter
+from typer.core import TyperCommand, TyperOption
 
 from gptcli.cli import suggestions
 from gptcli.errors import UsageError
@@ -27,6 +29,9 @@ _MAX_THREADS = 512
 """GGML_MAX_N_THREADS (ggml.h); many more end the process."""
 
 
+_COMMON = {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "grammar", "seed"}
+_RARE = "More sampling"
+"""The panel of the sampling flags that only --help-all shows."""
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -61,6 +66,23 @@ def _parameters(group: type) -> list[inspect.Parameter]:
     return SamplingFlags.parameters()
 
 
+class SamplingCommand(TyperCommand):
+    """A command whose --help leaves out the less common sampling flags, and whose --help-all shows them too."""
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        for param in self.params:
+            if isinstance(param, TyperOption) and param.rich_help_panel == _RARE:
+                param.hidden = not ctx.meta.get("--help-all")
+        super().format_help(ctx, formatter)
+
+
+def _help_all(context: Context, wanted: bool) -> None:
+    if wanted:
+        context.meta["--help-all"] = True
+        echo(context.get_help())
+        raise Exit
+
+
 class OutputFormat(str, Enum):
     """What is written to stdout."""
 
@@ -70,18 +92,22 @@ class OutputFormat(str, Enum):
 
 
 def param_option(name: str, **more: Any) -> Any:
-    """The flag of a parameter, with its range; `more` replaces its help or adds a panel."""
+    """The flag of a parameter, validated by its table; `more` replaces its help or adds a panel."""
     param = PARAMS[name]
-    options: dict[str, Any] = {"help": param.help}
+    options: dict[str, Any] = {"help": param.help, "callback": _validator(name)}
     if param.kind is not Kind.BOOL:
         options["metavar"] = param.metavar
     if param.kind in (Kind.INT, Kind.FLOAT):
         options["min"] = param.low if param.low > -INT_MAX else None
-        options["max"] = param.high if param.kind is Kind.INT or param.high < INT_MAX else None
+        options["max"] = param.high if param.high < INT_MAX else None
     return Option(*param.flags, **options | more)
 
 
-def validated(name: str, value: Any) -> Any:
+def _validator(name: str) -> Callable[[object], object]:
+    return lambda value: value if value in (None, ()) else _validated(name, value)
+
+
+def _validated(name: str, value: Any) -> Any:
     """A flag's value as the engine takes it. Raises UsageError."""
     param = PARAMS[name]
     hint = "See `--help` for the range of each flag."
@@ -161,7 +187,7 @@ class SamplingFlags:
     """The sampling parameters that were given; the others are left to the model's own defaults."""
 
     def __init__(self, grammar_file: Path | None = None, **given: object) -> None:
-        self._given = {name: value for name, value in given.items() if value is not None}
+        self._given = {name: value for name, value in given.items() if name in PARAMS and value is not None}
         self._grammar_file = grammar_file
 
     @classmethod
@@ -169,11 +195,13 @@ class SamplingFlags:
         """A flag for each sampling parameter, for `takes`."""
         help = "Read the grammar from FILE."
         file = _sampling("--grammar-file", metavar="FILE", help=help, exists=True, dir_okay=False)
+        every = Option("--help-all", help="Show all flags.", is_eager=True, expose_value=False, callback=_help_all)
         *others, seed = map(_parameter, SAMPLING_PARAMS.values())
-        return [*others, _keyword("grammar_file", Annotated[Path | None, file]), seed]
+        grammar_file = _keyword("grammar_file", Annotated[Path | None, file])
+        return [*others, grammar_file, seed, _keyword("help_all", Annotated[bool, every], False)]
 
     def check(self) -> None:
-        """Raises UsageError for flags that contradict each other, and for values out of range."""
+        """Raises UsageError for flags that contradict each other."""
         given = self._given
         if "grammar" in given and self._grammar_file is not None:
             raise UsageError("--grammar and --grammar-file contradict each other.", "Give one of them.")
@@ -188,9 +216,9 @@ class SamplingFlags:
 
     def sampling(self) -> Sampling:
         """The same for the engine. Raises UsageError."""
-        values = {name: validated(name, value) for name, value in self._given.items()}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in self._given.items()}
         if self._grammar_file is not None:
-            values["grammar"] = validated("grammar", _read_grammar(self._grammar_file))
+            values["grammar"] = _validated("grammar", _read_grammar(self._grammar_file))
         return Sampling().with_params(values)
 
 
@@ -202,7 +230,8 @@ def _parameter(param: Param) -> inspect.Parameter:
     default = ";".join(SAMPLERS) if param.kind is Kind.SAMPLERS else param.default
     shown = isinstance(default, (int, float, str)) and default != ""
     help = f"{param.help} (default: {default})" if shown else param.help
-    option = param_option(param.name, help=help, rich_help_panel="Sampling", show_default=False)
+    panel = "Sampling" if param.name in _COMMON else _RARE
+    option = param_option(param.name, help=help, rich_help_panel=panel, show_default=False)
     return _keyword(param.name, Annotated[_TYPES.get(param.kind, str | None), option])
 
 
