@@ -163,6 +163,14 @@ def test_an_unknown_command_leaves_an_empty_line(screen: Screen) -> None:
     assert screen.finish() == 0
 
 
+def test_lines_typed_before_the_first_prompt_are_sent(starter_shell: Shell) -> None:
+    with Screen(starter_shell, *SHORT) as screen:
+        screen.send("Hello" + ENTER + "/stats" + ENTER + CTRL_D)
+        screen.until(r"^finish:  length$")
+        assert screen.finish() == 0
+    assert path(starter_shell)[0] == "Hello"
+
+
 def test_keys_pressed_during_an_answer_wait_and_are_not_echoed(starter_shell: Shell) -> None:
     with Screen(starter_shell, *SHORT[:-1], "60", "--plain") as screen:
         screen.ready()

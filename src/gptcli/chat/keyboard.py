@@ -19,8 +19,10 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion, Path
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyBindings
-from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+from prompt_toolkit.key_binding.key_processor import KeyPress, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.styles import Style
 
 from gptcli.errors import GptcliError
@@ -29,6 +31,8 @@ from gptcli.terminal import Terminal
 _PROMPT, _CONTINUATION = ">>> ", "... "
 _PLACEHOLDER = "Send a message (/? for help)"
 _QUOTES = '"""'
+_KEYS_OF_LINES: dict[str, Keys] = {Keys.ControlJ: Keys.ControlM, Keys.ControlAt: Keys.ControlD}
+"""What Enter and Ctrl-D become in line mode."""
 _BLOCK_START = re.compile(r'(/(?:set )?\S+\s+)?"""')  # at the start of a message, or of a command's argument
 
 
@@ -69,9 +73,28 @@ class Keyboard:
         """The text in the editor when Ctrl-C was pressed."""
         return self._session.default_buffer.text
 
-    def hide_typing(self) -> AbstractContextManager[None]:
-        """While an answer is printed: keys are not echoed, and wait for the next `read`."""
-        return line_mode(False)
+    @contextlib.contextmanager
+    def hide_typing(self) -> Iterator[None]:
+        """Outside of `read`: keys are not echoed, and wait for the next `read`."""
+        with _terminal_mode(lines=False):
+            self._keep_keys(_KEYS_OF_LINES)
+            yield
+
+    @contextlib.contextmanager
+    def line_mode(self) -> Iterator[None]:
+        """For a question: the terminal edits and echoes a line. What was typed before waits for the next `read`."""
+        self._keep_keys({})
+        try:
+            with _terminal_mode(lines=True):
+                yield
+        finally:
+            self._keep_keys(_KEYS_OF_LINES)
+
+    def _keep_keys(self, names: Mapping[str, Keys]) -> None:
+        """Take typed keys out of the terminal for the next `read`. A terminal that changes its mode garbles them."""
+        source = self._session.input
+        while os.name == "posix" and (keys := source.read_keys()):
+            store_typeahead(source, [KeyPress(names.get(key.key, key.key), key.data) for key in keys])
 
 
 class DumbKeyboard:
@@ -94,6 +117,8 @@ class DumbKeyboard:
     def hide_typing(self) -> AbstractContextManager[None]:
         return contextlib.nullcontext()  # the lines may come from a program
 
+    line_mode = hide_typing
+
     def _line(self, prompt: str) -> str:
         self._terminal.write(prompt)
         line = self._terminal.stdin.readline()
@@ -109,14 +134,15 @@ def edit(text: str) -> str:
         path = Path(folder) / "message.md"
         path.write_text(text, encoding="utf-8", errors="replace")
         try:
-            subprocess.run([*shlex.split(editor), str(path)], check=True)
+            with _terminal_mode(lines=True):
+                subprocess.run([*shlex.split(editor), str(path)], check=True)
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             raise GptcliError(f"The editor {editor} failed: {error}.", "Set EDITOR to another one.") from error
         return path.read_text(encoding="utf-8", errors="replace").removesuffix("\n")
 
 
 @contextlib.contextmanager
-def line_mode(on: bool) -> Iterator[None]:
+def _terminal_mode(*, lines: bool) -> Iterator[None]:
     """Let the terminal edit and echo lines, or neither; Ctrl-C stays a signal. Does nothing on Windows."""
     if os.name != "posix" or sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
         yield
@@ -125,8 +151,12 @@ def line_mode(on: bool) -> Iterator[None]:
 
     before = termios.tcgetattr(sys.stdin)
     now = before.copy()
-    for index, bits in ((0, termios.ICRNL), (3, termios.ECHO | termios.ICANON)):
-        now[index] = now[index] | bits if on else now[index] & ~bits
+    if lines:
+        now[0] |= termios.ICRNL
+        now[3] = (now[3] | termios.ECHO | termios.ICANON) & ~termios.NOFLSH
+    else:
+        now[0] &= ~termios.ICRNL
+        now[3] = (now[3] & ~(termios.ECHO | termios.ICANON)) | termios.NOFLSH  # Ctrl-C discards no typed keys
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, now)
     try:
         yield

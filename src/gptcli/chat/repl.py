@@ -11,7 +11,7 @@ from gptcli import settings
 from gptcli.chat import formatting
 from gptcli.chat.attachments import Attachment, with_attachments
 from gptcli.chat.context_window import Overflow
-from gptcli.chat.keyboard import DumbKeyboard, Keyboard, line_mode
+from gptcli.chat.keyboard import DumbKeyboard, Keyboard
 from gptcli.chat.session import ChatSession, Events, LoadedModel
 from gptcli.chat.store import Store
 from gptcli.errors import GptcliError
@@ -65,6 +65,10 @@ class Repl:
 
     def run(self) -> None:
         """Run until /bye or Ctrl-D."""
+        with self._keyboard.hide_typing():
+            self._run()
+
+    def _run(self) -> None:
         if self._resumed:
             self._show_resumed()
         draft = ""
@@ -91,7 +95,7 @@ class Repl:
         before = self.session.conversation.path()
         self._interrupt.clear()
         try:
-            with contextlib.closing(events), self._interrupt.watch(), self._keyboard.hide_typing():
+            with contextlib.closing(events), self._interrupt.watch():
                 for event in events:
                     renderer.show(event)
                     if isinstance(event, Finished):
@@ -190,7 +194,7 @@ class Repl:
         choices = {b"o": Overflow.OLDEST, b"s": Overflow.SUMMARIZE}
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            with line_mode(True):  # before the question: Enter is another key until then
+            with self._keyboard.line_mode():
                 self.terminal.report(question)
                 self.terminal.write("Leave out the [o]ldest messages, [s]ummarize them, or do [n]othing? ")
                 answer = self.terminal.stdin.readline().strip().lower()[:1]
