@@ -51,7 +51,8 @@ def share_of(whole: int, rank: int, count: int) -> int:
 
 class Sampler(Protocol):
     def sample(self, row: int) -> int:
-        """Choose a token by the logits of `row` of the last batch. Raises EngineError where none is possible."""
+        """Choose a token by the logits of `row` of the last batch. Raises EngineError where none is possible, and
+        LoadError where the model computes nothing of use."""
 
     def close(self) -> None: ...
 
