@@ -47,8 +47,9 @@ def write_tiny_gpt2(
     architecture: str = "gpt2",
     context: int = CONTEXT,
     more: Callable[[gguf.GGUFWriter], None] | None = None,
+    damage: Callable[[dict[str, np.ndarray]], None] | None = None,
 ) -> Path:
-    """Write the model to `path` and return it; `more` adds further metadata.
+    """Write the model to `path` and return it; `more` adds further metadata, `damage` changes the weights.
 
     Another `architecture` or `context` is only claimed: the weights stay what they are."""
     tokens, merges = vocabulary()
@@ -73,7 +74,10 @@ def write_tiny_gpt2(
         writer.add_chat_template(chat_template)
     if more is not None:
         more(writer)
-    for name, array in weights(len(tokens), seed).items():
+    tensors = weights(len(tokens), seed)
+    if damage is not None:
+        damage(tensors)
+    for name, array in tensors.items():
         writer.add_tensor(name, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -17,7 +17,8 @@ from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.models.gguf.header import read_header
 from gptcli.params import Sampling
-from gptcli.types import Finished, FinishReason, Request, TextPrompt, TokenPrompt
+from gptcli.prompt.template import ChatTemplate
+from gptcli.types import ChatPrompt, Delta, Finished, FinishReason, Message, Request, TextPrompt, TokenPrompt
 
 GREEDY = Sampling(temperature=0)
 FREE = Sampling(seed=7, top_k=0, top_p=1, min_p=0, temperature=1.5)
@@ -242,6 +243,44 @@ def test_an_interrupt_from_another_thread_aborts_a_long_prompt(open_backend: Ope
     interrupt.clear()
     half = ask(0, list(prompt.tokens[:300]))
     check_state(run(engine, half), [half], LocalEngine(open_backend()))
+
+
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_one_request_is_cancelled_and_the_others_are_answered_in_full(open_backend: Open, replicas: int) -> None:
+    backend = open_backend()
+    engine = LocalEngine(backend, parallel=3, replicas=[backend.replica() for _ in range(replicas)])
+    requests = [ask(number, f"{number} times a king", logprobs=None, n=1 + number % 2) for number in range(3)]
+    answers = Answers()
+    for event in engine.stream(requests):
+        answers.take(event)
+        if isinstance(event, Delta) and event.id == "1":
+            engine.cancel("1")
+    assert set(answers.samples) == {("0", 0), ("1", 0), ("1", 1), ("2", 0)}
+    for (number, _), answer in answers.samples.items():
+        reason, tokens = answer.finished.reason, len(answer.finished.tokens)
+        assert reason is (FinishReason.CANCELLED if number == "1" else FinishReason.LENGTH)
+        assert tokens < 40 if number == "1" else tokens == 40
+    engine.cancel("unknown")
+    again = collect(engine.stream([replace(requests[1], id="4")]))
+    assert [len(answer.finished.tokens) for answer in again.samples.values()] == [40, 40]
+
+
+def test_an_encoded_prompt_is_answered_like_the_prompt(open_backend: Open) -> None:
+    template = ChatTemplate("{{ messages[0].content }}<|endoftext|>", specials=["<|endoftext|>"])
+    engine = LocalEngine(open_backend(), template=template, reuse=False)
+    chat = ChatPrompt((Message("user", "A <|endoftext|> king"),))
+    for prompt in (TextPrompt(STORY.encode()), TextPrompt(b"\xff\xfe no text"), chat):
+        encoded = engine.encode(prompt)
+        assert engine.encode(encoded) == encoded
+        request = Request("1", prompt, FREE, max_tokens=12)
+        answers = [collect(engine.stream([replace(request, prompt=each)])) for each in (prompt, encoded)]
+        assert texts(answers[0]) == texts(answers[1])
+        assert answers[1].started["1"].prompt_tokens == len(encoded.tokens)
+    names = [engine.token_text(token) for token in engine.encode(chat).tokens]
+    assert names[-1] == "<|endoftext|>"  # the template's own; the one that was typed is text
+    assert names.count("<|endoftext|>") == 1
+    assert "".join(names) == "A <|endoftext|> king<|endoftext|>"
+    assert engine.capabilities.max_samples > 1
 
 
 def test_a_batch_that_llama_cpp_rejects_is_an_error_with_its_log(backend: LlamaBackend) -> None:

@@ -46,7 +46,8 @@ class CacheConfig:
 
 class Sampler(Protocol):
     def sample(self, row: int) -> int:
-        """Choose a token by the logits of `row` of the last batch. Raises EngineError where none is possible."""
+        """Choose a token by the logits of `row` of the last batch. Raises EngineError where none is possible, and
+        LoadError where the model computes nothing of use."""
 
     def close(self) -> None: ...
 

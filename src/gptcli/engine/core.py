@@ -168,7 +168,7 @@ class EngineCore:
         assert sequence.sampler is not None
         try:
             token = sequence.sampler.sample(sequence.row)
-        except EngineError as error:
+        except GptcliError as error:
             yield from self._fail([sequence], error)
             return
         if not sequence.generated:

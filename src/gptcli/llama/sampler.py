@@ -6,10 +6,11 @@ To add a sampler or one of its parameters: its entry in `gptcli/params.py`, and 
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gptcli.errors import EngineError, RequestError
+from gptcli.errors import EngineError, LoadError, RequestError
 from gptcli.llama.grammar import make_grammar
 from gptcli.llama.library import C
 from gptcli.llama.vocabulary import LlamaVocabulary
@@ -20,27 +21,60 @@ _MIROSTAT_WINDOW = 100
 """Tokens that Mirostat 1 estimates its exponent from, as in common/sampling.cpp."""
 
 
-class LlamaSampler:
+class _Sampler:
     """Implements `engine.backend.Sampler`; `context` returns the `llama_context` that holds the logits now.
+
+    From damaged weights come NaN, or zeros, and with them the same token again and again. So the logits are looked at
+    for the first token and after one that was repeated: 3 µs, and nothing for the others."""
+
+    def __init__(self, vocabulary_size: int, context: Callable[[], Any]) -> None:
+        self._size = vocabulary_size
+        self._context = context
+        self._last = -1
+        self._repeated = True
+
+    def sample(self, row: int) -> int:
+        if self._repeated:
+            self._check_logits(row)
+        token = self._choose(row)
+        self._last, self._repeated = token, token == self._last
+        return token
+
+    def close(self) -> None:
+        pass
+
+    def _choose(self, row: int) -> int:
+        raise NotImplementedError
+
+    def _check_logits(self, row: int) -> None:
+        logits = C.llama_get_logits_ith(self._context(), row)
+        some = {logits[index] for index in range(0, self._size, 1 + self._size // 16)}
+        if len(set(filter(math.isfinite, some))) < 2:
+            message = "the model computes no usable numbers (NaN, or the same for every token): it is probably damaged."
+            raise LoadError(message, "Check it with `gptcli models verify`, or download it again.")
+
+
+class LlamaSampler(_Sampler):
+    """A chain of llama.cpp's samplers, and perhaps a grammar.
 
     A grammar is applied after the chain: only the chosen token is tested, and only if the grammar rejects it, the
     grammar filters the whole vocabulary and the chain runs again (common/sampling.cpp, common_sampler_sample). Applied
     first, it would cost a pass over the vocabulary for every token."""
 
     def __init__(self, chain: Any, grammar: Any, vocabulary_size: int, context: Callable[[], Any]) -> None:
+        super().__init__(vocabulary_size, context)
         self._chain = chain
         self._grammar = grammar
-        self._size = vocabulary_size
-        self._context = context
         self._candidates: Any = None
 
-    def sample(self, row: int) -> int:
+    def _choose(self, row: int) -> int:
         if self._grammar is None:
             return int(C.llama_sampler_sample(self._chain, self._context(), row))
-        token, _ = self._choose(row, grammar_first=False)
+        token, _ = self._run_chain(row, grammar_first=False)
         if not self._allowed(token):
-            token, logit = self._choose(row, grammar_first=True)
+            token, logit = self._run_chain(row, grammar_first=True)
             if logit == _FORBIDDEN:  # accepting it could abort the process
+                self._check_logits(row)
                 raise EngineError(
                     "the grammar allows none of the remaining tokens.",
                     "Remove --ignore-eos, and logit biases that forbid what the grammar requires.",
@@ -55,7 +89,7 @@ class LlamaSampler:
                 C.llama_sampler_free(sampler)
         self._chain = self._grammar = None
 
-    def _choose(self, row: int, *, grammar_first: bool) -> tuple[int, float]:
+    def _run_chain(self, row: int, *, grammar_first: bool) -> tuple[int, float]:
         candidates = self._fill(row)
         if grammar_first:
             C.llama_sampler_apply(self._grammar, ctypes.byref(candidates))
@@ -82,17 +116,15 @@ class LlamaSampler:
         return C.llama_token_data_array(self._candidates, self._size, -1, False)
 
 
-class GreedySampler:
-    """The most likely token by argmax: 6 µs a token, where llama.cpp's sampler chain takes 50.
-
-    Implements `engine.backend.Sampler`. Of equally likely tokens it picks the first, as llama.cpp does."""
+class GreedySampler(_Sampler):
+    """The most likely token by argmax: 6 µs a token, where llama.cpp's sampler chain takes 50. Of equally likely tokens
+    it picks the first, as llama.cpp does."""
 
     def __init__(self, vocabulary_size: int, banned: frozenset[int], context: Callable[[], Any]) -> None:
-        self._size = vocabulary_size
+        super().__init__(vocabulary_size, context)
         self._banned = banned
-        self._context = context
 
-    def sample(self, row: int) -> int:
+    def _choose(self, row: int) -> int:
         import numpy as np
 
         pointer = C.llama_get_logits_ith(self._context(), row)
@@ -104,9 +136,6 @@ class GreedySampler:
             allowed[list(self._banned)] = -np.inf
             token = int(allowed.argmax())
         return token
-
-    def close(self) -> None:
-        pass
 
 
 def make_sampler(
