@@ -18,6 +18,7 @@ from gptcli.llama.processor import choose_threads
 from gptcli.models.gguf.summary import summarize
 from gptcli.models.progress import Report, Silent
 from gptcli.models.refs.resolve import ModelFile, resolve
+from gptcli.models.store import integrity
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import EngineOptions, prefixes
 from gptcli.runtime.memory import MemoryCheck
@@ -87,15 +88,17 @@ class EngineLoader:
         if options.verbose:
             show_log()
         self.model = resolve(options.model, offline=options.offline, report=report)
+        choice = (self.model.path, options.device, options.gpu_layers)
+        if early is not None and early.choice != choice:
+            early = None
         if not self.model.trusted:
-            from gptcli.models.store.integrity import check
-
-            check(self.model.path)
+            integrity.check(self.model.path)
+        elif early is None:
+            integrity.check_samples(self.model.path)
         self._memory = None if options.force else MemoryCheck(self.model.path)
         if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
             self._memory.check(options.ctx_size)
-        choice = (self.model.path, options.device, options.gpu_layers)
-        self._loading = early if early is not None and early.choice == choice else ModelLoader(*choice)
+        self._loading = early or ModelLoader(*choice)
 
     @contextlib.contextmanager
     def open(
