@@ -166,11 +166,18 @@ def test_show_template(tiny: Path, tmp_path: Path) -> None:
         gptcli_models("show", "--template", str(tiny))
 
 
-def test_show_escapes_control_characters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tty", [True, False])
+def test_show_escapes_invisible_characters(tmp_path: Path, tty: bool) -> None:
     from tiny_gpt2 import write_tiny_gpt2
 
-    evil = write_tiny_gpt2(tmp_path / "evil.gguf", more=lambda writer: writer.add_string("general.license", "\x1b[2J"))
-    assert "\x1b" not in gptcli_models("show", str(evil), tty=True)[0]
+    licence = "MIT \x1b[2J \x9b2J \u202eevil\u2066 \u200b 通"
+    evil = write_tiny_gpt2(tmp_path / "evil.gguf", more=lambda writer: writer.add_string("general.license", licence))
+    text = gptcli_models("show", str(evil), tty=tty)[0]
+    document = gptcli_models("show", str(evil), "--json", tty=tty)[0]
+    assert "通" in text
+    assert text.replace("\n", "").isprintable()
+    assert document.replace("\n", "").isprintable()
+    assert json.loads(document)["licence"] == licence
 
 
 def test_path_is_one_line_without_the_network(tiny: Path) -> None:
