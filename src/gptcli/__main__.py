@@ -79,9 +79,11 @@ def begin(arguments: Sequence[str]) -> ModelLoader | None:
     from gptcli.errors import GptcliError
     from gptcli.models.progress import Silent
     from gptcli.models.resolve import resolve
+    from gptcli.models.store.integrity import check_samples
 
     try:
         found = resolve(reference, offline=True, report=Silent())
+        check_samples(found.path)
     except GptcliError:
         return None
     if not found.trusted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,16 @@ def test_an_unknown_architecture_is_refused_with_its_name(tmp_path: Path) -> Non
     refused(complete(model, "x"), ExitCode.LOAD, "gpt99")
 
 
+def test_a_file_that_was_damaged_since_it_was_checked_is_refused(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(tiny.read_bytes())
+    assert complete(path, "x", "-n", 1).code == ExitCode.OK
+    status = path.stat()
+    path.write_bytes(tiny.read_bytes()[:500_000] + bytes(status.st_size - 500_000))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    refused(complete(path, "x"), ExitCode.LOAD, "other content than when it was checked", "pull it again")
+
+
 def test_too_little_memory_for_the_context_is_refused_with_the_number(tmp_path: Path) -> None:
     model = write_tiny_gpt2(tmp_path / "long.gguf", context=2**31 - 1)
     outcome = complete(model, "x", "--ctx-size", 2**31 - 1)
@@ -150,7 +161,7 @@ def test_too_little_memory_for_the_context_is_refused_with_the_number(tmp_path: 
 
 
 def test_a_device_that_is_not_there_is_refused_with_the_command_that_installs_it(tiny: Path) -> None:
-    refused(complete(tiny, "x", "--device", "metal"), ExitCode.MEMORY, "--device metal", "CMAKE_ARGS=")
+    refused(complete(tiny, "x", "--device", "metal"), ExitCode.LOAD, "--device metal", "CMAKE_ARGS=")
     refused(complete(tiny, "x", "--device", "tpu"), ExitCode.USAGE, "--device tpu")
 
 

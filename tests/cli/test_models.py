@@ -14,6 +14,7 @@ from hub_fixtures import hub_of_its_own
 from hub_server import HubServer
 from huggingface_hub import hf_hub_download
 
+from gptcli import settings
 from gptcli.cli.main import CommandContext
 from gptcli.cli.models import app
 from gptcli.errors import GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
@@ -165,11 +166,18 @@ def test_show_template(tiny: Path, tmp_path: Path) -> None:
         gptcli_models("show", "--template", str(tiny))
 
 
-def test_show_escapes_control_characters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tty", [True, False])
+def test_show_escapes_invisible_characters(tmp_path: Path, tty: bool) -> None:
     from tiny_gpt2 import write_tiny_gpt2
 
-    evil = write_tiny_gpt2(tmp_path / "evil.gguf", more=lambda writer: writer.add_string("general.license", "\x1b[2J"))
-    assert "\x1b" not in gptcli_models("show", str(evil), tty=True)[0]
+    licence = "MIT \x1b[2J \x9b2J \u202eevil\u2066 \u200b 通"
+    evil = write_tiny_gpt2(tmp_path / "evil.gguf", more=lambda writer: writer.add_string("general.license", licence))
+    text = gptcli_models("show", str(evil), tty=tty)[0]
+    document = gptcli_models("show", str(evil), "--json", tty=tty)[0]
+    assert "通" in text
+    assert text.replace("\n", "").isprintable()
+    assert document.replace("\n", "").isprintable()
+    assert json.loads(document)["licence"] == licence
 
 
 def test_path_is_one_line_without_the_network(tiny: Path) -> None:
@@ -181,6 +189,41 @@ def test_path_is_one_line_without_the_network(tiny: Path) -> None:
 
 
 # ---- verify
+
+
+def rot(path: Path) -> None:
+    """Damage a quarter of the weights, and nobody can tell by the size or the time."""
+    status = path.stat()
+    content = bytearray(path.read_bytes())
+    content[status.st_size // 2 : status.st_size * 3 // 4] = bytes(status.st_size // 4)
+    path.resolve().write_bytes(content)
+    os.utime(path.resolve(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_damage_after_storing_is_noticed_by_verify_and_pull(server: HubServer, tiny: Path) -> None:
+    server.put(REPO, "tiny-Q8_0.gguf", tiny.read_bytes())
+    gptcli_models("pull", REPO, "-q")
+    path = Path(gptcli_models("path", REPO)[0].strip())
+    rot(path)
+    with pytest.raises(LoadError, match="1 of 1 models are damaged"):
+        gptcli_models("verify", "-q")
+    with pytest.raises(LoadError, match="has other content than when it was checked"):
+        gptcli_models("pull", str(path))
+    _, err = gptcli_models("pull", REPO)
+    assert "The stored tiny-Q8_0.gguf is damaged; downloading it again." in err
+    assert path.read_bytes() == tiny.read_bytes()
+    assert gptcli_models("verify", "-q")[0] == f"{REPO}:Q8_0: intact\n"
+
+
+def test_a_record_without_samples_gets_them(tiny: Path) -> None:
+    """Version 0.1 kept none."""
+    path = keep(tiny.read_bytes())
+    record = settings.cache_dir() / "verified.json"
+    record.write_text(json.dumps({name: entry[:3] for name, entry in json.loads(record.read_text()).items()}))
+    assert integrity.recorded(path) == hashlib.sha256(tiny.read_bytes()).hexdigest()
+    assert not integrity.has_rotted(path)
+    rot(path)
+    assert integrity.has_rotted(path)
 
 
 def test_verify_hashes_every_file(tiny: Path) -> None:

@@ -37,8 +37,9 @@ class Table:
 
 
 def json_text(value: object) -> str:
-    """JSON in UTF-8; bytes of file names that are not UTF-8 become question marks."""
-    return json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode() + "\n"
+    """JSON with every invisible character escaped; bytes of file names that are not UTF-8 become question marks."""
+    text = json.dumps(value, ensure_ascii=False, indent=2).encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n"
 
 
 def stored_table() -> Table:
@@ -127,7 +128,8 @@ def show(header: Header, context: int | None, as_json: bool) -> str:
     lines["memory available"] = texts["available"]
     lines["largest context"] = f"{sizes['largest_context']} tokens"
     width = max(map(len, lines))
-    return "".join(f"{key:{width}}  {_one_line(value)}\n" for key, value in lines.items() if value is not None)
+    shown = ((key, str(value)) for key, value in lines.items() if value is not None)
+    return "".join(f"{key:{width}}  {text if text.isprintable() else repr(text)}\n" for key, text in shown)
 
 
 def _facts(header: Header) -> Facts:
@@ -158,7 +160,3 @@ def _memory_facts(header: Header, context: int | None) -> dict[str, int]:
     need, free = memory.need(header, context), memory.available()
     parts = {"weights": need.weights, "kv_cache": need.cache, "compute": need.compute, "total": need.total}
     return {"context": context, **parts, "available": free, "largest_context": memory.largest_context(header, free)}
-
-
-def _one_line(value: object) -> str:
-    return value if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=False)

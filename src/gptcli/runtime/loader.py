@@ -94,15 +94,17 @@ class EngineLoader:
         if options.verbose:
             show_log()
         self.model = resolve(options.model, offline=options.offline, report=report)
+        choice = (self.model.path, options.device, options.gpu_layers)
+        if early is not None and early.choice != choice:
+            early = None
         if not self.model.trusted:
-            from gptcli.models.store.integrity import check
-
-            check(self.model.path)
+            integrity.check(self.model.path)
+        elif early is None:
+            integrity.check_samples(self.model.path)
         self._memory = None if options.force else MemoryCheck(self.model.path)
         if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
             self._memory.check(options.ctx_size)
-        choice = (self.model.path, options.device, options.gpu_layers)
-        self._loading = early if early is not None and early.choice == choice else ModelLoader(*choice)
+        self._loading = early or ModelLoader(*choice)
 
     @contextlib.contextmanager
     def open(

@@ -6,16 +6,15 @@ of ggml/src/gguf.cpp.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import mmap
-import os
 import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from gptcli.errors import LoadError
+from gptcli.models.files import open_without_atime
 from gptcli.models.gguf.quantization import FILE_TYPES, TENSOR_TYPES, TensorType
 
 Scalar = bool | int | float | str
@@ -126,7 +125,7 @@ class Reader:
         """Raises LoadError if the file cannot be read or is not GGUF."""
         self._path = path
         try:
-            with open(path, "rb", opener=_open_without_atime) as file:
+            with open(path, "rb", opener=open_without_atime) as file:
                 start = file.read(4)
                 if start != b"GGUF":
                     raise LoadError(f"{path} is not a GGUF file{_guess_kind(start)}.", "Give the path of a GGUF file.")
@@ -283,13 +282,6 @@ class Reader:
 
     def _damaged(self, what: str) -> LoadError:
         return LoadError(f"{self._path} is damaged: {what}.", _HINT)
-
-
-def _open_without_atime(path: str, flags: int) -> int:
-    """Open a file without changing its access time, which `models list` shows as the last use."""
-    with contextlib.suppress(PermissionError, AttributeError):  # another user's file; a system without the flag
-        return os.open(path, flags | os.O_NOATIME)
-    return os.open(path, flags)
 
 
 def _guess_kind(start: bytes) -> str:

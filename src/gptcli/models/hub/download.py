@@ -14,7 +14,7 @@ from gptcli.models.hub.part_file import PartFile
 from gptcli.models.hub.repository import HubFile, RemoteFile, check_names, latest_commit
 from gptcli.models.hub.session import FileChanged, HubSession
 from gptcli.models.progress import Report
-from gptcli.models.store import store
+from gptcli.models.store import integrity, store
 from gptcli.models.store.integrity import Digest
 
 PART = ".gptcli-part"
@@ -90,7 +90,7 @@ def _download(remote: HubFile, expected: str | None, host: str, report: Report) 
     place = {"repo": remote.repo, "commit": remote.commit, "filename": remote.name}
     pointer = store.snapshot_path(**place)
     store.check_inside(pointer, remote.repo)
-    if _is_complete(pointer, remote.size):
+    if _is_stored(pointer, remote.size):
         return pointer
     digest = Digest(remote.etag, remote.size, expected).expected
     if digest is None:
@@ -99,9 +99,11 @@ def _download(remote: HubFile, expected: str | None, host: str, report: Report) 
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{digest}{PART}"
     with store.lock(remote.repo, digest, report):
-        if len(digest) == 64 and _is_complete(folder / digest, remote.size):
+        if len(digest) == 64 and _is_stored(folder / digest, remote.size):
             part_file.delete(part)  # left by a kill between publishing the file and deleting its record
             return store.link(**place, sha256=digest)
+        if (folder / digest).exists():
+            report.note(f"The stored {remote.name} is damaged; downloading it again.")
         for old in part_file.older_versions(folder, PART, remote.name, part):
             if not store.is_locked(remote.repo, old.name.removesuffix(PART)):
                 part_file.delete(old)
@@ -137,10 +139,10 @@ def _complete(remote: HubFile, path: Path, expected: str | None, host: str, repo
         report.note(f"The earlier part of {remote.name} was damaged; starting over.")
 
 
-def _is_complete(path: Path, size: int) -> bool:
+def _is_stored(path: Path, size: int) -> bool:
     """Raises OSError if the name is too long for the file system, which is better known before a download."""
     try:
-        return os.stat(path).st_size == size
+        return os.stat(path).st_size == size and not integrity.has_rotted(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
 

@@ -115,9 +115,10 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, log: Path, report: Re
 def _largest(folder: Path) -> int:
     """The size of the largest wheel below `folder`, where pip moves and deletes files meanwhile."""
     largest = 0
-    for path in folder.rglob("*.whl"):
-        with contextlib.suppress(FileNotFoundError):
-            largest = max(largest, path.stat().st_size)
+    for place, _, names in os.walk(folder):  # ignores a folder that has gone; Path.rglob raises an error
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                largest = max(largest, os.stat(os.path.join(place, name)).st_size if name.endswith(".whl") else 0)
     return largest
 
 

@@ -56,9 +56,10 @@ def commit_of(repo: str, revision: str = "main") -> str | None:
 def commits(repo: str) -> list[str]:
     """The commits with stored files: `main` first, then the newest."""
     main = commit_of(repo)
-    folders = [path for path in (repo_dir(repo) / "snapshots").glob("*") if path.is_dir()]
-    folders.sort(key=lambda path: (path.name != main, -path.stat().st_mtime_ns, path.name))
-    return [path.name for path in folders]
+    with contextlib.suppress(OSError), os.scandir(repo_dir(repo) / "snapshots") as entries:
+        found = [(entry.name != main, -entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.is_dir()]
+        return [name for *_, name in sorted(found)]
+    return []
 
 
 def find(repo: str, filename: str, *, commit: str | None = None, sha256: str | None = None) -> Path | None:
