@@ -169,7 +169,7 @@ def test_every_row_is_parsed_once_and_a_small_job_runs_at_once(
         raise Stop("enough.")
 
     monkeypatch.setattr(structured, "_decode_json", counted)
-    monkeypatch.setattr(EngineLoader, "engine", engine)
+    monkeypatch.setattr(EngineLoader, "open", engine)
     code, _, err = batch(tiny, "in.jsonl", *arguments, *["--plan"] * plan)
     assert (code, asked) == (1, [parallel])
     assert len(parsed) == len(set(parsed)) >= min(rows, 5)

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from gptcli.batch import input as batch_input
-from gptcli.batch import source, structured, text
+from gptcli.batch import source
 from gptcli.batch.input import Input, choose_format, read_ahead, sample_rows
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.batch.structured import Table, read_jsonl
@@ -213,7 +213,7 @@ def test_a_pattern_is_a_prompt_a_file(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     given = Input((str(tmp_path / "*.txt"), str(tmp_path / "3.md")), "files", io.BytesIO())
     assert [row.id for row in given.open()] == ["1.txt", "2.txt", "3.md"]
-    assert given.count() == 3
+    assert given.files == 3
 
 
 @pytest.mark.parametrize(
@@ -250,38 +250,31 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         rows_of(tmp_path / "none" / "*.txt", "files")
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "split"),
-    [
-        ("in.csv", b'text,n\n"a\nb",1\n\nc,2\nd\n"e\n', None),
-        ("in.tsv", b"text\na\n\n\xff\n", None),
-        ("in.jsonl", b'\xef\xbb\xbf{"text": "a"}\n\n  \nbad\n[1]', None),
-        ("in.txt", b"a\n\n \nb\r\nc", None),
-        ("in.txt", b"a\nb\n\n\nc\n", "blank"),
-        ("in.txt", b"a--b---- --c", "--"),
-    ],
-)
-def test_rows_are_counted_without_parsing_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, split: str | None
-) -> None:
+@pytest.mark.parametrize(("name", "encoding"), [("in.txt", "utf-8"), ("in.csv", "utf-8"), ("in.txt", "utf-16")])
+def test_only_a_small_file_is_held_in_memory(tmp_path: Path, name: str, encoding: str) -> None:
     path = tmp_path / name
-    path.write_bytes(data)
-    given = Input((str(path),), choose_format([name]), io.BytesIO(), split=split)
-    expected = len(list(given.open()))
+    path.write_text("text\n" + "a\n" * 50, encoding=encoding)
+    given = Input((str(path),), choose_format([name]), io.BytesIO(), encoding)
+    rows = given.open()
+    assert given.small
+    next(rows)
+    assert 0 < (given.share_read() or 0) <= 1
+    list(rows)
+    assert given.share_read() == 1
     given.close()
-    for made in ("Row", "RowError"):
-        monkeypatch.setattr(structured, made, None)
-        monkeypatch.setattr(text, made, None)
-    assert given.count() == expected > 1
 
 
-def test_rows_are_not_counted_where_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Input(("-",), "jsonl", io.BytesIO()).count() is None
+def test_a_pipe_an_archive_and_a_large_file_are_not_held_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "in.txt.gz").write_bytes(gzip.compress(b"a\nb\n"))
-    assert Input((str(tmp_path / "in.txt.gz"),), "text", io.BytesIO()).count() is None
     (tmp_path / "in.txt").write_bytes(b"a\n" * 50)
-    monkeypatch.setattr(batch_input, "COUNTED_BYTES", 99)
-    assert Input((str(tmp_path / "in.txt"),), "text", io.BytesIO()).count() is None
+    monkeypatch.setattr(batch_input, "SMALL_BYTES", 99)
+    for path in ("-", str(tmp_path / "in.txt.gz"), str(tmp_path / "in.txt")):
+        given = Input((path,), "text", io.BytesIO())
+        given.open()
+        assert not given.small
+        given.close()
 
 
 @pytest.mark.parametrize(("count", "known"), [(0, 0), (32, 32), (33, None), (100, None)])
@@ -311,6 +304,11 @@ def test_an_input_that_breaks_while_it_is_read_ahead_gives_its_rows_first() -> N
         next(found)
     with pytest.raises(UsageError, match="wrong"):
         read_ahead(rows(UsageError("wrong.")), 33)
+
+
+def test_all_rows_can_be_read_ahead() -> None:
+    found, total = read_ahead((Row(number, number + 1, 0, {}) for number in range(50)), None)
+    assert total == len(list(found)) == 50
 
 
 def test_a_sample_is_the_same_for_the_same_seed_and_keeps_the_order() -> None:

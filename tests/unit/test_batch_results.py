@@ -140,7 +140,9 @@ def test_a_table_gets_a_column_and_stays_a_table(delimiter: str, newline: str, a
         assert rows[2][3] == "invalid_csv: line 6: 3 cells."
 
 
-@pytest.mark.parametrize("form", [TableRows(["text"], ",", "\n", "answer", separate_errors=False), Files()])
+@pytest.mark.parametrize(
+    "form", [TableRows(["text"], ",", "\n", "answer", separate_errors=False), Files(separate_errors=True)]
+)
 @pytest.mark.parametrize("params", [{"n": 2}, {"logprobs": 0}])
 def test_what_the_format_cannot_hold_is_refused(form: ResultFormat, params: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
@@ -149,4 +151,4 @@ def test_what_the_format_cannot_hold_is_refused(form: ResultFormat, params: dict
 
 
 def test_a_file_holds_only_the_answer() -> None:
-    assert answered({"text": "x"}, Files(), id="a/b.txt") == b"<x#8cdc1683>"
+    assert answered({"text": "x"}, Files(separate_errors=True), id="a/b.txt") == b"<x#8cdc1683>"

@@ -218,7 +218,11 @@ def test_a_folder_of_prompts_becomes_a_folder_of_answers(tmp_path: Path) -> None
     def run(engine: TinyEngine) -> int:
         given = Input((str(tmp_path / "in"),), "files", io.BytesIO())
         output = open_path(out, errors, folder=True, settings={}, ordered=False, overwrite=False, created=1)
-        return Runner(lambda: engine, given.open(), builder(), Files(), output, BatchProgress()).run().resumed
+        return (
+            Runner(lambda: engine, given.open(), builder(), Files(separate_errors=True), output, BatchProgress())
+            .run()
+            .resumed
+        )
 
     assert run(TinyEngine()) == 0
     assert (out / "a.txt").read_text().startswith("<a.txt#")

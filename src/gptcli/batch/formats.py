@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.errors import InvalidRequest
@@ -26,8 +26,12 @@ class Result:
     """Of the row's file, if each row has one."""
 
 
+@dataclass(slots=True)
 class ResultFormat:
     """Makes bytes of a row's answer or error."""
+
+    separate_errors: bool = field(default=False, kw_only=True)
+    """Whether errors go to a file of their own."""
 
     def header(self) -> bytes:
         """The bytes before the first row."""
@@ -40,7 +44,12 @@ class ResultFormat:
         raise NotImplementedError
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
-        raise NotImplementedError
+        error = {"code": code.value, "message": f"line {row.line}: {message}"}
+        line = {"id": f"batch_req_{_key(row)}", "custom_id": _name(row), "response": None, "error": error}
+        return self._error(_line(line))
+
+    def _error(self, line: bytes) -> Result:
+        return Result(error=line) if self.separate_errors else Result(line)
 
 
 @dataclass(slots=True)
@@ -49,8 +58,6 @@ class OpenAILines(ResultFormat):
 
     model: str
     created: int
-    separate_errors: bool = False
-    """Whether errors go to a file of their own."""
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         key = _key(row)
@@ -67,16 +74,9 @@ class OpenAILines(ResultFormat):
         response = {"status_code": 200, "request_id": f"req_{key}", "body": builder.completion(answer)}
         return Result(_line({"id": f"batch_req_{key}", "custom_id": _name(row), "response": response, "error": None}))
 
-    def error(self, row: Row | RowError, code: Code, message: str) -> Result:
-        line = _openai_error(row, code, message)
-        return Result(error=line) if self.separate_errors else Result(line)
 
-
-@dataclass(slots=True)
 class SimpleLines(ResultFormat):
     """`id`, `text` and little more. Several samples are a list in `choices`."""
-
-    separate_errors: bool = False
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         choices = []
@@ -91,8 +91,8 @@ class SimpleLines(ResultFormat):
         return Result(_line({"id": _name(row), **parts, "usage": usage(answer.ends, cached_tokens=False)}))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
-        line = _line({"id": _name(row), "line": row.line, "error": {"code": code.value, "message": message}})
-        return Result(error=line) if self.separate_errors else Result(line)
+        error = {"code": code.value, "message": message}
+        return self._error(_line({"id": _name(row), "line": row.line, "error": error}))
 
 
 class TableRows(ResultFormat):
@@ -102,11 +102,13 @@ class TableRows(ResultFormat):
     UTF-8 whatever the input is, for an answer may hold any character.
     """
 
-    def __init__(self, header: list[str], delimiter: str, newline: str, column: str, *, separate_errors: bool) -> None:
+    def __init__(
+        self, header: list[str], delimiter: str, newline: str, column: str, *, separate_errors: bool = False
+    ) -> None:
         """`column`: the name of the answers' column, which must be new to the table."""
+        super().__init__(separate_errors=separate_errors)
         self._names = [*header, column] if separate_errors else [*header, column, f"{column}_error"]
         self._width = len(header)
-        self._separate_errors = separate_errors
         self._buffer = io.StringIO(newline="")
         self._write = csv.writer(self._buffer, delimiter=delimiter, lineterminator=newline).writerow
 
@@ -121,13 +123,13 @@ class TableRows(ResultFormat):
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         cells = [*(row.cells or []), answer.samples[0].text]
-        return Result(self._cells(cells if self._separate_errors else [*cells, ""]))
+        return Result(self._cells(cells if self.separate_errors else [*cells, ""]))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
         # A row with too many or too few cells gets as many as the header, so that the new columns stay aligned.
         cells = [*(row.cells or []), *[""] * self._width][: self._width]
-        if self._separate_errors:
-            return Result(self._cells([*cells, ""]), _openai_error(row, code, message))
+        if self.separate_errors:
+            return Result(self._cells([*cells, ""]), ResultFormat.error(self, row, code, message).error)
         return Result(self._cells([*cells, "", f"{code.value}: line {row.line}: {message}"]))
 
     def _cells(self, cells: list[str]) -> bytes:
@@ -148,9 +150,6 @@ class Files(ResultFormat):
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         return Result(answer.samples[0].text.encode(), name=_name(row))
 
-    def error(self, row: Row | RowError, code: Code, message: str) -> Result:
-        return Result(error=_openai_error(row, code, message))
-
 
 def _name(row: Row | RowError) -> str:
     return row.id if row.id is not None else f"line-{row.line}"
@@ -166,11 +165,6 @@ def _text_offset(request: Request) -> int:
     if request.logprobs is None or not isinstance(request.prompt, TextPrompt):
         return 0
     return len(request.prompt.data.decode("utf-8", "surrogateescape"))
-
-
-def _openai_error(row: Row | RowError, code: Code, message: str) -> bytes:
-    error = {"code": code.value, "message": f"line {row.line}: {message}"}
-    return _line({"id": f"batch_req_{_key(row)}", "custom_id": _name(row), "response": None, "error": error})
 
 
 def _line(value: object) -> bytes:

@@ -14,16 +14,16 @@ from typing import BinaryIO
 
 from gptcli.batch.row import Row, RowError
 from gptcli.batch.source import Source, open_source, reading, uncompressed_name
-from gptcli.batch.structured import Table, count_jsonl, read_jsonl, read_parquet
-from gptcli.batch.text import count_files, count_text, read_files, read_text
+from gptcli.batch.structured import Table, read_jsonl, read_parquet
+from gptcli.batch.text import find_files, read_files, read_text
 from gptcli.errors import GptcliError, UsageError
 
 FORMATS = ("jsonl", "csv", "tsv", "text", "files", "parquet")
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
 _SUFFIXES |= {".txt": "text", ".parquet": "parquet"}
 
-COUNTED_BYTES = 4 << 20
-"""Size of the largest file whose rows are counted beforehand; of a larger one, progress is measured in bytes."""
+SMALL_BYTES = 4 << 20
+"""Size of the largest file that is read at once; of a larger one, progress is measured in bytes."""
 QUEUED_ROWS = 256
 """Rows of a pipe that are read before they are needed."""
 
@@ -39,7 +39,14 @@ class Input:
     split: str | None = None
     table: Table | None = field(default=None, init=False)
     """The open table, if rows are read from one."""
+    files: int | None = field(default=None, init=False)
+    """The number of files, if each is a row."""
     _source: Source | None = field(default=None, init=False)
+
+    @property
+    def small(self) -> bool:
+        """Whether the input is so small that all rows may be held in memory."""
+        return self._source is not None and self._source.size is not None and self._source.size <= SMALL_BYTES
 
     @property
     def live(self) -> bool:
@@ -51,15 +58,18 @@ class Input:
 
         Raises UsageError and GptcliError, while opening and while reading."""
         if self.format == "files":
-            return read_files(self.paths, self.encoding)
+            found = find_files(self.paths)
+            self.files = len(found)
+            return read_files(self.paths, found, self.encoding)
         if self.format == "parquet":
-            return iter(read_parquet(self.paths[0]))
-        source = self._source = self._open_source()
-        if self.format in ("csv", "tsv"):
-            self.table = self._open_table(source)
-            rows = self.table.rows()
-        else:
-            rows = read_jsonl(source.stream) if self.format == "jsonl" else read_text(source.stream, self.split)
+            return read_parquet(self.paths[0])
+        source = self._source = open_source(self.paths[0], self.stdin, self.encoding)
+        with reading(source.name):
+            if self.format in ("csv", "tsv"):
+                self.table = Table(source.stream, "\t" if self.format == "tsv" else ",")
+                rows = self.table.rows()
+            else:
+                rows = read_jsonl(source.stream) if self.format == "jsonl" else read_text(source.stream, self.split)
         return _guarded(rows, source.name)
 
     def close(self) -> None:
@@ -67,34 +77,9 @@ class Input:
         if self._source is not None and not self._source.live:
             self._source.stream.close()
 
-    def count(self) -> int | None:
-        """The number of rows, if that is quick to find; no row is parsed for it."""
-        if self.format == "files":
-            return count_files(self.paths)
-        path = self.paths[0]
-        if path == "-" or self.format == "parquet" or not os.path.isfile(path):
-            return None
-        if uncompressed_name(path) != path or os.path.getsize(path) > COUNTED_BYTES:
-            return None
-        source = self._open_source()
-        with source.stream, reading(source.name):
-            if self.format in ("csv", "tsv"):
-                table = self._open_table(source)  # kept: it would close the stream when it is freed
-                return table.count()
-            return count_jsonl(source.stream) if self.format == "jsonl" else count_text(source.stream, self.split)
-
     def share_read(self) -> float | None:
         """The part of the input that has been read, from 0 to 1, if its size is known."""
-        if self._source is None or not self._source.size or self.table is not None:
-            return None
-        return self._source.stream.tell() / self._source.size
-
-    def _open_source(self) -> Source:
-        return open_source(self.paths[0], self.stdin, self.encoding)
-
-    def _open_table(self, source: Source) -> Table:
-        with reading(source.name):
-            return Table(source.stream, "\t" if self.format == "tsv" else ",")
+        return None if self._source is None else self._source.share_read
 
 
 def choose_format(paths: Sequence[str], given: str | None = None) -> str:
@@ -125,8 +110,8 @@ def choose_format(paths: Sequence[str], given: str | None = None) -> str:
     return chosen
 
 
-def read_ahead(rows: Iterator[Row | RowError], count: int) -> tuple[Iterator[Row | RowError], int | None]:
-    """Read the first `count` rows now. Returns all rows, and their number if there are fewer than `count`.
+def read_ahead(rows: Iterator[Row | RowError], count: int | None) -> tuple[Iterator[Row | RowError], int | None]:
+    """Read the first `count` rows now, or all. Returns all rows, and their number if none are left to read.
 
     An input that breaks gives the rows before first. Raises UsageError at once."""
     first: list[Row | RowError] = []
@@ -137,7 +122,7 @@ def read_ahead(rows: Iterator[Row | RowError], count: int) -> tuple[Iterator[Row
         raise
     except GptcliError as error:
         return itertools.chain(iter(first), _broken(error)), None
-    return itertools.chain(iter(first), rows), len(first) if len(first) < count else None
+    return itertools.chain(iter(first), rows), len(first) if count is None or len(first) < count else None
 
 
 def sample_rows(rows: Iterable[Row | RowError], count: int, seed: int) -> Iterator[Row | RowError]:

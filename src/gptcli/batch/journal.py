@@ -12,6 +12,7 @@ import json
 import os
 import struct
 import tempfile
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -57,11 +58,28 @@ class Journal:
     def append(self, kind: int, payload: bytes) -> int:
         """Write a record; returns where it begins."""
         start = self.end
-        data = _record(kind, payload)
+        head = _HEAD.pack(0, kind, len(payload))
+        data = crc32(payload, crc32(head[4:])).to_bytes(4, "little") + head[4:] + payload
         self._file.seek(start)
         write_all(self._file, data)
         self.end += len(data)
         return start
+
+    def start(self, settings: dict[str, object], created: int) -> None:
+        """Drop everything and write the job's settings."""
+        self._file.truncate(0)
+        self.end = 0
+        self.append(SETTINGS, json.dumps({"settings": settings, "created": created}).encode())
+        self.sync()
+
+    def settings(self) -> tuple[dict[str, object], int] | None:
+        """The job's settings and when it was created; None if the file does not begin with them."""
+        for _, kind, payload in self.records():
+            if kind == SETTINGS:
+                value = json.loads(payload)
+                return value["settings"], value["created"]
+            break
+        return None
 
     def add_written(self, entry: Written) -> None:
         row, digest, failed, ends, crcs = entry
@@ -101,7 +119,7 @@ class Journal:
 
         Returns the new places of the held ones. The new file replaces the old one atomically."""
         new = Journal(self.path and self.path.with_name(self.path.name + "-new"))
-        new.cut(0)
+        new._file.truncate(0)
         places: dict[int, int] = {}
         for place, kind, payload in self.records():
             if kind == HELD:
@@ -123,11 +141,6 @@ class Journal:
         self.end = new.end
         return places
 
-    def cut(self, end: int) -> None:
-        """Drop everything from `end` on."""
-        self._file.truncate(end)
-        self.end = end
-
     def sync(self) -> None:
         os.fsync(self._file.fileno())
 
@@ -136,48 +149,28 @@ class Journal:
 
 
 class RowSet:
-    """Numbers of rows with the CRC-32 of each row.
-
-    It needs memory for the gaps between them, not for the rows: a prefix without gaps is one checksum."""
+    """Numbers of rows with the CRC-32 of each: 4 bytes a row where there are no gaps between them."""
 
     def __init__(self) -> None:
-        self.next = 0
-        """The smallest number that is not in the set."""
-        self.count = 0
-        self._chain = 0
+        self._first = array("I")
         self._rest: dict[int, int] = {}
         self._seen = 0
-        self._seen_chain = 0
 
     def add(self, number: int, digest: int) -> None:
-        self.count += 1
         self._rest[number] = digest
-        while (first := self._rest.pop(self.next, None)) is not None:
-            self._chain = _link(self._chain, first)
-            self.next += 1
+        while (digest := self._rest.pop(len(self._first), -1)) >= 0:
+            self._first.append(digest)
 
-    def has(self, number: int, digest: int) -> bool:
-        """Whether the row is in the set; call it in the order of the rows. Raises ValueError if it is another row.
-
-        A difference in the prefix is found at its last row, and so before any new row."""
-        if number < self.next:
-            self._seen += 1
-            self._seen_chain = _link(self._seen_chain, digest)
-            if number == self.next - 1 and self._seen_chain != self._chain:
-                raise ValueError(f"the first {self.next:,} rows")
-            return True
-        known = self._rest.get(number)
-        if known is None:
-            return False
-        self._seen += 1
-        if known != digest:
-            raise ValueError(f"row {number + 1:,}")
-        return True
+    def digest(self, number: int) -> int | None:
+        """The row's CRC-32 if it is in the set; call it once for each row of the input."""
+        known = self._first[number] if number < len(self._first) else self._rest.get(number)
+        self._seen += known is not None
+        return known
 
     @property
     def unseen(self) -> int:
-        """Rows of the set for which `has` was not called."""
-        return self.count - self._seen
+        """Rows of the set for which `digest` was not called."""
+        return len(self._first) + len(self._rest) - self._seen
 
 
 def parse_written(payload: bytes) -> Written:
@@ -189,20 +182,6 @@ def parse_held(payload: bytes) -> Held:
     row, digest, failed, size = _HELD.unpack_from(payload)
     middle = _HELD.size + size
     return Held(row, digest, failed, Result(payload[_HELD.size : middle], payload[middle:]))
-
-
-def read_settings(journal: Journal) -> tuple[dict[str, object], int] | None:
-    """The job's settings and when it was created; None if the journal does not begin with them."""
-    for _, kind, payload in journal.records():
-        if kind == SETTINGS:
-            value = json.loads(payload)
-            return value["settings"], value["created"]
-        break
-    return None
-
-
-def settings_payload(settings: dict[str, object], created: int) -> bytes:
-    return json.dumps({"settings": settings, "created": created}).encode()
 
 
 def sync_folder(path: Path) -> None:
@@ -222,11 +201,6 @@ def _open(path: Path | None) -> BinaryIO:
     return open(path, "r+b" if path.exists() else "w+b", buffering=0)
 
 
-def _record(kind: int, payload: bytes) -> bytes:
-    head = _HEAD.pack(0, kind, len(payload))
-    return crc32(payload, crc32(head[4:])).to_bytes(4, "little") + head[4:] + payload
-
-
 def _read(file: BinaryIO) -> tuple[int, bytes] | None:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
@@ -236,7 +210,3 @@ def _read(file: BinaryIO) -> tuple[int, bytes] | None:
     if len(payload) < size or crc32(payload, crc32(head[4:])) != crc:
         return None
     return kind, payload
-
-
-def _link(chain: int, digest: int) -> int:
-    return crc32(digest.to_bytes(4, "little"), chain)

@@ -20,9 +20,9 @@ from typing import BinaryIO
 
 from gptcli.batch import journal as records
 from gptcli.batch.formats import Result
-from gptcli.batch.journal import HEADER_ROW, Held, Journal, RowSet, Written
+from gptcli.batch.journal import HEADER_ROW, Held, Journal, RowSet, Written, sync_folder
 from gptcli.batch.row import Row, RowError
-from gptcli.batch.targets import FileTarget, FolderTarget, NullTarget, StreamTarget, Target
+from gptcli.batch.targets import FileTarget, FolderTarget, StreamTarget, Target
 from gptcli.errors import GptcliError, UsageError
 
 SYNC_SECONDS = 1.0
@@ -42,7 +42,8 @@ class Output:
         self._targets = targets
         self._journal = journal
         self._ordered = ordered
-        self._done = RowSet()
+        self._next = 0
+        """In input order, the row that is written next."""
         self._done_before = RowSet()
         self._waiting: dict[int, int] = {}
         self._has_header = False
@@ -85,7 +86,7 @@ class Output:
         if entry.row == HEADER_ROW:
             self._has_header = True
             return True
-        self._done.add(entry.row, entry.digest)
+        self._next += 1
         self._done_before.add(entry.row, entry.digest)
         self.failed += entry.failed
         return True
@@ -101,13 +102,19 @@ class Output:
         """Whether an earlier run has done the row; call it for all rows in input order.
 
         Raises UsageError if the input is not the one of the earlier run."""
-        try:
-            return self._done_before.has(row.number, row.digest)
-        except ValueError as problem:
+        known = self._done_before.digest(row.number)
+        if known not in (None, row.digest):
+            named = "" if row.id is None else f" ({row.id!r})"
+            now = (
+                f"It is now {_short(json.dumps(row.fields))}."
+                if isinstance(row, Row)
+                else f"Now it is bad: {row.message}"
+            )
             raise UsageError(
-                f"The input has changed: {problem} of it are not what was answered before.",
+                f"The input has changed: the row on line {row.line:,}{named} is not the one that was answered. {now}",
                 "Restore the input, or add --overwrite to start again.",
-            ) from None
+            )
+        return known is not None
 
     def check_end(self) -> None:
         """Raises UsageError if the input, which has ended, lacks rows that an earlier run has done."""
@@ -121,7 +128,7 @@ class Output:
         """Write a row's result, which then survives this process. Raises GptcliError, for example for a full disk."""
         self._broken = True
         with writing():
-            if self._ordered and row.number != self._done.next:
+            if self._ordered and row.number != self._next:
                 self._waiting[row.number] = self._journal.add_held(Held(row.number, row.digest, failed, result))
             else:
                 self._write(row.number, row.digest, failed, result)
@@ -135,7 +142,7 @@ class Output:
 
     def _write_waiting(self) -> None:
         """Write the waiting rows whose turn has come."""
-        while (place := self._waiting.get(self._done.next)) is not None:
+        while (place := self._waiting.get(self._next)) is not None:
             row, digest, failed, result = self._journal.read_held(place)
             self._write(row, digest, failed, result)
             del self._waiting[row]
@@ -151,8 +158,7 @@ class Output:
         if self._journal.path is not None:
             self._journal.add_written(Written(row, digest, failed, (out.end, errors.end), (out.crc, errors.crc)))
             self._written += 1
-        if row != HEADER_ROW:
-            self._done.add(row, digest)
+        self._next += row != HEADER_ROW
 
     def sync(self) -> None:
         """Make everything written so far survive a power cut, the journal last."""
@@ -185,7 +191,7 @@ def open_stream(stream: BinaryIO, errors: Path | None, *, ordered: bool, overwri
     with writing():
         if errors is not None and _has_content(errors) and not overwrite:
             raise UsageError(f"{errors} exists already.", "Choose another file of errors, or add --overwrite.")
-        target: Target = NullTarget() if errors is None else FileTarget(errors)
+        target: Target = Target() if errors is None else FileTarget(errors)
         target.truncate()
         return Output((StreamTarget(stream), target), Journal(None), ordered=ordered, created=created)
 
@@ -216,15 +222,16 @@ def open_path(
             )
         out: Target = FolderTarget(path) if folder else FileTarget(path)
         stack.callback(out.close)
-        failures: Target = NullTarget() if errors is None else FileTarget(errors)
+        failures: Target = Target() if errors is None else FileTarget(errors)
         stack.callback(failures.close)
         journal = Journal(beside)
         stack.callback(journal.close)
-        known = None if overwrite else records.read_settings(journal)
+        known = None if overwrite else journal.settings()
         if existing and not overwrite:
             _check_settings(path, known, settings)
         if known is None or known[0] != settings:
-            _start_journal(journal, settings, created)
+            journal.start(settings, created)
+            sync_folder(path.parent)
         else:
             created = known[1]
         output = Output((out, failures), journal, ordered=ordered, created=created)
@@ -239,19 +246,13 @@ def _check_settings(path: Path, known: tuple[dict[str, object], int] | None, set
     old = known[0]
     if old != settings:
         names = [name for name in {**old, **settings} if old.get(name) != settings.get(name)]
-        parts = [f"{name} was {_short(old.get(name))} and is {_short(settings.get(name))}" for name in names]
+        parts = [
+            f"{name} was {_short(repr(old.get(name)))} and is {_short(repr(settings.get(name)))}" for name in names
+        ]
         raise UsageError(
             f"{path} was made by another command: {'; '.join(parts)}.",
             "Use the same settings, choose another output, or add --overwrite.",
         )
-
-
-def _start_journal(journal: Journal, settings: dict[str, object], created: int) -> None:
-    journal.cut(0)
-    journal.append(records.SETTINGS, records.settings_payload(settings, created))
-    journal.sync()
-    assert journal.path is not None
-    records.sync_folder(journal.path.parent)
 
 
 def _has_content(path: Path) -> bool:
@@ -260,8 +261,7 @@ def _has_content(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _short(value: object) -> str:
-    text = repr(value)
+def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

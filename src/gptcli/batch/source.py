@@ -35,6 +35,13 @@ class Source:
     """Bytes, where they are known before the end is read."""
     live: bool = False
     """Whether it is a pipe or a terminal, on which more may arrive later."""
+    recoded: BinaryIO | None = None
+    """What `stream` is converted from, if it is not in UTF-8."""
+
+    @property
+    def share_read(self) -> float | None:
+        """The part of a file that has been read, from 0 to 1, if its size is known."""
+        return (self.recoded or self.stream).tell() / self.size if self.size else None
 
 
 def open_source(path: str, stdin: BinaryIO, encoding: str = "utf-8") -> Source:
@@ -46,8 +53,8 @@ def open_source(path: str, stdin: BinaryIO, encoding: str = "utf-8") -> Source:
     with reading(path):
         source = _standard_input(stdin) if path == "-" else _file(path)
     if codec != "utf-8":
+        source.recoded = source.stream
         source.stream = io.BufferedReader(_Recoded(source.stream, encoding), 1 << 16)
-        source.size = None
     return source
 
 

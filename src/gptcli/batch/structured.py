@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
@@ -24,17 +25,8 @@ _decode_json = json.JSONDecoder(parse_constant=_no_constant).decode
 
 def read_jsonl(stream: BinaryIO) -> Iterator[Row | RowError]:
     """A row for each line that is not blank. A line that is not a JSON object becomes an error."""
-    number = 0
-    for record in lines(stream):
-        data = record.data.strip()
-        if data:
-            yield _json_row(number, Record(record.line, data, record.whole))
-            number += 1
-
-
-def count_jsonl(stream: BinaryIO) -> int:
-    """The number of rows that `read_jsonl` makes; nothing is decoded."""
-    return sum(1 for record in lines(stream) if record.data.strip())
+    records = (record._replace(data=data) for record in lines(stream) if (data := record.data.strip()))
+    return itertools.starmap(_json_row, enumerate(records))
 
 
 def _json_row(number: int, record: Record) -> Row | RowError:
@@ -84,27 +76,20 @@ class Table:
 
     def rows(self) -> Iterator[Row | RowError]:
         """A row for each line of cells; empty lines are skipped."""
-        for number, (line, cells) in enumerate(self._records()):
-            if isinstance(cells, csv.Error):
-                yield RowError(number, line, 0, Code.INVALID_CSV, f"Invalid row of a table: {cells}.")
-            else:
-                yield self._row(number, line, cells)
-
-    def count(self) -> int:
-        """The number of rows that `rows` would give, which reads them all."""
-        return sum(1 for _ in self._records())
-
-    def _records(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
-        """The line on which each row starts, and its cells or what is wrong with them."""
+        number = 0
         while True:
             line = self._cells.line_num + 1
             try:
-                if cells := next(self._cells):
-                    yield line, cells
+                cells = next(self._cells)
             except StopIteration:
                 return
             except csv.Error as problem:
-                yield line, problem
+                yield RowError(number, line, 0, Code.INVALID_CSV, f"Invalid row of a table: {problem}.")
+            else:
+                if not cells:
+                    continue
+                yield self._row(number, line, cells)
+            number += 1
 
     def _row(self, number: int, line: int, cells: list[str]) -> Row | RowError:
         joined = "\x1f".join(cells)
@@ -136,7 +121,7 @@ class Table:
         return header
 
 
-def read_parquet(path: str) -> Iterator[Row]:
+def read_parquet(path: str) -> Iterator[Row | RowError]:
     """A row for each row of the file. Raises GptcliError without pyarrow, and if the file is not Parquet."""
     try:
         import pyarrow

@@ -1,10 +1,11 @@
-"""Rows of plain text: a prompt a line, a paragraph or whatever is between separators, or a prompt a file."""
+"""Rows of plain text: a line, a paragraph, whatever is between separators, or a file."""
 
 from __future__ import annotations
 
 import glob
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -29,28 +30,20 @@ def read_text(stream: BinaryIO, split: str | None = None) -> Iterator[Row | RowE
     """A row with the field `text` for each record that is not blank.
 
     `split`: None for lines, `blank`, `NUL`, or a separator. Raises UsageError for an empty separator."""
-    for number, record in enumerate(_records(stream, split)):
-        yield _text_row(number, record)
+    return itertools.starmap(_text_row, enumerate(_records(stream, split)))
 
 
-def count_text(stream: BinaryIO, split: str | None = None) -> int:
-    """The number of rows that `read_text` makes; nothing is decoded."""
-    return sum(1 for _ in _records(stream, split))
+def find_files(inputs: Sequence[str]) -> list[Path]:
+    """The files of `inputs`, in their order; those of a folder are sorted, and hidden ones skipped."""
+    return list(_paths(inputs))
 
 
-def read_files(inputs: Sequence[str], encoding: str = "utf-8") -> Iterator[Row | RowError]:
-    """A row for each file, in the order of the inputs; those of a folder are sorted, and hidden ones skipped.
+def read_files(inputs: Sequence[str], files: Iterable[Path], encoding: str = "utf-8") -> Iterator[Row | RowError]:
+    """A row for each file, with the fields `text` and `file` (`name`, `path`, `stem`, `suffix`).
 
-    A row has the fields `text` and `file` (`name`, `path`, `stem`, `suffix`). Its id is its path below the folder that
-    all inputs have in common."""
+    Its id is its path below the folder that all inputs have in common."""
     root = _root(inputs)
-    for number, path in enumerate(_paths(inputs)):
-        yield _file_row(number, path, root, encoding)
-
-
-def count_files(inputs: Sequence[str]) -> int:
-    """The number of rows that `read_files` makes."""
-    return sum(1 for _ in _paths(inputs))
+    return (_file_row(number, path, root, encoding) for number, path in enumerate(files))
 
 
 def decode_record(number: int, record: Record) -> str | RowError:

@@ -165,7 +165,7 @@ class Job:
         elif self.options.limit is not None:
             rows = islice(rows, self.options.limit)
         if not self._live:
-            rows, self.rows_read = read_ahead(rows, _FEW_ROWS + 1)
+            rows, self.rows_read = read_ahead(rows, None if self.input.small else _FEW_ROWS + 1)
         return rows
 
     def _check_table(self, table: "Table") -> None:
@@ -182,24 +182,23 @@ class Job:
 
     def _count_rows(self) -> int | None:
         """The number of rows that are wanted, if it is known."""
-        if self.rows_read is not None or (count := self.input.count()) is None:
+        if self.rows_read is not None or self.input.files is None:
             return self.rows_read
-        return count if self.options.most_rows is None else min(count, self.options.most_rows)
+        return min(self.input.files, self.options.most_rows or self.input.files)
 
     def _result_format(self, created: int) -> "ResultFormat":
         from gptcli.batch.formats import Files, OpenAILines, SimpleLines, TableRows
 
-        separate_errors = self.options.errors is not None
+        separate = self.options.errors is not None
         if self.out_format is OutFormat.OPENAI:
-            return OpenAILines(self.loader.model.name, created, separate_errors)
+            return OpenAILines(self.loader.model.name, created, separate_errors=separate)
         if self.out_format is OutFormat.SIMPLE:
-            return SimpleLines(separate_errors)
+            return SimpleLines(separate_errors=separate)
         if self.out_format is OutFormat.FILES:
-            return Files()
+            return Files(separate_errors=True)
         table = self.input.table
         assert table is not None, "only an input with a table has a table as output"
-        column = self.options.column
-        return TableRows(table.header, table.delimiter, table.newline, column, separate_errors=separate_errors)
+        return TableRows(table.header, table.delimiter, table.newline, self.options.column, separate_errors=separate)
 
     def _open_output(self) -> "Output":
         from gptcli.batch.output import open_path, open_stream
