@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
 from gptcli.batch.formats import Result
-from gptcli.batch.targets import write_all
+from gptcli.batch.targets import open_file, write_all
 from gptcli.errors import GptcliError
 
 SETTINGS, WRITTEN, HELD = 1, 2, 3
@@ -34,8 +34,10 @@ class Written(NamedTuple):
     row: int
     digest: int
     failed: int
-    ends: tuple[int, int]
-    crcs: tuple[int, int]
+    end: int
+    error_end: int
+    crc: int
+    error_crc: int
 
 
 class Held(NamedTuple):
@@ -57,21 +59,34 @@ class Journal:
     def append(self, kind: int, payload: bytes) -> int:
         """Write a record; returns where it begins."""
         start = self.end
-        data = _record(kind, payload)
+        head = _HEAD.pack(0, kind, len(payload))[4:]
         self._file.seek(start)
-        write_all(self._file, data)
-        self.end += len(data)
+        write_all(self._file, crc32(payload, crc32(head)).to_bytes(4, "little") + head + payload)
+        self.end += _HEAD.size + len(payload)
         return start
 
-    def add_written(self, entry: Written) -> None:
-        row, digest, failed, ends, crcs = entry
-        self.append(WRITTEN, _WRITTEN.pack(row, digest, failed, *ends, *crcs))
+    def start(self, settings: dict[str, object], created: int) -> None:
+        """Begin anew, with the settings of a job."""
+        self._cut()
+        self.append(SETTINGS, json.dumps({"settings": settings, "created": created}).encode())
+        self.sync()
+        assert self.path is not None
+        _sync_folder(self.path.parent)
 
-    def add_held(self, entry: Held) -> int:
+    def read_settings(self) -> tuple[dict[str, object], int] | None:
+        """The job's settings and when it was created; None if the journal does not begin with them."""
+        _, kind, payload = next(self.records(), (0, 0, b""))
+        if kind != SETTINGS:
+            return None
+        value = json.loads(payload)
+        return value["settings"], value["created"]
+
+    def add_written(self, entry: Written) -> None:
+        self.append(WRITTEN, _WRITTEN.pack(*entry))
+
+    def add_held(self, row: int, digest: int, failed: int, result: Result) -> int:
         """Keep a row's result until its turn; returns its place, for `read_held`."""
-        row, digest, failed, result = entry
-        head = _HELD.pack(row, digest, failed, len(result.out))
-        return self.append(HELD, head + result.out + result.error)
+        return self.append(HELD, _HELD.pack(row, digest, failed, len(result.out)) + result.out + result.error)
 
     def read_held(self, place: int) -> Held:
         """The result that `add_held` put there. Raises GptcliError if the file has been changed since."""
@@ -101,7 +116,7 @@ class Journal:
 
         Returns the new places of the held ones. The new file replaces the old one atomically."""
         new = Journal(self.path and self.path.with_name(self.path.name + "-new"))
-        new.cut(0)
+        new._cut()
         places: dict[int, int] = {}
         for place, kind, payload in self.records():
             if kind == HELD:
@@ -118,15 +133,14 @@ class Journal:
         else:
             new.close()
             os.replace(new.path, self.path)
-            sync_folder(self.path.parent)
+            _sync_folder(self.path.parent)
             self._file = _open(self.path)
         self.end = new.end
         return places
 
-    def cut(self, end: int) -> None:
-        """Drop everything from `end` on."""
-        self._file.truncate(end)
-        self.end = end
+    def _cut(self) -> None:
+        self._file.truncate(0)
+        self.end = 0
 
     def sync(self) -> None:
         os.fsync(self._file.fileno())
@@ -160,17 +174,14 @@ class RowSet:
         """Whether the row is in the set; call it in the order of the rows. Raises ValueError if it is another row.
 
         A difference in the prefix is found at its last row, and so before any new row."""
+        if number >= self.next and number not in self._rest:
+            return False
+        self._seen += 1
         if number < self.next:
-            self._seen += 1
             self._seen_chain = _link(self._seen_chain, digest)
             if number == self.next - 1 and self._seen_chain != self._chain:
                 raise ValueError(f"the first {self.next:,} rows")
-            return True
-        known = self._rest.get(number)
-        if known is None:
-            return False
-        self._seen += 1
-        if known != digest:
+        elif self._rest[number] != digest:
             raise ValueError(f"row {number + 1:,}")
         return True
 
@@ -181,8 +192,7 @@ class RowSet:
 
 
 def parse_written(payload: bytes) -> Written:
-    row, digest, failed, end, error_end, crc, error_crc = _WRITTEN.unpack(payload)
-    return Written(row, digest, failed, (end, error_end), (crc, error_crc))
+    return Written(*_WRITTEN.unpack(payload))
 
 
 def parse_held(payload: bytes) -> Held:
@@ -191,21 +201,7 @@ def parse_held(payload: bytes) -> Held:
     return Held(row, digest, failed, Result(payload[_HELD.size : middle], payload[middle:]))
 
 
-def read_settings(journal: Journal) -> tuple[dict[str, object], int] | None:
-    """The job's settings and when it was created; None if the journal does not begin with them."""
-    for _, kind, payload in journal.records():
-        if kind == SETTINGS:
-            value = json.loads(payload)
-            return value["settings"], value["created"]
-        break
-    return None
-
-
-def settings_payload(settings: dict[str, object], created: int) -> bytes:
-    return json.dumps({"settings": settings, "created": created}).encode()
-
-
-def sync_folder(path: Path) -> None:
+def _sync_folder(path: Path) -> None:
     """Make the names in a folder survive a power cut, on systems that can do it."""
     if os.name != "posix":
         return
@@ -217,14 +213,7 @@ def sync_folder(path: Path) -> None:
 
 
 def _open(path: Path | None) -> BinaryIO:
-    if path is None:
-        return tempfile.TemporaryFile(buffering=0)
-    return open(path, "r+b" if path.exists() else "w+b", buffering=0)
-
-
-def _record(kind: int, payload: bytes) -> bytes:
-    head = _HEAD.pack(0, kind, len(payload))
-    return crc32(payload, crc32(head[4:])).to_bytes(4, "little") + head[4:] + payload
+    return tempfile.TemporaryFile(buffering=0) if path is None else open_file(path)
 
 
 def _read(file: BinaryIO) -> tuple[int, bytes] | None:

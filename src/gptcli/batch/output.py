@@ -14,15 +14,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gptcli.batch import journal as records
 from gptcli.batch.formats import Result
-from gptcli.batch.journal import HEADER_ROW, Held, Journal, RowSet, Written
+from gptcli.batch.journal import HEADER_ROW, HELD, WRITTEN, Journal, RowSet, Written, parse_held, parse_written
 from gptcli.batch.row import Row, RowError
-from gptcli.batch.targets import FileTarget, FolderTarget, NullTarget, StreamTarget, Target
+from gptcli.batch.targets import FileTarget, FolderTarget, StreamTarget, Target
 from gptcli.errors import GptcliError, UsageError
 
 SYNC_SECONDS = 1.0
@@ -42,13 +41,13 @@ class Output:
         self._targets = targets
         self._journal = journal
         self._ordered = ordered
-        self._done = RowSet()
         self._done_before = RowSet()
+        self._next = 0
+        """In input order: the row to be written next."""
         self._waiting: dict[int, int] = {}
         self._has_header = False
-        self._closed = False
         self._broken = False
-        """A write failed midway: only a new run, which checks everything, may continue."""
+        """Closed, or a write failed midway: only a new run, which checks everything, may continue."""
         self._spare = self._unsynced = self._written = 0
         self._synced = time.monotonic()
 
@@ -57,11 +56,11 @@ class Output:
         broken = False
         held: dict[int, tuple[int, int, int]] = {}
         for place, kind, payload in self._journal.records():
-            if kind == records.HELD:
-                row, digest, failed, _ = records.parse_held(payload)
+            if kind == HELD:
+                row, digest, failed, _ = parse_held(payload)
                 held[row] = (place, digest, failed)
-            elif kind == records.WRITTEN and not broken:
-                entry = records.parse_written(payload)
+            elif kind == WRITTEN and not broken:
+                entry = parse_written(payload)
                 broken = not self._accept(entry)
                 if not broken:
                     held.pop(entry.row, None)
@@ -76,19 +75,22 @@ class Output:
 
     def _accept(self, entry: Written) -> bool:
         """Count a row that the journal has as written, if its bytes are there."""
-        checks = zip(self._targets, entry.ends, entry.crcs, strict=True)
-        if not all(target.matches(end, crc) for target, end, crc in checks):
+        out, errors = self._targets
+        if not (out.matches(entry.end, entry.crc) and errors.matches(entry.error_end, entry.error_crc)):
             return False
-        for target in self._targets:
-            target.accept()
-        self._written += 1
-        if entry.row == HEADER_ROW:
-            self._has_header = True
-            return True
-        self._done.add(entry.row, entry.digest)
-        self._done_before.add(entry.row, entry.digest)
+        out.end, errors.end, out.crc, errors.crc = entry[3:]
+        self._count(entry.row)
+        if entry.row != HEADER_ROW:
+            self._done_before.add(entry.row, entry.digest)
         self.failed += entry.failed
         return True
+
+    def _count(self, row: int) -> None:
+        self._written += 1
+        if row == HEADER_ROW:
+            self._has_header = True
+        else:
+            self._next += 1
 
     def start(self, header: bytes) -> None:
         """Write the header, unless it is there, and the waiting rows whose turn has come."""
@@ -104,29 +106,22 @@ class Output:
         try:
             return self._done_before.has(row.number, row.digest)
         except ValueError as problem:
-            raise UsageError(
-                f"The input has changed: {problem} of it are not what was answered before.",
-                "Restore the input, or add --overwrite to start again.",
-            ) from None
+            raise _input_changed(f"{problem} of it are not what was answered before") from None
 
     def check_end(self) -> None:
         """Raises UsageError if the input, which has ended, lacks rows that an earlier run has done."""
         if missing := self._done_before.unseen:
-            raise UsageError(
-                f"The input has changed: {missing:,} rows that were answered before are not in it.",
-                "Restore the input, or add --overwrite to start again.",
-            )
+            raise _input_changed(f"{missing:,} rows that were answered before are not in it")
 
     def put(self, row: Row | RowError, result: Result, *, failed: bool) -> None:
         """Write a row's result, which then survives this process. Raises GptcliError, for example for a full disk."""
         self._broken = True
         with writing():
-            if self._ordered and row.number != self._done.next:
-                self._waiting[row.number] = self._journal.add_held(Held(row.number, row.digest, failed, result))
+            if self._ordered and row.number != self._next:
+                self._waiting[row.number] = self._journal.add_held(row.number, row.digest, failed, result)
             else:
                 self._write(row.number, row.digest, failed, result)
-                if self._waiting:
-                    self._write_waiting()
+                self._write_waiting()
             self._unsynced += len(result.out)
             if self._unsynced > SYNC_BYTES or time.monotonic() - self._synced > SYNC_SECONDS:
                 self.sync()
@@ -135,11 +130,11 @@ class Output:
 
     def _write_waiting(self) -> None:
         """Write the waiting rows whose turn has come."""
-        while (place := self._waiting.get(self._done.next)) is not None:
-            row, digest, failed, result = self._journal.read_held(place)
-            self._write(row, digest, failed, result)
-            del self._waiting[row]
-            self._spare += len(result.out)
+        while (place := self._waiting.get(self._next)) is not None:
+            held = self._journal.read_held(place)
+            self._write(*held)
+            del self._waiting[held.row]
+            self._spare += len(held.result.out)
         if self._spare > SPARE_BYTES:
             self._waiting = self._journal.rewrite(self._written, self._waiting)
             self._spare = 0
@@ -149,10 +144,8 @@ class Output:
         out.append(result.out, result.name)
         errors.append(result.error)
         if self._journal.path is not None:
-            self._journal.add_written(Written(row, digest, failed, (out.end, errors.end), (out.crc, errors.crc)))
-            self._written += 1
-        if row != HEADER_ROW:
-            self._done.add(row, digest)
+            self._journal.add_written(Written(row, digest, failed, out.end, errors.end, out.crc, errors.crc))
+        self._count(row)
 
     def sync(self) -> None:
         """Make everything written so far survive a power cut, the journal last."""
@@ -164,16 +157,13 @@ class Output:
 
     def close(self) -> None:
         """Sync and close. A journal in which nothing waits is rewritten small."""
-        if self._closed:
-            return
-        self._closed = True
         try:
-            with writing():
-                if self._broken:
-                    return
-                if self._spare and not self._waiting:
-                    self._journal.rewrite(self._written, {})
-                self.sync()
+            if not self._broken:
+                self._broken = True
+                with writing():
+                    if self._spare and not self._waiting:
+                        self._journal.rewrite(self._written, {})
+                    self.sync()
         finally:
             for target in self._targets:
                 target.close()
@@ -185,7 +175,7 @@ def open_stream(stream: BinaryIO, errors: Path | None, *, ordered: bool, overwri
     with writing():
         if errors is not None and _has_content(errors) and not overwrite:
             raise UsageError(f"{errors} exists already.", "Choose another file of errors, or add --overwrite.")
-        target: Target = NullTarget() if errors is None else FileTarget(errors)
+        target = Target() if errors is None else FileTarget(errors)
         target.truncate()
         return Output((StreamTarget(stream), target), Journal(None), ordered=ordered, created=created)
 
@@ -214,17 +204,14 @@ def open_path(
                 f"{existing[0]} exists already, and there is no journal of a batch beside {path}.",
                 "Choose another output, or add --overwrite.",
             )
-        out: Target = FolderTarget(path) if folder else FileTarget(path)
-        stack.callback(out.close)
-        failures: Target = NullTarget() if errors is None else FileTarget(errors)
-        stack.callback(failures.close)
-        journal = Journal(beside)
-        stack.callback(journal.close)
-        known = None if overwrite else records.read_settings(journal)
+        out: Target = stack.enter_context(closing(FolderTarget(path) if folder else FileTarget(path)))
+        failures = stack.enter_context(closing(Target() if errors is None else FileTarget(errors)))
+        journal = stack.enter_context(closing(Journal(beside)))
+        known = None if overwrite else journal.read_settings()
         if existing and not overwrite:
             _check_settings(path, known, settings)
         if known is None or known[0] != settings:
-            _start_journal(journal, settings, created)
+            journal.start(settings, created)
         else:
             created = known[1]
         output = Output((out, failures), journal, ordered=ordered, created=created)
@@ -246,18 +233,12 @@ def _check_settings(path: Path, known: tuple[dict[str, object], int] | None, set
         )
 
 
-def _start_journal(journal: Journal, settings: dict[str, object], created: int) -> None:
-    journal.cut(0)
-    journal.append(records.SETTINGS, records.settings_payload(settings, created))
-    journal.sync()
-    assert journal.path is not None
-    records.sync_folder(journal.path.parent)
+def _input_changed(how: str) -> UsageError:
+    return UsageError(f"The input has changed: {how}.", "Restore the input, or add --overwrite to start again.")
 
 
 def _has_content(path: Path) -> bool:
-    if path.is_dir():
-        return any(path.iterdir())
-    return path.exists() and path.stat().st_size > 0
+    return any(path.iterdir()) if path.is_dir() else path.exists() and path.stat().st_size > 0
 
 
 def _short(value: object) -> str:

@@ -11,7 +11,7 @@ from gptcli.errors import GptcliError
 
 
 class Target:
-    """The base of all targets: one in which nothing can be checked or dropped."""
+    """The base of all targets; itself one for nothing, in place of a file of errors."""
 
     def __init__(self) -> None:
         self.end = self.crc = 0
@@ -19,14 +19,11 @@ class Target:
 
     def append(self, data: bytes, name: str = "") -> None:
         """Hand `data` to the operating system, so that it survives this process."""
-        raise NotImplementedError
+        assert not data, "there is no file of errors"
 
     def matches(self, end: int, crc: int) -> bool:
-        """Whether the bytes up to `end` are there and have that checksum; `end` must not decrease between calls."""
+        """Whether the bytes up to `end` are there and have that checksum; the caller then sets `end` and `crc`."""
         return True
-
-    def accept(self) -> None:
-        """Count the bytes that `matches` last found."""
 
     def truncate(self) -> None:
         """Drop everything after the bytes that count."""
@@ -35,7 +32,7 @@ class Target:
         """Wait until the bytes would survive a power cut."""
 
     def close(self) -> None:
-        """Release the target."""
+        pass
 
 
 class FileTarget(Target):
@@ -44,15 +41,12 @@ class FileTarget(Target):
     def __init__(self, path: Path) -> None:
         """Open or create it. Raises GptcliError if another process is writing it."""
         super().__init__()
-        self._found = (0, 0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115
+        self._file = open_file(path)
         _lock(self._file, path)
         self._reader = open(path, "rb", buffering=1 << 20)  # noqa: SIM115
 
     def append(self, data: bytes, name: str = "") -> None:
-        if not data:
-            return
         try:
             write_all(self._file, data)
         except OSError:
@@ -64,11 +58,7 @@ class FileTarget(Target):
     def matches(self, end: int, crc: int) -> bool:
         size = end - self.end
         data = self._reader.read(size) if size > 0 else b""
-        self._found = (end, crc32(data, self.crc))
-        return len(data) == size and self._found[1] == crc
-
-    def accept(self) -> None:
-        self.end, self.crc = self._found
+        return len(data) == size and crc32(data, self.crc) == crc
 
     def truncate(self) -> None:
         self._file.truncate(self.end)
@@ -90,9 +80,8 @@ class StreamTarget(Target):
         self._stream = stream
 
     def append(self, data: bytes, name: str = "") -> None:
-        if data:
-            self._stream.write(data)
-            self._stream.flush()
+        self._stream.write(data)
+        self._stream.flush()
 
 
 class FolderTarget(Target):
@@ -115,18 +104,15 @@ class FolderTarget(Target):
         os.replace(part, path)
 
 
-class NullTarget(Target):
-    """In place of a file of errors, if there is none."""
-
-    def append(self, data: bytes, name: str = "") -> None:
-        assert not data, "there is no file of errors"
+def open_file(path: Path) -> BinaryIO:
+    """Open an unbuffered file to read and write, or create it."""
+    return open(path, "r+b" if path.exists() else "w+b", buffering=0)
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:
     """Write to an unbuffered file, however many bytes it takes at a time."""
-    written = file.write(data)
-    while written < len(data):
-        written += file.write(data[written:])
+    while data:
+        data = data[file.write(data) :]
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
