@@ -6,22 +6,14 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, InitVar, dataclass, replace
 
-from gptcli.batch.formats import ResultFormat
+from gptcli.batch.formats import Result, ResultFormat
 from gptcli.batch.input import LiveRows
 from gptcli.batch.output import Output
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Code, Row, RowError
-from gptcli.errors import (
-    Cancelled,
-    ContextFull,
-    EngineError,
-    GptcliError,
-    InvalidRequest,
-    RequestError,
-    RowsFailed,
-)
+from gptcli.errors import Cancelled, ContextFull, EngineError, GptcliError, InvalidRequest, RequestError, RowsFailed
 from gptcli.interrupt import Interrupt
 from gptcli.openai.response import Answer
 from gptcli.render.batch import BatchProgress, BatchStatus
@@ -37,40 +29,32 @@ class _Active:
     answer: Answer
 
 
+@dataclass
 class Runner:
-    """One run over an input; `run` may be called once."""
+    """One run over an input; `run` may be called once.
 
-    def __init__(
-        self,
-        engine: Callable[[], Engine],
-        rows: Iterator[Row | RowError],
-        builder: RequestBuilder,
-        format: ResultFormat,
-        output: Output,
-        progress: BatchProgress,
-        *,
-        live: bool = False,
-        whole: bool = True,
-        total: int | None = None,
-        share_read: Callable[[], float | None] = lambda: None,
-        max_failures: int | None = None,
-    ) -> None:
-        """`engine` is called when there is a row to answer, and not before.
+    `live`: rows may arrive while others are answered. `whole`: `rows` is the whole input, so every row that was
+    answered before must be among them. `total` and `share_read` are for the progress. `max_failures`: end the run
+    when more rows than that have failed in it.
+    """
 
-        `live`: rows may arrive while others are answered. `whole`: `rows` is the whole input, so every row that was
-        answered before must be among them. `total` and `share_read` are for the progress. `max_failures`: end the run
-        when more rows than that have failed in it.
-        """
-        self._engine = engine
-        self._rows = rows
-        self._live = LiveRows(rows) if live else None
-        self._builder = replace(builder, base=replace(builder.base, stream=False))
-        self._format = format
-        self._output = output
-        self._progress = progress
-        self._whole = whole
-        self._share_read = share_read
-        self._max_failures = max_failures
+    engine: Callable[[], Engine]
+    """Called when there is a row to answer, and not before."""
+    rows: Iterator[Row | RowError]
+    builder: RequestBuilder
+    format: ResultFormat
+    output: Output
+    progress: BatchProgress
+    _: KW_ONLY
+    live: InitVar[bool] = False
+    whole: bool = True
+    total: InitVar[int | None] = None
+    share_read: Callable[[], float | None] = lambda: None
+    max_failures: int | None = None
+
+    def __post_init__(self, live: bool, total: int | None) -> None:
+        self._live = LiveRows(self.rows) if live else None
+        self.builder = replace(self.builder, base=replace(self.builder.base, stream=False))
         self.interrupt = Interrupt()
         """Stops the run between rows; `engine` may replace it with that of the engine."""
         self._active: dict[str, _Active] = {}
@@ -86,16 +70,16 @@ class Runner:
         that fail are counted, not raised. Every row that was answered is kept, whatever is raised.
         """
         try:
-            with closing(self._output):
-                self._output.start(self._format.header())
+            with closing(self.output):
+                self.output.start(self.format.header())
                 self._answer_all()
-                if self._input_ended and self._whole and not self._cancelled and self._error is None:
-                    self._output.check_end()
+                if self._input_ended and self.whole and not self._cancelled and self._error is None:
+                    self.output.check_end()
         except KeyboardInterrupt:
             self._cancelled = True
         finally:
             self._update()
-            self._progress.finish(self.status)
+            self.progress.finish(self.status)
         if self._error is not None:
             raise self._error
         if self._cancelled:
@@ -109,7 +93,7 @@ class Runner:
         first = next(requests, None)
         if first is None:
             return
-        engine = self._engine()
+        engine = self.engine()
         pulled = itertools.chain([first], requests)
         while not self._input_ended or self._active:
             with closing(engine.stream(pulled)) as events:
@@ -143,20 +127,20 @@ class Runner:
 
     def _next_row(self) -> Row | RowError | None:
         if self._live is None:
-            return next(self._rows)
+            return next(self.rows)
         return self._live.take(lambda: not self._active and not self.interrupt.requested)
 
     def _request(self, row: Row | RowError) -> Request | None:
         """The request of a row; None if the row is done or cannot be answered."""
-        if self._output.is_done(row):
+        if self.output.is_done(row):
             self.status.resumed += 1
             return None
         if isinstance(row, RowError):
             self._fail(row, row.code, row.message)
             return None
         try:
-            request = self._builder.build(row)
-            self._format.check(request)
+            request = self.builder.build(row)
+            self.format.check(request)
         except InvalidRequest as error:
             self._fail(row, Code(error.code), error.message)
             return None
@@ -169,11 +153,11 @@ class Runner:
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Failed):
-            active = self._active.pop(event.id)
-            if isinstance(event.error, Cancelled):
+            row, error = self._active.pop(event.id).row, event.error
+            if isinstance(error, Cancelled):
                 self._cancelled = True
-                return
-            self._fail(active.row, _code(event.error), f"{event.error.message} {event.error.hint}".strip())
+            else:
+                self._fail(row, _code(error), f"{error.message} {error.hint}".strip())
 
     def _finish(self, event: Finished) -> None:
         """Write the answer when its last sample has ended; a cancelled one is dropped, to be computed another time."""
@@ -186,43 +170,40 @@ class Runner:
         ends = active.answer.ends
         if any(end.reason is FinishReason.CANCELLED for end in ends):
             return
-        result = self._format.answer(active.row, active.request, active.answer)
-        self._output.put(active.row, result, failed=False)
-        status = self.status
-        status.done += 1
-        status.prompt_tokens += event.prompt_tokens
-        status.reused_tokens += event.reused_tokens
-        status.tokens += sum(end.completion_tokens for end in ends)
-        self._update(sometimes=True)
+        self.status.prompt_tokens += event.prompt_tokens
+        self.status.reused_tokens += event.reused_tokens
+        self.status.tokens += sum(end.completion_tokens for end in ends)
+        self._put(active.row, self.format.answer(active.row, active.request, active.answer), failed=False)
 
     def _fail(self, row: Row | RowError, code: Code, message: str) -> None:
-        self._output.put(row, self._format.error(row, code, message), failed=True)
-        status = self.status
-        status.done += 1
-        status.failed += 1
-        if self._max_failures is not None and status.failed > self._max_failures:
+        self._put(row, self.format.error(row, code, message), failed=True)
+        failed = self.status.failed
+        if self.max_failures is not None and failed > self.max_failures:
             self._error = RowsFailed(
-                f"{status.failed:,} rows failed, the last one on line {row.line}: {message}",
+                f"{failed:,} rows failed, the last one on line {row.line}: {message}",
                 "See the error lines. The same command with a larger --max-failures continues.",
             )
-        self._update(sometimes=True)
 
-    def _update(self, *, sometimes: bool = False) -> None:
-        """Show the status; `sometimes`: not if it was shown a moment ago."""
+    def _put(self, row: Row | RowError, result: Result, *, failed: bool) -> None:
+        self.output.put(row, result, failed=failed)
+        self.status.done += 1
+        self.status.failed += failed
+        if time.monotonic() - self._updated >= PROGRESS_SECONDS:
+            self._update()
+
+    def _update(self) -> None:
         now = time.monotonic()
-        if sometimes and now - self._updated < PROGRESS_SECONDS:
-            return
         self._updated = now
         status = self.status
         status.seconds = now - status.began
         status.active = len(self._active)
-        status.failed_ever = self._output.failed
+        status.failed_ever = self.output.failed
         known = status.done + status.resumed
         if status.total:
             status.share = known / status.total
-        elif (read := self._share_read()) is not None:
+        elif (read := self.share_read()) is not None:
             status.share = read * known / max(1, known + status.active)
-        self._progress.update(status)
+        self.progress.update(status)
 
 
 def _code(error: GptcliError) -> Code:

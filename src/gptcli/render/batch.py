@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from gptcli.render.progress import bytes_text, has_bar, rich_bar
 from gptcli.terminal import Terminal
@@ -128,23 +127,34 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{int(seconds) % 60:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
-class _Plan(Protocol):
-    """`gptcli.batch.plan.Plan`, a layer above this one."""
+@dataclass(slots=True)
+class Plan:
+    """What a batch would take: counts of all rows, and measurements of a short trial."""
 
-    rows: int
-    bad: Counter[str]
-    prompt_tokens: int
-    longest_prompt: int
-    most_tokens: int | None
-    trial_rows: int
-    trial_tokens: int
-    trial_seconds: float
+    rows: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    """Rows that cannot be answered, by error code."""
+    prompt_tokens: int = 0
+    longest_prompt: int = 0
+    most_tokens: int | None = 0
+    """Tokens generated if every row reaches its limit; None if a row has no limit."""
+    trial_rows: int = 0
+    trial_prompt_tokens: int = 0
+    trial_tokens: int = 0
+    trial_ended: int = 0
+    trial_seconds: float = 0.0
 
     @property
-    def seconds(self) -> float | None: ...
+    def seconds(self) -> float | None:
+        """Estimate for the whole run, if its rows are like those of the trial; None if no trial row has ended."""
+        if not self.trial_ended or not self.trial_seconds:
+            return None
+        work = self.trial_prompt_tokens + self.trial_tokens
+        good = self.rows - sum(self.bad.values())
+        return self.trial_seconds / work * (self.prompt_tokens + good * self.trial_tokens / self.trial_rows)
 
 
-def plan_lines(plan: _Plan, parallel: int, cells: int, memory: int) -> Iterator[str]:
+def plan_lines(plan: Plan, parallel: int, cells: int, memory: int) -> Iterator[str]:
     """One fact a line; `cells` is the size of the KV cache in the trial, in tokens; `memory` is in bytes."""
     bad = sum(plan.bad.values())
     reasons = ", ".join(f"{count:,} {code}" for code, count in plan.bad.most_common())
