@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 from gptcli.batch.row import Row, RowError
 from gptcli.batch.source import Source, open_source, reading, uncompressed_name
-from gptcli.batch.structured import Table, count_jsonl, read_jsonl, read_parquet
-from gptcli.batch.text import count_files, count_text, read_files, read_text
+from gptcli.batch.structured import Table, read_jsonl, read_parquet
+from gptcli.batch.text import file_paths, read_files, read_text, records
 from gptcli.errors import GptcliError, UsageError
 
 FORMATS = ("jsonl", "csv", "tsv", "text", "files", "parquet")
@@ -55,8 +55,8 @@ class Input:
         if self.format == "parquet":
             return iter(read_parquet(self.paths[0]))
         source = self._source = self._open_source()
-        if self.format in ("csv", "tsv"):
-            self.table = self._open_table(source)
+        self.table = self._open_table(source)
+        if self.table is not None:
             rows = self.table.rows()
         else:
             rows = read_jsonl(source.stream) if self.format == "jsonl" else read_text(source.stream, self.split)
@@ -70,7 +70,7 @@ class Input:
     def count(self) -> int | None:
         """The number of rows, if that is quick to find; no row is parsed for it."""
         if self.format == "files":
-            return count_files(self.paths)
+            return sum(1 for _ in file_paths(self.paths))
         path = self.paths[0]
         if path == "-" or self.format == "parquet" or not os.path.isfile(path):
             return None
@@ -78,10 +78,8 @@ class Input:
             return None
         source = self._open_source()
         with source.stream, reading(source.name):
-            if self.format in ("csv", "tsv"):
-                table = self._open_table(source)  # kept: it would close the stream when it is freed
-                return table.count()
-            return count_jsonl(source.stream) if self.format == "jsonl" else count_text(source.stream, self.split)
+            table = self._open_table(source)  # kept: it would close the stream when it is freed
+            return sum(1 for _ in (records(source.stream, self.split) if table is None else table.records()))
 
     def share_read(self) -> float | None:
         """The part of the input that has been read, from 0 to 1, if its size is known."""
@@ -92,9 +90,11 @@ class Input:
     def _open_source(self) -> Source:
         return open_source(self.paths[0], self.stdin, self.encoding)
 
-    def _open_table(self, source: Source) -> Table:
+    def _open_table(self, source: Source) -> Table | None:
+        if (delimiter := {"csv": ",", "tsv": "\t"}.get(self.format)) is None:
+            return None
         with reading(source.name):
-            return Table(source.stream, "\t" if self.format == "tsv" else ",")
+            return Table(source.stream, delimiter)
 
 
 def choose_format(paths: Sequence[str], given: str | None = None) -> str:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, Protocol
+from functools import partial
+from itertools import groupby
+from typing import BinaryIO, NamedTuple
 
 from gptcli.errors import GptcliError, UsageError
 
@@ -38,15 +41,12 @@ class Source:
 
 
 def open_source(path: str, stdin: BinaryIO, encoding: str = "utf-8") -> Source:
-    """Open `path` (`-` is `stdin`), decompress by its suffix and convert to UTF-8.
-
-    Raises UsageError for an unknown encoding and GptcliError for a file that cannot be opened.
-    """
+    """Open `path` (`-` is `stdin`), decompress it by suffix, make it UTF-8. Raises UsageError and GptcliError."""
     codec = _codec(encoding)
     with reading(path):
         source = _standard_input(stdin) if path == "-" else _file(path)
     if codec != "utf-8":
-        source.stream = io.BufferedReader(_Recoded(source.stream, encoding), 1 << 16)
+        source.stream = _recode(source.stream, encoding)
         source.size = None
     return source
 
@@ -60,17 +60,13 @@ def reading(name: str) -> Iterator[None]:
         raise UsageError(f"There is no file {name}.", "Check the name.") from None
     except (OSError, EOFError, zlib.error, UnicodeError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem) or "it ends too early"
-        raise GptcliError(
-            f"{name} cannot be read: {reason}.", "Repair it and run the same command again; answered rows are kept."
-        ) from problem
+        hint = "Repair it and run the same command again; answered rows are kept."
+        raise GptcliError(f"{name} cannot be read: {reason}.", hint) from problem
 
 
 def uncompressed_name(path: str) -> str:
     """`path` without the suffix of its compression."""
-    for suffix in (".gz", ".zst"):
-        if path.lower().endswith(suffix):
-            return path[: -len(suffix)]
-    return path
+    return re.sub(r"(?i)\.(gz|zst)\Z", "", path)
 
 
 def _codec(encoding: str) -> str:
@@ -78,9 +74,8 @@ def _codec(encoding: str) -> str:
         name = codecs.lookup(encoding).name
         "".encode(encoding)
     except LookupError:
-        raise UsageError(
-            f"Python has no text encoding {encoding!r}.", "Try utf-8, utf-16, cp1252 or latin-1."
-        ) from None
+        hint = "Try utf-8, utf-16, cp1252 or latin-1."
+        raise UsageError(f"Python has no text encoding {encoding!r}.", hint) from None
     return "utf-8" if name in ("utf-8", "ascii") else name
 
 
@@ -95,17 +90,16 @@ def _standard_input(stdin: BinaryIO) -> Source:
 
 
 def _file(path: str) -> Source:
-    lower = path.lower()
-    if lower.endswith(".gz"):
+    if path.lower().endswith(".gz"):
         import gzip
 
         return Source(io.BufferedReader(gzip.open(path, "rb")), path)
-    if lower.endswith(".zst"):
+    if path.lower().endswith(".zst"):
         return Source(_open_zstd(path), path)
     stream = open(path, "rb")  # noqa: SIM115 - the caller owns it
     status = os.fstat(stream.fileno())
-    regular = stat.S_ISREG(status.st_mode)
-    return Source(stream, path, status.st_size if regular else None, live=not regular)
+    live = not stat.S_ISREG(status.st_mode)
+    return Source(stream, path, None if live else status.st_size, live)
 
 
 def _open_zstd(path: str) -> BinaryIO:
@@ -122,93 +116,62 @@ def _open_zstd(path: str) -> BinaryIO:
                 "Install the package 'zstandard', or decompress the file first.",
             ) from None
         new_decompressor, error = zstandard.ZstdDecompressor().decompressobj, zstandard.ZstdError
-    return io.BufferedReader(_Frames(open(path, "rb"), new_decompressor, error), 1 << 16)
 
-
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes) -> bytes: ...
-
-
-class _Frames(io.RawIOBase):
-    """Reads the frames of a zstd file, one after the other, and notices a file that was cut off.
-
-    The readers of the package `zstandard` do not.
-    """
-
-    def __init__(self, file: BinaryIO, new_decompressor: Callable[[], _Decompressor], error: type[Exception]) -> None:
-        self._file = file
-        self._new_decompressor = new_decompressor
-        self._error = error
-        self._frame: _Decompressor | None = None
-        self._data = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        while not self._data:
-            packed = self._file.read(1 << 15)
-            if not packed:
-                if self._frame is not None:
-                    raise EOFError("the zstd data ends too early")
-                return 0
-            self._data = self._unpack(packed)
-        size = min(len(buffer), len(self._data))
-        buffer[:size] = self._data[:size]
-        self._data = self._data[size:]
-        return size
-
-    def _unpack(self, packed: bytes) -> bytes:
-        parts = []
-        try:
+    def unpacked() -> Iterator[bytes]:
+        """The frames of the file; one that was cut off is noticed, which the package's own readers do not."""
+        frame = None
+        while packed := file.read(1 << 15):
             while packed:
-                frame = self._frame or self._new_decompressor()
-                parts.append(frame.decompress(packed))
+                frame = frame or new_decompressor()
+                try:
+                    data = frame.decompress(packed)
+                except error as problem:
+                    raise OSError(f"damaged zstd data ({problem})") from problem
+                yield data
                 packed = frame.unused_data if frame.eof else b""
-                self._frame = None if frame.eof else frame
-        except self._error as problem:
-            raise OSError(f"damaged zstd data ({problem})") from problem
-        return b"".join(parts)
+                frame = None if frame.eof else frame
+        if frame is not None:
+            raise EOFError("the zstd data ends too early")
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    file = open(path, "rb")  # noqa: SIM115 - closed with the reader
+    return io.BufferedReader(_Chunks(unpacked(), file), 1 << 16)
 
 
-class _Recoded(io.RawIOBase):
-    """Converts text to UTF-8; bytes that are invalid in its encoding become `_BAD`."""
+def _recode(stream: BinaryIO, encoding: str) -> BinaryIO:
+    """The text of `stream` in UTF-8; bytes that are invalid in its encoding become `_BAD`."""
+    codecs.register_error("gptcli-bad", _replace_bad)
+    text = io.TextIOWrapper(stream, encoding, errors="gptcli-bad", newline="")
+    # One line at a time: reading more could mean waiting for a pipe although a whole row has arrived.
+    lines = (line.encode("utf-8", "surrogatepass") for line in iter(partial(text.readline, 1 << 14), ""))
+    return io.BufferedReader(_Chunks(lines, text), 1 << 16)
 
-    def __init__(self, stream: BinaryIO, encoding: str) -> None:
-        codecs.register_error("gptcli-bad", _replace_bad)
-        self._text = io.TextIOWrapper(stream, encoding, errors="gptcli-bad", newline="")
+
+def _replace_bad(problem: UnicodeError) -> tuple[str, int]:
+    assert isinstance(problem, UnicodeDecodeError)
+    return _BAD, problem.end
+
+
+class _Chunks(io.RawIOBase):
+    """A stream of bytes that are made from `file`, which is closed with it."""
+
+    def __init__(self, chunks: Iterator[bytes], file: BinaryIO | io.TextIOWrapper) -> None:
+        self._chunks = filter(None, chunks)
+        self._file = file
         self._rest = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        if not self._rest:
-            # One line at most: reading more could mean waiting for a pipe although a whole row has arrived.
-            self._rest = self._text.readline(1 << 14).encode("utf-8", "surrogatepass")
+        self._rest = self._rest or next(self._chunks, b"")
         size = min(len(buffer), len(self._rest))
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
 
     def close(self) -> None:
-        self._text.close()
+        self._file.close()
         super().close()
-
-
-def _replace_bad(problem: UnicodeError) -> tuple[str, int]:
-    assert isinstance(problem, UnicodeDecodeError)
-    return _BAD, problem.end
 
 
 class Record(NamedTuple):
@@ -235,18 +198,16 @@ def lines(stream: BinaryIO, limit: int = LIMIT) -> Iterator[Record]:
 
 def paragraphs(stream: BinaryIO, limit: int = LIMIT) -> Iterator[Record]:
     """The text between blank lines, without the last line end."""
-    start, parts, size, whole = 0, list[bytes](), 0, True
-    for record in lines(stream, limit):
-        if record.data.strip():
+    for filled, records in groupby(lines(stream, limit), lambda record: bool(record.data.strip())):
+        if not filled:
+            continue
+        start, parts, size, whole = 0, list[bytes](), 0, True
+        for record in records:
             start = start or record.line
             size += len(record.data)
             whole = whole and record.whole and size <= limit
             if whole:
                 parts.append(record.data)
-        elif start:
-            yield Record(start, b"".join(parts).rstrip(b"\r\n"), whole)
-            start, parts, size, whole = 0, [], 0, True
-    if start:
         yield Record(start, b"".join(parts).rstrip(b"\r\n"), whole)
 
 

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO, NoReturn
 from zlib import crc32
 
 from gptcli.batch.row import Code, Row, RowError
-from gptcli.batch.source import LIMIT, Record, lines
-from gptcli.batch.text import decode_record
+from gptcli.batch.source import LIMIT, Record
+from gptcli.batch.text import decode_record, records
 from gptcli.errors import GptcliError, UsageError
 
 
@@ -24,37 +25,28 @@ _decode_json = json.JSONDecoder(parse_constant=_no_constant).decode
 
 def read_jsonl(stream: BinaryIO) -> Iterator[Row | RowError]:
     """A row for each line that is not blank. A line that is not a JSON object becomes an error."""
-    number = 0
-    for record in lines(stream):
-        data = record.data.strip()
-        if data:
-            yield _json_row(number, Record(record.line, data, record.whole))
-            number += 1
-
-
-def count_jsonl(stream: BinaryIO) -> int:
-    """The number of rows that `read_jsonl` makes; nothing is decoded."""
-    return sum(1 for record in lines(stream) if record.data.strip())
+    for number, record in enumerate(records(stream)):
+        yield _json_row(number, record._replace(data=record.data.strip()))
 
 
 def _json_row(number: int, record: Record) -> Row | RowError:
     text = decode_record(number, record)
     if isinstance(text, RowError):
         return text
-    line, digest = record.line, crc32(record.data)
+    line, digest, code = record.line, crc32(record.data), Code.INVALID_JSON
     try:
         fields = _decode_json(text)
     except RecursionError:
-        return RowError(number, line, digest, Code.INVALID_JSON, "The JSON is nested too deeply.")
+        message = "The JSON is nested too deeply."
     except json.JSONDecodeError as problem:
         message = f"Invalid JSON: {problem.msg} at character {problem.pos + 1}."
-        return RowError(number, line, digest, Code.INVALID_JSON, message)
     except ValueError as problem:  # a constant such as NaN, or more digits than Python takes for an integer
-        return RowError(number, line, digest, Code.INVALID_JSON, f"Invalid JSON: {problem}.")
-    if not isinstance(fields, dict):
-        message = f"A row must be a JSON object, not a {type(fields).__name__}."
-        return RowError(number, line, digest, Code.INVALID_REQUEST, message)
-    return Row(number, line, digest, fields, _row_id(fields))
+        message = f"Invalid JSON: {problem}."
+    else:
+        if isinstance(fields, dict):
+            return Row(number, line, digest, fields, _row_id(fields))
+        code, message = Code.INVALID_REQUEST, f"A row must be a JSON object, not a {type(fields).__name__}."
+    return RowError(number, line, digest, code, message)
 
 
 def _row_id(fields: dict[str, object]) -> str | None:
@@ -84,17 +76,13 @@ class Table:
 
     def rows(self) -> Iterator[Row | RowError]:
         """A row for each line of cells; empty lines are skipped."""
-        for number, (line, cells) in enumerate(self._records()):
+        for number, (line, cells) in enumerate(self.records()):
             if isinstance(cells, csv.Error):
                 yield RowError(number, line, 0, Code.INVALID_CSV, f"Invalid row of a table: {cells}.")
             else:
                 yield self._row(number, line, cells)
 
-    def count(self) -> int:
-        """The number of rows that `rows` would give, which reads them all."""
-        return sum(1 for _ in self._records())
-
-    def _records(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    def records(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
         """The line on which each row starts, and its cells or what is wrong with them."""
         while True:
             line = self._cells.line_num + 1
@@ -130,8 +118,7 @@ class Table:
             raise UsageError(
                 f"The table's header cannot be read: {problem}.", "Its first line must name the columns."
             ) from None
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
+        if twice := sorted({name for name in header if header.count(name) > 1}):
             raise UsageError(f"Two columns of the table are named {twice[0]!r}.", "Give every column its own name.")
         return header
 
@@ -145,13 +132,11 @@ def read_parquet(path: str) -> Iterator[Row]:
         raise GptcliError(
             f"Reading {path} requires the package 'pyarrow'.", "Install it, or convert the file to JSONL."
         ) from None
-    number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=4096):
-                for fields in batch.to_pylist():
-                    digest = crc32(json.dumps(fields, default=str).encode())
-                    yield Row(number, number + 1, digest, fields, _row_id(fields))
-                    number += 1
+            rows = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=4096))
+            for number, fields in enumerate(rows):
+                digest = crc32(json.dumps(fields, default=str).encode())
+                yield Row(number, number + 1, digest, fields, _row_id(fields))
     except pyarrow.ArrowException as problem:
         raise GptcliError(f"{path} cannot be read as Parquet: {problem}.", "Check the file.") from problem

@@ -10,47 +10,25 @@ from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
 
+from gptcli.batch import source
 from gptcli.batch.row import Code, Row, RowError
-from gptcli.batch.source import (
-    BOM,
-    LIMIT,
-    Record,
-    lines,
-    open_source,
-    paragraphs,
-    reading,
-    separated,
-    uncompressed_name,
-)
+from gptcli.batch.source import BOM, LIMIT, Record, reading
 from gptcli.errors import GptcliError, UsageError
 
 
 def read_text(stream: BinaryIO, split: str | None = None) -> Iterator[Row | RowError]:
-    """A row with the field `text` for each record that is not blank.
-
-    `split`: None for lines, `blank`, `NUL`, or a separator. Raises UsageError for an empty separator."""
-    for number, record in enumerate(_records(stream, split)):
+    """A row with the field `text` for each of the `records`."""
+    for number, record in enumerate(records(stream, split)):
         yield _text_row(number, record)
-
-
-def count_text(stream: BinaryIO, split: str | None = None) -> int:
-    """The number of rows that `read_text` makes; nothing is decoded."""
-    return sum(1 for _ in _records(stream, split))
 
 
 def read_files(inputs: Sequence[str], encoding: str = "utf-8") -> Iterator[Row | RowError]:
     """A row for each file, in the order of the inputs; those of a folder are sorted, and hidden ones skipped.
 
-    A row has the fields `text` and `file` (`name`, `path`, `stem`, `suffix`). Its id is its path below the folder that
-    all inputs have in common."""
+    A row has the fields `text` and `file`. Its id is its path below the folder that all inputs have in common."""
     root = _root(inputs)
-    for number, path in enumerate(_paths(inputs)):
+    for number, path in enumerate(file_paths(inputs)):
         yield _file_row(number, path, root, encoding)
-
-
-def count_files(inputs: Sequence[str]) -> int:
-    """The number of rows that `read_files` makes."""
-    return sum(1 for _ in _paths(inputs))
 
 
 def decode_record(number: int, record: Record) -> str | RowError:
@@ -71,39 +49,42 @@ def _text_row(number: int, record: Record) -> Row | RowError:
     return text if isinstance(text, RowError) else Row(number, record.line, crc32(record.data), {"text": text})
 
 
-def _records(stream: BinaryIO, split: str | None) -> Iterator[Record]:
+def records(stream: BinaryIO, split: str | None = None) -> Iterator[Record]:
+    """The records that are not blank. `split`: None for lines, `blank`, `NUL`, or a separator.
+
+    Raises UsageError for an empty separator."""
     if split == "blank":
-        found = paragraphs(stream)
+        found = source.paragraphs(stream)
     elif split == "NUL":
-        found = separated(stream, b"\0")
+        found = source.separated(stream, b"\0")
     elif split == "":
         raise UsageError("An empty --split separates nothing.", "Use blank, NUL or the separator's text.")
     elif split is not None:
-        found = separated(stream, split.encode("utf-8", "surrogateescape"))
+        found = source.separated(stream, split.encode("utf-8", "surrogateescape"))
     else:
-        found = (Record(r.line, r.data.removesuffix(b"\n").removesuffix(b"\r"), r.whole) for r in lines(stream))
+        found = (Record(r.line, r.data.removesuffix(b"\n").removesuffix(b"\r"), r.whole) for r in source.lines(stream))
     return (record for record in found if record.data.strip())
 
 
 def _file_row(number: int, path: Path, root: Path, encoding: str) -> Row | RowError:
-    name = uncompressed_name(Path(os.path.relpath(path, root)).as_posix())
+    name = source.uncompressed_name(Path(os.path.relpath(path, root)).as_posix())
     try:
-        source = open_source(str(path), BytesIO(), encoding)
-        with source.stream, reading(str(path)):
-            data = source.stream.read(LIMIT + 1)
+        stream = source.open_source(str(path), BytesIO(), encoding).stream
+        with stream, reading(str(path)):
+            data = stream.read(LIMIT + 1)
     except GptcliError as problem:
         return RowError(number, number + 1, crc32(os.fsencode(name)), Code.INVALID_ENCODING, problem.message, name)
     text = data.removeprefix(BOM).removesuffix(b"\n").removesuffix(b"\r")
     row = _text_row(number, Record(number + 1, text, len(data) <= LIMIT))
-    row.id = name
-    row.digest = crc32(os.fsencode(name), row.digest)
+    row.id, row.digest = name, crc32(os.fsencode(name), row.digest)
     if isinstance(row, Row):
         plain = Path(name)
         row.fields["file"] = {"name": plain.name, "path": str(path), "stem": plain.stem, "suffix": plain.suffix}
     return row
 
 
-def _paths(inputs: Sequence[str]) -> Iterator[Path]:
+def file_paths(inputs: Sequence[str]) -> Iterator[Path]:
+    """The files of which `read_files` makes rows."""
     for given in inputs:
         if os.path.isdir(given):
             yield from _walk(given)
@@ -117,10 +98,8 @@ def _paths(inputs: Sequence[str]) -> Iterator[Path]:
 
 def _walk(folder: str) -> Iterator[Path]:
     with reading(folder):
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
+        visible = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    for entry in sorted(visible, key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _walk(entry.path)
         elif entry.is_file():
@@ -128,14 +107,11 @@ def _walk(folder: str) -> Iterator[Path]:
 
 
 def _root(inputs: Sequence[str]) -> Path:
-    """The folder that all inputs have in common."""
     roots = []
     for given in inputs:
-        if os.path.isdir(given):
-            roots.append(given)
-            continue
-        while glob.has_magic(given):
-            given = os.path.dirname(given)
+        if not os.path.isdir(given):
+            while glob.has_magic(given):
+                given = os.path.dirname(given)
         roots.append(given if os.path.isdir(given) else os.path.dirname(given))
     try:
         return Path(os.path.commonpath([os.path.abspath(root) for root in roots]))
