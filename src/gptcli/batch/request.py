@@ -8,14 +8,8 @@ from dataclasses import dataclass, replace
 
 from gptcli.batch.row import Row
 from gptcli.errors import InvalidRequest, UsageError
-from gptcli.openai.request import (
-    build_request,
-    check_text,
-    parse_chat_completion,
-    parse_completion,
-    parse_messages,
-    request_param,
-)
+from gptcli.openai import request as openai
+from gptcli.openai.request import build_request, request_param
 from gptcli.params import Kind
 from gptcli.types import ChatPrompt, Message, Prompt, Request, TextPrompt
 
@@ -24,8 +18,6 @@ TEXT_URL = "/v1/completions"
 
 
 class _WholeRow(dict[str, object]):
-    """All fields; as text, their JSON."""
-
     def __str__(self) -> str:
         return _to_json(self)
 
@@ -53,9 +45,8 @@ class Template:
         try:
             self._render = environment.from_string(source).render
         except jinja2.TemplateSyntaxError as problem:
-            raise UsageError(
-                f"The template cannot be read: {problem.message} (line {problem.lineno}).", "Correct the template."
-            ) from None
+            message = f"The template cannot be read: {problem.message} (line {problem.lineno})."
+            raise UsageError(message, "Correct the template.") from None
 
     def render(self, fields: dict[str, object]) -> str:
         """The prompt's text. Raises InvalidRequest if the row lacks a field or a value does not fit."""
@@ -93,12 +84,14 @@ class RequestBuilder:
         if "body" in fields and ("url" in fields or "method" in fields or "custom_id" in fields):
             return self._openai_line(request_id, fields)
         prompt = self._plain_prompt(fields)
-        params = self._column_params(row) if row.cells is not None else _plain_params(fields)
+        if row.cells is not None:
+            return build_request(request_id, prompt, self._column_params(row), self.base)
+        params = ((name, value) for name, value in fields.items() if request_param(name) is not None)
         return build_request(request_id, prompt, params, self.base)
 
     def _plain_prompt(self, fields: dict[str, object]) -> Prompt:
         if (messages := fields.get("messages")) is not None:
-            return self._with_system(ChatPrompt(parse_messages(messages)))
+            return self._with_system(ChatPrompt(openai.parse_messages(messages)))
         for key in ("prompt", "text"):
             if (text := fields.get(key)) is not None:
                 if not isinstance(text, str):
@@ -108,7 +101,7 @@ class RequestBuilder:
         raise InvalidRequest(message, code="missing_field", param="prompt")
 
     def _prompt(self, text: str) -> Prompt:
-        check_text("The prompt", text, "prompt")
+        openai.check_text("The prompt", text, "prompt")
         if self.chat:
             return self._with_system(ChatPrompt((Message("user", text),)))
         return TextPrompt(text.encode())
@@ -129,13 +122,12 @@ class RequestBuilder:
         if fields.get("method", "POST") != "POST":
             raise InvalidRequest("method must be POST.", param="method")
         if fields["url"] == TEXT_URL:
-            return parse_completion(request_id, body, self.base)
+            return openai.parse_completion(request_id, body, self.base)
         if fields["url"] != CHAT_URL:
             raise InvalidRequest(f"url must be {CHAT_URL} or {TEXT_URL}.", code="unsupported", param="url")
-        request = parse_chat_completion(request_id, body, self.base)
-        if self.system is not None and isinstance(request.prompt, ChatPrompt):
-            return replace(request, prompt=self._with_system(request.prompt))
-        return request
+        request = openai.parse_chat_completion(request_id, body, self.base)
+        assert isinstance(request.prompt, ChatPrompt)
+        return replace(request, prompt=self._with_system(request.prompt))
 
     def _column_params(self, row: Row) -> Iterable[tuple[str, object]]:
         for name in self.columns:
@@ -143,11 +135,6 @@ class RequestBuilder:
             if row.cells is not None and isinstance(value, str):
                 value = _cell_value(name, value)
             yield name, value
-
-
-def _plain_params(fields: dict[str, object]) -> Iterable[tuple[str, object]]:
-    """The fields of a plain object that are parameters; others are the user's own."""
-    return ((name, value) for name, value in fields.items() if request_param(name) is not None)
 
 
 def _cell_value(name: str, cell: str) -> object:
