@@ -2,8 +2,7 @@
 
 A stored model starts to load while typer is still being imported: 40 ms of imports run during 60 ms of loading. The
 command line is read only far enough to guess the model; an unknown flag means no guess. A wrong guess costs a wasted
-load, because the command compares the choice before it uses the result.
-"""
+load, because the command compares the choice before it uses the result."""
 
 from __future__ import annotations
 

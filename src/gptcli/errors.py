@@ -15,8 +15,7 @@
     ├── EngineError          5   llama.cpp failed while computing
     ├── EndpointError        6   a remote endpoint failed
     ├── RowsFailed           7   some rows of a batch failed
-    └── Cancelled          130   Ctrl-C
-"""
+    └── Cancelled          130   Ctrl-C"""
 
 from __future__ import annotations
 

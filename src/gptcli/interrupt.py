@@ -16,8 +16,7 @@ class Interrupt:
 
     A Python signal handler runs between byte codes only, so it would wait for the end of a long `llama_decode`. While
     `watch` is active, a thread reads the wake-up descriptor, which the C-level handler writes to at once, and sets the
-    byte during the native call.
-    """
+    byte during the native call."""
 
     def __init__(self) -> None:
         self._flag = ctypes.create_string_buffer(2)

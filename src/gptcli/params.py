@@ -1,8 +1,7 @@
 """Every generation parameter, once: type, range, default, names, GGUF key and one line of help.
 
 Command-line flags, `/set`, the fields of batch rows and the bodies of OpenAI requests are made from this table. Names,
-defaults and meanings are llama.cpp's (common/common.h, `common_params_sampling`).
-"""
+defaults and meanings are llama.cpp's (common/common.h, `common_params_sampling`)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The contract between commands and engines: a `Request` goes in, events come out.
 
 Text is `str` decoded from UTF-8 with `surrogateescape`: bytes that are no UTF-8 survive as lone surrogates, so that
-a pipe gets them back exactly (`text.encode("utf-8", "surrogateescape")`).
-"""
+a pipe gets them back exactly (`text.encode("utf-8", "surrogateescape")`)."""
 
 from __future__ import annotations
 

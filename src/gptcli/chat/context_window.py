@@ -1,7 +1,6 @@
 """Chooses the messages that the model is shown when a conversation no longer fits into the context.
 
-The conversation itself is never shortened, and the user is told whenever messages are left out.
-"""
+The conversation itself is never shortened, and the user is told whenever messages are left out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The SQLite file of conversations: its schema, its transactions, and what its errors mean.
 
 It has a write-ahead log with `synchronous=FULL`: a commit is synced before it returns
-(https://sqlite.org/pragma.html#pragma_synchronous), so it survives a kill and a loss of power.
-"""
+(https://sqlite.org/pragma.html#pragma_synchronous), so it survives a kill and a loss of power."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """A chat: the conversation, the model that answers, the settings, and where it is saved.
 
-It reads no keys and prints nothing. Every method that makes the model answer yields the engine's events.
-"""
+It reads no keys and prints nothing. Every method that makes the model answer yields the engine's events."""
 
 from __future__ import annotations
 

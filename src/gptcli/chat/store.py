@@ -1,7 +1,6 @@
 """Saved conversations. When a method returns, the change is on disk, whatever other processes do.
 
-Turns bring their own ids, so writing one again after a failure is safe.
-"""
+Turns bring their own ids, so writing one again after a failure is safe."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Chooses how a KV cache is made for the requests that wait, and how many requests to compute at once.
 
 Unified or partitioned, flash attention or matrix products, many requests or few: all of that is weighed here, with the
-measurements behind it (bench/RESULTS.md), and nowhere else.
-"""
+measurements behind it (bench/RESULTS.md), and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A backend without a model, for tests and for measuring what the engine itself costs: one token is one byte.
 
 It asserts that the engine keeps the rules of llama.cpp's KV cache (cells, positions, sequence ids). The next token is a
-function of all tokens before it.
-"""
+function of all tokens before it."""
 
 from __future__ import annotations
 

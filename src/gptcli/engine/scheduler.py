@@ -18,8 +18,7 @@ def plan(running: Many[Sequence], budget: int, *, partitioned: bool = False) -> 
     The rule:
     1. Sequences with one pending token, which decode, go first: they never wait for another one's long prompt.
     2. The rest of the budget is filled with prompt chunks, oldest sequence first, so that the oldest prompt is complete
-       as soon as possible. In partitions fewer may be chosen; see `_even`.
-    """
+       as soon as possible. In partitions fewer may be chosen; see `_even`."""
     decoding = [sequence for sequence in running if sequence.pending == 1][:budget]
     prompts = [(sequence, sequence.pending) for sequence in running if sequence.pending > 1]
     if partitioned and prompts:

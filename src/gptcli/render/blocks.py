@@ -2,8 +2,7 @@
 
 This is not CommonMark's tree but what a terminal needs of it. Every line stays a line of its own, as in other chat
 programs, with the bars of its quotes, its indentation and its bullet in front. Most lines are decided after a few
-characters and stream from then on; code comes line by line, tables all at once.
-"""
+characters and stream from then on; code comes line by line, tables all at once."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ class ChatText:
     """Streams one answer.
 
     `markdown`: style it where stdout is a capable terminal. `thinking`: show the reasoning, not only that there is
-    some. `report_reused`: report how many prompt tokens came from the KV cache.
-    """
+    some. `report_reused`: report how many prompt tokens came from the KV cache."""
 
     def __init__(
         self, terminal: Terminal, *, markdown: bool = True, thinking: bool = True, report_reused: bool = False

@@ -1,7 +1,6 @@
 """Parses a line of Markdown as it streams in: emphasis, code, links.
 
-An opening mark waits for its closing mark, at most `REACH` characters; without one, it is plain text.
-"""
+An opening mark waits for its closing mark, at most `REACH` characters; without one, it is plain text."""
 
 from __future__ import annotations
 

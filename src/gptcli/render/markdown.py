@@ -1,7 +1,6 @@
 """Renders streamed Markdown for a terminal, append-only: what is written is never touched again.
 
-The only escape sequences in its output are those of styles; controls in the text are escaped first.
-"""
+The only escape sequences in its output are those of styles; controls in the text are escaped first."""
 
 from __future__ import annotations
 

@@ -33,8 +33,7 @@ def choose(
     """The renderer for a format (text, json, jsonl).
 
     The options of a chat are those of `ChatText`; `extract` is the index of the only code block to print. `before` is
-    written before each text of a completion.
-    """
+    written before each text of a completion."""
     if extract is not None:
         return CodeBlock(terminal, extract)
     if format == "text" and chat:

@@ -57,8 +57,7 @@ class Wrapper:
     """Wraps one line of text to `limit` columns; `prefix` goes before the first line, `hang` before the others.
 
     Where the text is cut makes no difference. A word longer than a line is broken, and text of wide characters, which
-    has no spaces, breaks between any two of them.
-    """
+    has no spaces, breaks between any two of them."""
 
     def __init__(self, limit: int, prefix: str = "", hang: str = "") -> None:
         self._limit = limit

@@ -80,8 +80,7 @@ def weights(header: Header) -> int:
     """All parts of the model, as they are on disk: llama.cpp maps them.
 
     Tensors that it repacks for the processor (Q4_0, Q4_K) are copies, but the system reclaims the pages of the file
-    first, so they count once.
-    """
+    first, so they count once."""
     return sum(part.stat().st_size for part in split_paths(header.path) if part.exists())
 
 

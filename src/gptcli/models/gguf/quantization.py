@@ -1,12 +1,11 @@
 """Quantizations: ggml's types, and which of a repository's GGUF files has the wanted one.
 
-The tables are those of llama.cpp in llama-cpp-python 0.3.36 (ggml.h, `ggml_type`; llama.h, `llama_ftype`).
-"""
+The tables are those of llama.cpp in llama-cpp-python 0.3.36 (ggml.h, `ggml_type`; llama.h, `llama_ftype`)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,17 +50,14 @@ def file_type(name: str) -> int | None:
 
 _PART = re.compile(r"(?s)(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 """Names of a split model's files, as in llama.cpp's `llama_split_path`."""
-MAX_PARTS = 999
+_MAX_PARTS = 999
 """More than any model has; a name with a higher count is not taken for a part."""
 
 
 def split_parts(filename: str) -> list[str]:
     """Every file of the split model that `filename` belongs to, in order; `[filename]` for a model in one file."""
     match = _PART.fullmatch(filename)
-    if match is None:
-        return [filename]
-    number, count = int(match["number"]), int(match["count"])
-    if not 1 <= number <= count <= MAX_PARTS:
+    if match is None or not 1 <= int(match["number"]) <= (count := int(match["count"])) <= _MAX_PARTS:
         return [filename]
     return [f"{match['prefix']}-{index:05d}-of-{count:05d}.gguf" for index in range(1, count + 1)]
 
@@ -104,52 +100,47 @@ def of(filename: str) -> str | None:
     return found[-1].upper() if found else None
 
 
-def candidates(files: Iterable[str]) -> list[str]:
+def candidates(files: Collection[str]) -> list[str]:
     """The models among `files`: GGUF files other than projectors, importance matrices and draft models.
 
-    A split model is listed as its first part, and only if all parts are present.
-    """
-    listed = list(files)
-    present = set(listed)
+    A split model is listed as its first part, and only if all parts are present."""
+    present = set(files)
     return [
         name
-        for name in listed
+        for name in files
         if name.lower().endswith(".gguf")
         and not _COMPANION.search(name)
-        and split_parts(name)[0] == name
-        and present.issuperset(split_parts(name))
+        and (parts := split_parts(name))[0] == name
+        and present.issuperset(parts)
     ]
 
 
-def matches(filename: str, tag: str) -> bool:
+def _matches(filename: str, tag: str) -> bool:
     """Whether `tag` is the file's quantization, or a delimited word of its name (`-`, `.`, `_`, `/`)."""
     if _QUANTIZATION.fullmatch(tag):
         return of(filename) == tag.upper()
     return re.search(rf"(?<![A-Z0-9]){re.escape(tag)}(?![A-Z0-9])", filename, re.IGNORECASE) is not None
 
 
-def choose(files: Iterable[str], tag: str | None = None) -> Choice:
+def choose(files: Collection[str], tag: str | None = None) -> Choice:
     """The file of quantization `tag`; by default the best by `PREFERENCE`. Raises ModelNotFound."""
-    files = list(files)
     models = candidates(files)
-    wanted = models if tag is None else [name for name in models if matches(name, tag)]
+    wanted = models if tag is None else [name for name in models if _matches(name, tag)]
     if not wanted:
-        _report_incomplete([name for name in files if tag is None or matches(name, tag)], set(files))
-    if not models:
-        raise ModelNotFound("It has no GGUF model.", "Look for a repository named ...-GGUF.")
-    if not wanted:
+        _report_incomplete([name for name in files if tag is None or _matches(name, tag)], files)
+        if not models:
+            raise ModelNotFound("It has no GGUF model.", "Look for a repository named ...-GGUF.")
         available = ", ".join(sorted({of(name) or name for name in models}))
         raise ModelNotFound(f"It has no {tag}.", f"Available: {available}.")
     best = min(wanted, key=lambda name: _rank(name, tag))
     return Choice(best, tuple(name for name in models if name != best))
 
 
-def _report_incomplete(files: Iterable[str], present: set[str]) -> None:
+def _report_incomplete(files: Iterable[str], present: Collection[str]) -> None:
     """Raise ModelNotFound if one of `files` is a part of a split model whose other parts are not `present`."""
     for name in files:
         parts = split_parts(name)
-        missing = [part for part in parts if part not in present]
-        if missing:
+        if missing := [part for part in parts if part not in present]:
             raise ModelNotFound(
                 f"Its model {parts[0]} is incomplete: {len(missing)} of the {len(parts)} parts are missing, "
                 f"such as {missing[0]}.",

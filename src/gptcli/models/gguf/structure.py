@@ -10,14 +10,13 @@ import math
 from pathlib import Path
 
 from gptcli.errors import LoadError
-from gptcli.models.gguf.header import Header, Reader, read_header
+from gptcli.models.gguf.header import DAMAGE_HINT, Header, Reader, read_header
 from gptcli.models.gguf.quantization import split_paths
 
 _MAX_LAYERS = 512
 _MAX_EXPERTS = 1024
 _NOT_FOR_WEIGHTS = {"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"}
 _ROPE_SCALINGS = {"none", "linear", "yarn", "longrope"}
-_HINT = "Download or copy it again."
 _DEFAULT_BOS = {"llama": 1, "bert": 101, "gpt2": 11, "plamo2": 1}
 _DEFAULT_EOS = {"llama": 2, "gpt2": 11, "t5": 1, "plamo2": 2}
 
@@ -25,16 +24,14 @@ _DEFAULT_EOS = {"llama": 2, "gpt2": 11, "t5": 1, "plamo2": 2}
 def check(path: Path) -> Header:
     """Check every part of a model and return the first part's header. Raises LoadError.
 
-    It reads the vocabulary, 30 ms for 50,000 tokens; `integrity.check` remembers the result.
-    """
+    It reads the vocabulary, 30 ms for 50,000 tokens; `integrity.check` remembers the result."""
     parts = split_paths(path)
     missing = sum(not part.exists() for part in parts)
     if missing:
         raise LoadError(f"{missing} of the {len(parts)} parts of {path} are missing.", "Download all of them.")
     with Reader(parts[0]) as reader:
         header = reader.header()
-        _check_kind(header)
-        for check_rules in (_check_layers, _check_heads, _check_experts, _check_floats, _check_tensors):
+        for check_rules in (_check_kind, _check_layers, _check_heads, _check_experts, _check_floats, _check_tensors):
             check_rules(header)
         _check_vocabulary(reader, header)
     for part in parts[1:]:
@@ -44,7 +41,7 @@ def check(path: Path) -> Header:
 
 def _require(header: Header, valid: bool, what: str) -> None:
     if not valid:
-        raise LoadError(f"{header.path} is damaged: {what}.", _HINT)
+        raise LoadError(f"{header.path} is damaged: {what}.", DAMAGE_HINT)
 
 
 def _check_kind(header: Header) -> None:
@@ -53,16 +50,14 @@ def _check_kind(header: Header) -> None:
         what = {"adapter": "an adapter", "imatrix": "an importance matrix"}.get(kind or "", "a projector for images")
         raise LoadError(f"{header.path} is {what}, not a model.", "Give the path of the model it belongs to.")
     if not header.architecture:
-        raise LoadError(f"{header.path} does not name its architecture.", _HINT)
+        raise LoadError(f"{header.path} does not name its architecture.", DAMAGE_HINT)
 
 
 def _check_layers(header: Header) -> None:
-    own = header.own
     for key, most in (("block_count", _MAX_LAYERS), ("embedding_length", 1 << 24), ("context_length", 1 << 31)):
-        value = own(key)
+        value = header.own(key)
         _require(header, value is None or 0 < value <= most, f"its {key} is {value}")
-    layers = own("block_count") or 0
-    ahead = own("nextn_predict_layers") or 0
+    layers, ahead = header.own("block_count") or 0, header.own("nextn_predict_layers") or 0
     _require(header, ahead <= layers, f"it predicts ahead with {ahead} of {layers} layers")
     scaling = header.text(f"{header.architecture}.rope.scaling.type")
     _require(header, scaling is None or scaling in _ROPE_SCALINGS, f"its rope scaling is {scaling!r}")

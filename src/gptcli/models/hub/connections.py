@@ -1,7 +1,6 @@
 """Download the missing bytes of a part file over one or several connections, with retries and a digest meanwhile.
 
-Several connections are 2 to 4 times as fast as one where a server throttles each (bench/pull.py --connection-rate).
-"""
+Several connections are 2 to 4 times as fast as one where a server throttles each (bench/pull.py --connection-rate)."""
 
 from __future__ import annotations
 
@@ -66,8 +65,7 @@ def download(source: HubFile, part: PartFile, digest: Digest, report: Report, ba
     """Download the missing bytes of `part`, and put the whole file through `digest`.
 
     `part` keeps what was downloaded, whatever is raised: OfflineError after the last retry, FileChanged, GptcliError if
-    the disk is full, the errors of `source`, and KeyboardInterrupt at once.
-    """
+    the disk is full, the errors of `source`, and KeyboardInterrupt at once."""
     work = _Download(source, part, digest, report, backoff or Backoff())
     report.start(source.name.rpartition("/")[2], part.size)
     report.advance(part.kept)
@@ -211,8 +209,7 @@ class _Download:
     def _update_digest(self) -> None:
         """Read the blocks from front to back as they are completed.
 
-        hashlib and the file release the GIL, so this is free on a second core: SHA-256 runs at 0.4 to 2 GB/s.
-        """
+        hashlib and the file release the GIL, so this is free on a second core: SHA-256 runs at 0.4 to 2 GB/s."""
         buffer = memoryview(bytearray(BLOCK))
         with open(self.part.path, "r+b", buffering=0) as file:  # Windows syncs only writable files
             for block in range(self.part.blocks):

@@ -24,40 +24,34 @@ RESERVE = 32 << 20
 
 
 def download(
-    repo: str,
-    filename: str,
-    revision: str | None,
-    *,
-    sha256: str | None = None,
-    size: int | None = None,
-    report: Report,
+    repo: str, name: str, revision: str | None, *, sha256: str | None = None, size: int | None = None, report: Report
 ) -> Path:
-    """Store `filename` of `repo` at `revision` (None: `main`), verified; return its path.
+    """Store `name` of `repo` at `revision` (None: `main`), verified; return its path.
 
     `sha256` and `size` are the expected ones, if known. A part that an earlier run left is completed, also after
     SIGKILL. Raises ModelNotFound, GatedError or OfflineError if the hub does not provide the file, GptcliError if the
     disk is full, LoadError if the content is wrong.
     """
     revision = revision or "main"
-    check_names(repo, filename, revision)
+    check_names(repo, name, revision)
     session = HubSession()
     for _ in range(3):
-        remote = HubFile(session, repo, filename, revision)
-        _check_expected(remote, session.host, sha256, size)
+        remote = HubFile(session, repo, name, revision)
+        _check_expected(remote, sha256, size)
         try:
-            path = _download(remote, sha256, session.host, report)
+            path = _download(remote, sha256, report)
             if revision != remote.commit:
                 store.write_ref(repo, revision, remote.commit)
             return path
         except FileChanged:
-            report.note(f"{filename} changed on {session.host} during the download; starting over.")
+            report.note(f"{name} changed on {session.host} during the download; starting over.")
         except OSError as error:
             hint = "Set HF_HUB_CACHE to a writable folder, or repair this one."
             if error.errno == errno.ENAMETOOLONG:
                 hint = "Set HF_HUB_CACHE to a folder of another file system, or one with a shorter path."
             message = f"{error.filename or store.repo_dir(repo)} cannot be written: {error.strerror or error}."
             raise GptcliError(message, hint) from error
-    raise GptcliError(f"{filename} keeps changing on {session.host} during the download.", "Try again later.")
+    raise GptcliError(f"{name} keeps changing on {session.host} during the download.", "Try again later.")
 
 
 def download_all(repo: str, files: Sequence[RemoteFile], revision: str | None, *, report: Report) -> list[Path]:
@@ -75,64 +69,61 @@ def download_all(repo: str, files: Sequence[RemoteFile], revision: str | None, *
     return paths
 
 
-def _check_expected(remote: HubFile, host: str, sha256: str | None, size: int | None) -> None:
+def _check_expected(remote: HubFile, sha256: str | None, size: int | None) -> None:
     differs = len(remote.etag) == 64 and sha256 is not None and remote.etag != sha256
     if differs or (size is not None and remote.size != size):
         raise ModelNotFound(
-            f"{host} has another file as {remote.name}: {remote.size} bytes with hash {remote.etag}; "
+            f"{remote.host} has another file as {remote.name}: {remote.size} bytes with hash {remote.etag}; "
             f"expected were {size or 'any number of'} bytes with SHA-256 {sha256 or 'of any value'}.",
             "Nothing was downloaded.",
         )
 
 
-def _download(remote: HubFile, expected: str | None, host: str, report: Report) -> Path:
+def _download(remote: HubFile, expected: str | None, report: Report) -> Path:
     """Store `remote`, with as little work as the state of the store allows; `expected` is its SHA-256, if known."""
-    place = {"repo": remote.repo, "commit": remote.commit, "filename": remote.name}
-    pointer = store.snapshot_path(**place)
+    pointer = store.snapshot_path(**remote.place)
     store.check_inside(pointer, remote.repo)
     if _is_stored(pointer, remote.size):
         return pointer
     digest = Digest(remote.etag, remote.size, expected).expected
     if digest is None:
-        raise LoadError(f"{host} has no hash of {remote.name} to verify it by.", "Nothing was downloaded.")
+        raise LoadError(f"{remote.host} has no hash of {remote.name} to verify it by.", "Nothing was downloaded.")
     folder = store.repo_dir(remote.repo) / "blobs"
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{digest}{PART}"
     with store.lock(remote.repo, digest, report):
         if len(digest) == 64 and _is_stored(folder / digest, remote.size):
             part_file.delete(part)  # left by a kill between publishing the file and deleting its record
-            return store.link(**place, sha256=digest)
+            return store.link(**remote.place, sha256=digest)
         if (folder / digest).exists():
             report.note(f"The stored {remote.name} is damaged; downloading it again.")
         for old in part_file.older_versions(folder, PART, remote.name, part):
             if not store.is_locked(remote.repo, old.name.removesuffix(PART)):
                 part_file.delete(old)
         _check_space(folder, remote.size - _allocated(part), f"{remote.name} needs")
-        return _complete(remote, part, expected, host, report)
+        return _complete(remote, part, expected, report)
 
 
-def _complete(remote: HubFile, path: Path, expected: str | None, host: str, report: Report) -> Path:
+def _complete(remote: HubFile, path: Path, expected: str | None, report: Report) -> Path:
     """Download, verify and publish; the caller holds the lock."""
     while True:
         digest = Digest(remote.etag, remote.size, expected)
         with PartFile(path, remote.size, remote.name) as part:
             kept = f", {part.kept / 1e6:.1f} MB already here" if part.kept else ""
-            report.note(f"Downloading {remote.name} ({remote.size / 1e6:.1f} MB{kept}) from {host}.")
+            report.note(f"Downloading {remote.name} ({remote.size / 1e6:.1f} MB{kept}) from {remote.host}.")
             try:
                 connections.download(remote, part, digest, report)
             except FileChanged:
                 part.discard()
                 raise
             if digest.matches:
-                pointer = store.publish(
-                    path, repo=remote.repo, commit=remote.commit, filename=remote.name, sha256=digest.sha256
-                )
+                pointer = store.publish(path, **remote.place, sha256=digest.sha256)
                 part.delete_record()
                 return pointer
             part.discard()
         if not part.kept:
             raise LoadError(
-                f"{remote.name} was damaged during the download from {host}: "
+                f"{remote.name} was damaged during the download from {remote.host}: "
                 f"its SHA-256 is {digest.sha256}, not {digest.expected}.",
                 "It was deleted. Try again; if this happens again, a proxy or a mirror changes the file.",
             )

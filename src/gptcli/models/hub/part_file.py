@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +27,11 @@ class PartFile:
     """`path` grows to `size` bytes beside `path`.blocks, which holds one JSON line and then a `#` or `.` per block.
 
     A block's mark is written after its last byte. A kill loses nothing that was written, so marked blocks are on disk;
-    after a power cut they may not be, which the digest of the whole file detects. Thread-safe.
-    """
+    after a power cut they may not be, which the digest of the whole file detects. Thread-safe."""
 
     def __init__(self, path: Path, size: int, name: str) -> None:
         """Open the part at `path`, or start one. `name` is recorded for `older_versions`."""
-        self.path = path
-        self.size = size
+        self.path, self.size, self.blocks = path, size, -(-size // BLOCK)
         self._lock = threading.Lock()
         self._claimed: list[Range] = []
         self._head = json.dumps({"part": 1, "size": size, "block": BLOCK, "name": name}).encode() + b"\n"
@@ -51,7 +51,6 @@ class PartFile:
         self._record.close()
 
     def discard(self) -> None:
-        """Close and delete it."""
         self.close()
         delete(self.path)
 
@@ -59,10 +58,6 @@ class PartFile:
         """Close it and delete its record, after the file was published: without its record a part is useless."""
         self.close()
         _record_path(self.path).unlink(missing_ok=True)
-
-    @property
-    def blocks(self) -> int:
-        return len(self._marks)
 
     def has(self, block: int) -> bool:
         return self._marks[block] == _COMPLETE
@@ -84,10 +79,7 @@ class PartFile:
                     claimed.stop = stop
 
     def release(self, claimed: Range) -> int:
-        """Give `claimed` up: its incomplete blocks can be claimed again.
-
-        Returns the number of bytes lost, those of an incomplete block.
-        """
+        """Give `claimed` up, so that its incomplete blocks can be claimed again; return the number of bytes lost."""
         with self._lock:
             self._claimed.remove(claimed)
             return 0 if claimed.position in {claimed.stop, self.size} else claimed.position % BLOCK
@@ -103,7 +95,7 @@ class PartFile:
         with self._lock:
             first = claimed.position // BLOCK
             claimed.position += count
-            last = len(self._marks) if claimed.position == self.size else claimed.position // BLOCK
+            last = self.blocks if claimed.position == self.size else claimed.position // BLOCK
             if last <= first:
                 return False
             self._marks[first:last] = bytes([_COMPLETE]) * (last - first)
@@ -117,13 +109,8 @@ class PartFile:
         for claimed in self._claimed:
             first, last = claimed.position // BLOCK, -(-claimed.stop // BLOCK)
             marks[first:last] = bytes([_COMPLETE]) * (last - first)
-        gaps, start = [], marks.find(_MISSING)
-        while start >= 0:
-            stop = marks.find(_COMPLETE, start)
-            stop = len(marks) if stop < 0 else stop
-            gaps.append((start * BLOCK, min(stop * BLOCK, self.size)))
-            start = marks.find(_MISSING, stop)
-        return gaps
+        missing = re.finditer(rb"\.+", marks)
+        return [(gap.start() * BLOCK, min(gap.end() * BLOCK, self.size)) for gap in missing]
 
     def _read_marks(self) -> bytearray | None:
         """The marks of an earlier process, if they and the data match this file."""
@@ -133,13 +120,12 @@ class PartFile:
         except OSError:
             return None
         marks = bytearray(record[len(self._head) :])
-        if not same_size or not record.startswith(self._head) or len(marks) != -(-self.size // BLOCK):
-            return None
-        return marks if marks.count(_COMPLETE) + marks.count(_MISSING) == len(marks) else None
+        valid = record.startswith(self._head) and len(marks) == self.blocks and set(marks) <= {_MISSING, _COMPLETE}
+        return marks if valid and same_size else None
 
     def _create(self) -> bytearray:
         delete(self.path)
-        marks = bytearray([_MISSING]) * -(-self.size // BLOCK)
+        marks = bytearray([_MISSING]) * self.blocks
         with open(self.path, "xb") as file:
             file.truncate(self.size)  # sparse: missing bytes take no space
         _record_path(self.path).write_bytes(self._head + marks)  # in full, so that marking needs no space later
@@ -150,15 +136,10 @@ def older_versions(folder: Path, suffix: str, name: str, current: Path) -> list[
     """Parts in `folder` of the file `name` other than `current`."""
     found = []
     for record in folder.glob(f"*{suffix}.blocks"):
-        part = record.with_suffix("")
-        try:
-            with record.open("rb") as file:
-                recorded = json.loads(file.readline(1 << 16)).get("name")
-        except (OSError, ValueError, AttributeError):
-            continue
-        if recorded == name and part != current:
-            found.append(part)
-    return found
+        with contextlib.suppress(OSError, ValueError, AttributeError), record.open("rb") as file:
+            if json.loads(file.readline(1 << 16)).get("name") == name:
+                found.append(record.with_suffix(""))
+    return [part for part in found if part != current]
 
 
 def _record_path(path: Path) -> Path:

@@ -37,19 +37,15 @@ def download(target: HubReference, *, report: Report) -> Path:
 
 def outdated() -> tuple[list[str], list[tuple[str, str]]]:
     """Models whose content on `main` differs, and repositories that did not respond, with the reason."""
-    by_repo: dict[str, list[inventory.Stored]] = {}
-    for model in inventory.stored(external=False):
-        if model.repo is not None:
-            by_repo.setdefault(model.repo, []).append(model)
+    models = inventory.stored(external=False)
     changed: list[str] = []
     failed: list[tuple[str, str]] = []
-    for repo, models in by_repo.items():
+    for repo in dict.fromkeys(model.repo for model in models if model.repo is not None):
         try:
             current = {file.name: file.sha256 for file in repository.list_files(repo)}
+            changed += [model.name for model in models if model.repo == repo and _differs(model, current)]
         except GptcliError as error:
             failed.append((repo, error.message))
-            continue
-        changed += [model.name for model in models if _differs(model, current)]
     return changed, failed
 
 
@@ -65,8 +61,7 @@ def search(words: str, *, limit: int) -> list[tuple[Found, dict[str, int | None]
 
 def _named_files(target: HubReference, files: dict[str, RemoteFile]) -> list[str]:
     names = split_parts(target.file or "")
-    missing = [name for name in names if name not in files]
-    if missing:
+    if missing := [name for name in names if name not in files]:
         hint = did_you_mean(missing[0], files) or f"It has {_some(quantization.candidates(files))}."
         raise ModelNotFound(f"{target.repo} has no file {missing[0]}.", hint)
     return names
@@ -81,19 +76,14 @@ def _choose_files(target: HubReference, files: dict[str, RemoteFile], report: Re
     if choice.alternatives:
         report.note(f"It also has {_some([_describe(name, files) for name in choice.alternatives])}.")
     if target.tag is None and any(quantization.of(name) == "Q4_0" for name in choice.alternatives):
-        _recommend_q4_0(target.repo, report)
+        from gptcli.llama.devices import repacks_q4_0
+
+        if repacks_q4_0():  # measured by bench/quant_formats.py with SmolLM2 135M on AVX-512
+            report.note(
+                f"On a CPU, {target.repo}:Q4_0 reads prompts 1.7 times as fast as Q4_K_M (measured with a 135M "
+                "model), because llama.cpp rearranges it during loading; its answers are slightly worse."
+            )
     return split_parts(choice.file)
-
-
-def _recommend_q4_0(repo: str, report: Report) -> None:
-    """Measured by bench/quant_formats.py with SmolLM2 135M on AVX-512."""
-    from gptcli.llama.devices import repacks_q4_0
-
-    if repacks_q4_0():
-        report.note(
-            f"On a CPU, {repo}:Q4_0 reads prompts 1.7 times as fast as Q4_K_M (measured with a 135M model), "
-            "because llama.cpp rearranges it during loading; its answers are slightly worse."
-        )
 
 
 def _describe(name: str, files: dict[str, RemoteFile]) -> str:
@@ -115,10 +105,9 @@ def _differs(model: inventory.Stored, current: dict[str, str | None]) -> bool:
 
 def _quantizations(found: Found) -> dict[str, int | None]:
     """The bytes of each quantization; None if the repository is gated, or was deleted since."""
-    sizes: dict[str, int] = {}
+    sizes, totals = dict[str, int](), dict[str, int | None]()
     with contextlib.suppress(GptcliError):
         sizes = {file.name: file.size for file in repository.list_files(found.repo)}
-    totals: dict[str, int | None] = {}
     for name in quantization.candidates(found.files):
         parts = [sizes.get(part, 0) for part in split_parts(name)]
         totals.setdefault(quantization.of(name) or name, sum(parts) if all(parts) else None)

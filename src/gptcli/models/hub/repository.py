@@ -73,10 +73,8 @@ def list_files(repo: str, revision: str | None = None) -> list[RemoteFile]:
 
 def search(words: str, *, limit: int = 20) -> list[Found]:
     """Repositories with GGUF files that match `words`, the most downloaded first. Raises OfflineError."""
-    fields = ["siblings", "downloads", "gated", "gguf"]
-    answer = HubSession().json(
-        "/api/models", words, search=words, filter="gguf", sort="downloads", limit=limit, expand=fields
-    )
+    query: dict[str, Any] = {"search": words, "filter": "gguf", "sort": "downloads", "limit": limit}
+    answer = HubSession().json("/api/models", words, **query, expand=["siblings", "downloads", "gated", "gguf"])
     return [_found(item) for item in _dicts(answer) if reference.is_repo(str(item.get("id")))]
 
 
@@ -94,13 +92,13 @@ class HubFile:
 
     def __init__(self, session: HubSession, repo: str, name: str, revision: str) -> None:
         """Look the file up. Raises ModelNotFound, GatedError, OfflineError."""
-        self.repo = repo
-        self.name = name
+        self.repo, self.name, self.host = repo, name, session.host
         self.ranges = True
         """False once the server has ignored a range and sent the whole file."""
         self._session = session
         self._lock = threading.Lock()
         self.etag, self.size, self.commit, self._url = self._look_up(revision)
+        self.place = {"repo": repo, "commit": self.commit, "filename": name}
         # The hub's etag is a validator for the hub only; a CDN has its own, in its responses.
         self._validator = f'"{self.etag}"' if self._url == session.endpoint + self._path(self.commit) else None
 
@@ -113,13 +111,12 @@ class HubFile:
             headers["if-range"] = validator
         with self._session.stream(url, headers) as response:
             status, etag = response.status_code, response.headers.get("etag")
-            if etag and not etag.startswith('"'):
-                etag = None  # a weak one is invalid in If-Range (RFC 9110, 13.1.5)
+            strong = etag if etag and etag.startswith('"') else None  # a weak one is invalid in If-Range (RFC 9110)
             if status == 206:
                 self._check_range(response, start)
-                self._validator = validator or etag
+                self._validator = validator or strong
                 yield response.iter_raw()
-            elif status == 200 and validator in {None, etag}:
+            elif status == 200 and validator in {None, strong}:
                 self._check_size(response.headers.get("content-length", ""))
                 self.ranges = start == 0 and stop == self.size
                 yield _skip(response.iter_raw(), start)
@@ -163,7 +160,7 @@ class HubFile:
         commit = headers.get("x-repo-commit", "")
         if not (_ETAG.fullmatch(etag) and size.isdigit() and _COMMIT.fullmatch(commit)):
             raise OfflineError(
-                f"{self._session.host} does not name the commit, hash and size of {self.name}.",
+                f"{self.host} does not name the commit, hash and size of {self.name}.",
                 "Check HF_ENDPOINT: it must be a model hub or a full mirror of one.",
             )
         if url == self._session.endpoint + path:

@@ -2,8 +2,7 @@
 
 huggingface_hub's session sends the requests: it honours proxies (`HTTPS_PROXY`, `NO_PROXY`), the system's certificates
 and its own settings. Its higher-level calls are not used: they load another 80 ms of modules, retry for 23 s if names
-do not resolve, and send the token to huggingface.co if a mirror redirects there.
-"""
+do not resolve, and send the token to huggingface.co if a mirror redirects there."""
 
 from __future__ import annotations
 
@@ -38,10 +37,9 @@ class Interrupted(Exception):
     """The response broke off, and a retry may succeed: a cut, a stall, 429, 5xx."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
+        """`wait` is the seconds to wait, from `Retry-After`."""
         super().__init__(reason)
-        self.reason = reason
-        self.wait = wait
-        """Seconds to wait, from `Retry-After`."""
+        self.reason, self.wait = reason, wait
 
 
 class FileChanged(Exception):
@@ -96,7 +94,8 @@ class HubSession:
             raise GptcliError(message, "Repair the file, or set HF_TOKEN_PATH.") from error
         self._authorization = f"Bearer {token}" if token else None
         self._backoff = backoff or Backoff(tries=5, longest=8.0)
-        self._query_timeout = httpx2.Timeout(constants.HF_HUB_ETAG_TIMEOUT, connect=CONNECT_SECONDS)
+        timeout = httpx2.Timeout(constants.HF_HUB_ETAG_TIMEOUT, connect=CONNECT_SECONDS)
+        self._query_options: dict[str, Any] = {"timeout": timeout, "follow_redirects": False}
         self.stall_seconds = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
 
     def json(self, path: str, about: str, **parameters: Any) -> Any:
@@ -128,12 +127,10 @@ class HubSession:
     def stream(self, url: str, headers: dict[str, str]) -> Iterator[Response]:
         """The open response to GET `url`, of any status; Interrupted if the network fails, also while reading."""
         host = urlsplit(url).netloc.rpartition("@")[2]
+        options: dict[str, Any] = {"timeout": self._errors.Timeout(self.stall_seconds), "follow_redirects": False}
         try:
             for _ in range(_MAX_REDIRECTS):
-                own, timeout = self._headers_for(url), self._errors.Timeout(self.stall_seconds)
-                with self._client.stream(
-                    "GET", url, headers=own | headers, timeout=timeout, follow_redirects=False
-                ) as response:
+                with self._client.stream("GET", url, headers=self._headers_for(url) | headers, **options) as response:
                     if not response.has_redirect_location:
                         _check_not_page(response)
                         encoding = response.headers.get("content-encoding", "identity")
@@ -156,12 +153,10 @@ class HubSession:
     def _request(self, method: str, url: str, about: str, parameters: Mapping[str, Any]) -> Response:
         """A response with a status below 400, or an error with a hint. Only a hub that responds is retried."""
         waited = 0.0
+        options: dict[str, Any] = {"params": parameters or None, "headers": self._headers_for(url)}
         for failures in range(1, self._backoff.tries + 1):
             try:
-                own, timeout = self._headers_for(url), self._query_timeout
-                response = self._client.request(
-                    method, url, params=parameters or None, headers=own, timeout=timeout, follow_redirects=False
-                )
+                response = self._client.request(method, url, **options, **self._query_options)
             except (self._errors.RequestError, self._errors.InvalidURL, ConnectionError) as error:
                 host = urlsplit(url).hostname
                 raise OfflineError(f"{host} cannot be reached: {_reason(error)}.", _LATER) from None

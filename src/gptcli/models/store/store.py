@@ -126,10 +126,9 @@ def check_inside(pointer: Path, repo: str) -> None:
 
 @contextmanager
 def lock(repo: str, digest: str, report: Report) -> Iterator[None]:
-    """Hold the lock for downloading the content `digest` of `repo`.
+    """Hold huggingface_hub's own lock for downloading the content `digest` of `repo`.
 
-    It is huggingface_hub's own lock, so its downloads and ours wait for each other; the kernel frees it if its holder
-    dies.
+    Its downloads and ours wait for each other; the kernel frees the lock if its holder dies.
     """
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 

@@ -46,8 +46,7 @@ def summarize_all(paths: Iterable[Path]) -> dict[Path, Summary]:
     file = settings.cache_dir() / "headers.json"
     document = read_cache(file)
     cached: dict[str, Any] = document["files"] if document.get("version") == _VERSION else {}
-    found: dict[Path, Summary] = {}
-    new = {}
+    found, new = dict[Path, Summary](), {}
     for path in paths:
         key, state = file_state(path)
         if cached.get(key, {}).get("state") == state:
