@@ -128,8 +128,7 @@ def read_ahead(rows: Iterator[Row | RowError], count: int | None) -> tuple[Itera
 def sample_rows(rows: Iterable[Row | RowError], count: int, seed: int) -> Iterator[Row | RowError]:
     """A random sample of `count` rows, in input order and numbered anew; the same one for the same seed.
 
-    Holds `count` rows in memory (Vitter's algorithm R: "Random sampling with a reservoir", 1985).
-    """
+    Holds `count` rows in memory (Vitter's algorithm R: "Random sampling with a reservoir", 1985)."""
     randrange = random.Random(seed).randrange
     kept: list[Row | RowError] = []
     for seen, row in enumerate(rows):

@@ -4,8 +4,7 @@ A row is done when the journal has it. The row's line goes to the system first a
 process that is killed between the two leaves bytes that no record covers: they are cut off when the job is resumed, and
 the row is computed again. A power cut can take the end of either file: a record counts only if length and checksum show
 that its bytes are there. Both files are synced every `SYNC_SECONDS`: a power cut costs at most the rows of that time.
-In input order, a row that ends early waits in the journal until the rows before it are written.
-"""
+In input order, a row that ends early waits in the journal until the rows before it are written."""
 
 from __future__ import annotations
 
@@ -209,8 +208,7 @@ def open_path(
     """An output that is resumed where an earlier run of the same job ended. `settings` (JSON values) identify the job.
 
     Raises UsageError, unless `overwrite`, if `path` holds something else or was made with other settings, and
-    GptcliError if another process is writing it.
-    """
+    GptcliError if another process is writing it."""
     beside = path.with_name(path.name + ".gptcli-journal")
     settings = json.loads(json.dumps(settings))
     with writing(), ExitStack() as stack:

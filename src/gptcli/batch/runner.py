@@ -35,8 +35,7 @@ class Runner:
 
     `live`: rows may arrive while others are answered. `whole`: `rows` is the whole input, so every row that was
     answered before must be among them. `total` and `share_read` are for the progress. `max_failures`: end the run
-    when more rows than that have failed in it.
-    """
+    when more rows than that have failed in it."""
 
     engine: Callable[[], Engine]
     """Called when there is a row to answer, and not before."""
@@ -67,8 +66,7 @@ class Runner:
         """Answer every row that has no answer and close the output.
 
         Raises Cancelled after Ctrl-C, RowsFailed after too many failures, and the errors of reading and writing. Rows
-        that fail are counted, not raised. Every row that was answered is kept, whatever is raised.
-        """
+        that fail are counted, not raised. Every row that was answered is kept, whatever is raised."""
         try:
             with closing(self.output):
                 self.output.start(self.format.header())

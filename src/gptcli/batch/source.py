@@ -1,7 +1,6 @@
 """The bytes of an input, from a file or standard input, compressed or not, in any encoding, and how they are cut.
 
-What comes out is UTF-8. A record that is longer than the limit is skipped without being held in memory.
-"""
+What comes out is UTF-8. A record that is longer than the limit is skipped without being held in memory."""
 
 from __future__ import annotations
 
@@ -47,8 +46,7 @@ class Source:
 def open_source(path: str, stdin: BinaryIO, encoding: str = "utf-8") -> Source:
     """Open `path` (`-` is `stdin`), decompress by its suffix and convert to UTF-8.
 
-    Raises UsageError for an unknown encoding and GptcliError for a file that cannot be opened.
-    """
+    Raises UsageError for an unknown encoding and GptcliError for a file that cannot be opened."""
     codec = _codec(encoding)
     with reading(path):
         source = _standard_input(stdin) if path == "-" else _file(path)
@@ -145,8 +143,7 @@ class _Decompressor(Protocol):
 class _Frames(io.RawIOBase):
     """Reads the frames of a zstd file, one after the other, and notices a file that was cut off.
 
-    The readers of the package `zstandard` do not.
-    """
+    The readers of the package `zstandard` do not."""
 
     def __init__(self, file: BinaryIO, new_decompressor: Callable[[], _Decompressor], error: type[Exception]) -> None:
         self._file = file

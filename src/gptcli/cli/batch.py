@@ -45,8 +45,7 @@ def batch(
 ) -> int:
     """Answer every row of a file: JSONL (also OpenAI Batch), CSV, TSV, text, Parquet, or a folder of prompts.
 
-    If the job is interrupted, the same command resumes it. Rows that fail become error lines; the exit code is 7.
-    """
+    If the job is interrupted, the same command resumes it. Rows that fail become error lines; the exit code is 7."""
     for group in (options, model, sampling):
         group.check()
     context: CommandContext = ctx.obj

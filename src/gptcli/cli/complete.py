@@ -69,8 +69,7 @@ def complete(
 ) -> int:
     """Continue a text: the files of -f, then standard input, then the arguments, joined as they are.
 
-    An empty line separates several samples; --format json keeps them apart for programs.
-    """
+    An empty line separates several samples; --format json keeps them apart for programs."""
     model.check()
     sampling.check()
     output.check()

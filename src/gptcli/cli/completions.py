@@ -1,8 +1,7 @@
 """`gptcli completions`: a shell's completion script, printed or installed, and the answers to a Tab.
 
 Typer's scripts call gptcli with `_GPTCLI_COMPLETE` in the environment. The classes here mend what Typer lacks:
-`--flag=value`, colons in bash, quoting in zsh, and speed (Typer renders each help text with rich: 60 ms to import).
-"""
+`--flag=value`, colons in bash, quoting in zsh, and speed (Typer renders each help text with rich: 60 ms to import)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The options that several commands share. Those that are generation parameters are made from `gptcli.params`.
 
-Annotations here are real objects and no strings, because typer evaluates them at every start.
-"""
+Annotations here are real objects and no strings, because typer evaluates them at every start."""
 
 import dataclasses
 import functools

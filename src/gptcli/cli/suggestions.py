@@ -1,7 +1,6 @@
 """Values that only this machine knows, for shell completion: model names, conversations, GGUF files.
 
-Options name these functions as `autocompletion=`. Typer keeps those values that begin with what was typed.
-"""
+Options name these functions as `autocompletion=`. Typer keeps those values that begin with what was typed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Token probabilities in OpenAI's two shapes: four lists beside a text, and a list of objects for a chat.
 
-https://platform.openai.com/docs/api-reference, "The completion object" and "The chat completion object".
-"""
+https://platform.openai.com/docs/api-reference, "The completion object" and "The chat completion object"."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Parse the bodies of OpenAI requests, chat completions and text completions, into a `Request`.
 
-Every field is honoured or refused by name. https://platform.openai.com/docs/api-reference
-"""
+Every field is honoured or refused by name. https://platform.openai.com/docs/api-reference"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Token ids of any kind of prompt.
 
 Special tokens may come from text that the user wants continued, as in llama.cpp's own programs, and from a chat
-template, but never from a message of a chat.
-"""
+template, but never from a message of a chat."""
 
 from __future__ import annotations
 

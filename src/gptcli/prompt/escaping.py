@@ -3,8 +3,7 @@
 A chat template mixes what people typed with control tokens, and may cut, strip and search the text. So the first and
 the last character of every special token are replaced, in what was typed, by placeholders: characters that occur
 nowhere else, one for one. They survive whatever a template does with text, keep every length, and tell afterwards for
-each `<` of the rendered chat who wrote it. A special token counts only where both its ends are the template's own.
-"""
+each `<` of the rendered chat who wrote it. A special token counts only where both its ends are the template's own."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Two families of markers are known: `<think>…</think>` before the answer, and OpenAI's harmony format
 (https://cookbook.openai.com/articles/openai-harmony), where each message names its channel. The markers of the latter
-are control tokens, so their text must be decoded too.
-"""
+are control tokens, so their text must be decoded too."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Each step of a template and each value that it makes is charged to the budget: loop turns, calls, filters, comparisons,
 operators, slices, literals, output. What could be much larger than its parts is refused before it is made. So one step
-takes no longer than copying what the budget has left, and the clock, read at every step, bounds their sum.
-"""
+takes no longer than copying what the budget has left, and the clock, read at every step, bounds their sum."""
 
 from __future__ import annotations
 

@@ -30,8 +30,7 @@ def download(
 
     `sha256` and `size` are the expected ones, if known. A part that an earlier run left is completed, also after
     SIGKILL. Raises ModelNotFound, GatedError or OfflineError if the hub does not provide the file, GptcliError if the
-    disk is full, LoadError if the content is wrong.
-    """
+    disk is full, LoadError if the content is wrong."""
     revision = revision or "main"
     check_names(repo, name, revision)
     session = HubSession()

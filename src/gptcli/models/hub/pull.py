@@ -25,8 +25,7 @@ def download(target: HubReference, *, report: Report) -> Path:
     """Store the current files of `target` and return the one to open (the first of a split model).
 
     Stored files are not downloaded again. Raises ModelNotFound, GatedError, OfflineError, and LoadError if it is no
-    model.
-    """
+    model."""
     files = {file.name: file for file in repository.list_files(target.repo, target.revision)}
     names = _named_files(target, files) if target.file else _choose_files(target, files, report)
     path, *_ = download_all(target.repo, [files[name] for name in names], target.revision, report=report)
@@ -52,8 +51,7 @@ def outdated() -> tuple[list[str], list[tuple[str, str]]]:
 def search(words: str, *, limit: int) -> list[tuple[Found, dict[str, int | None]]]:
     """Repositories with GGUF models that match `words`, the most downloaded first, and the bytes of each quantization.
 
-    Raises OfflineError.
-    """
+    Raises OfflineError."""
     found = [one for one in repository.search(words, limit=limit) if quantization.candidates(one.files)]
     with ThreadPoolExecutor(8) as pool:
         return list(zip(found, pool.map(_quantizations, found), strict=True))

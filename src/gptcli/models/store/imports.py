@@ -23,8 +23,7 @@ _BLOCK = 1 << 20
 def import_from(source: Path, name: str | None, *, report: Report) -> list[str]:
     """Import every complete model in `source` (a GGUF file, a folder, a wheel) and return their names.
 
-    `name` is for a source with one model. Raises LoadError for an invalid file, of which nothing is kept.
-    """
+    `name` is for a source with one model. Raises LoadError for an invalid file, of which nothing is kept."""
     if not source.exists():
         raise ModelNotFound(f"{source} does not exist.", "Give a GGUF file, or a folder or wheel that has one.")
     if source.is_dir():

@@ -2,8 +2,7 @@
 
 The record is one small file in the cache folder. It knows a file by real path, size and modification time, so a changed
 file is checked again, and so is every file when the record is lost. Its samples reveal damage that left these as they
-were, by a disk or a program.
-"""
+were, by a disk or a program."""
 
 from __future__ import annotations
 
@@ -42,8 +41,7 @@ def recorded(path: Path) -> str | None:
 def record(path: Path, result: str) -> None:
     """Record that `path` is intact; `result` is its SHA-256 or `CHECKED`.
 
-    Of two processes that write at once one may lose an entry, which costs a later run one check.
-    """
+    Of two processes that write at once one may lose an entry, which costs a later run one check."""
     real, now = file_state(path)
     entries = {name: entry for name, entry in read_cache(_file()).items() if os.path.exists(name)}
     write_cache(_file(), {**entries, real: [*now, result, _sample(real)]})
@@ -113,8 +111,7 @@ class Digest:
     """The digests of a file of `size` bytes that the hub calls `etag`.
 
     An etag of 64 digits is the SHA-256 of a file in large-file storage. One of 40 digits is git's SHA-1 of a small
-    file, over the header `blob SIZE NUL` and the bytes ("Git Internals - Git Objects" in the Git book).
-    """
+    file, over the header `blob SIZE NUL` and the bytes ("Git Internals - Git Objects" in the Git book)."""
 
     def __init__(self, etag: str, size: int, expected_sha256: str | None) -> None:
         import hashlib

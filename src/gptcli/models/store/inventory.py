@@ -1,8 +1,7 @@
 """The models stored on this machine: list, verify and remove them.
 
 They come from the hub's cache, from files that the user gave a name, and from external stores: those of LM Studio and
-ollama, which are read in place and never changed.
-"""
+ollama, which are read in place and never changed."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@
                        blobs/SHA256           the content
                        snapshots/COMMIT/FILE  a relative link to it; the content itself on systems without links
 
-Source of the layout: huggingface_hub's guide "Understand caching".
-"""
+Source of the layout: huggingface_hub's guide "Understand caching"."""
 
 from __future__ import annotations
 
@@ -97,8 +96,7 @@ def publish(part: Path, *, repo: str, commit: str, filename: str, sha256: str) -
     """Move `part`, a complete and verified file in `blobs/`, to its final name; return the path of its snapshot.
 
     Every step is atomic: after a kill between any two, the next run finds a complete file or none. An existing
-    `refs/main` is left alone.
-    """
+    `refs/main` is left alone."""
     with open(part, "rb+") as file:
         os.fsync(file.fileno())
     os.replace(part, blob_path(repo, sha256))
@@ -128,8 +126,7 @@ def check_inside(pointer: Path, repo: str) -> None:
 def lock(repo: str, digest: str, report: Report) -> Iterator[None]:
     """Hold huggingface_hub's own lock for downloading the content `digest` of `repo`.
 
-    Its downloads and ours wait for each other; the kernel frees the lock if its holder dies.
-    """
+    Its downloads and ours wait for each other; the kernel frees the lock if its holder dies."""
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     path = _lock_path(repo, digest)
