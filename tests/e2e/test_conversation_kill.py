@@ -13,10 +13,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fake_chat import FakeChat, collect
 
 from gptcli.chat.store import Store
+from gptcli.types import FinishReason
 
 SOURCES = str(Path(__file__).parents[2] / "src")
+TESTS = str(Path(__file__).parents[1])
 
 # Writes turns for ever and says the id of each on stdout once it was told that it is saved. It opens the file
 # anew after every seventh, so that kills also meet opening and closing.
@@ -79,10 +82,31 @@ print(turn.id)
 """
 
 
+# Writes an answer for ever, a token every few milliseconds, to stdout.
+ANSWERER = """
+import sys, time
+from pathlib import Path
+from fake_chat import FakeChat, endless
+from gptcli.chat.settings import Settings
+from gptcli.params import Sampling
+from gptcli.types import Delta
+
+def slow(tokens, seed):
+    time.sleep(0.01)
+    return endless(tokens, seed)
+
+chat = FakeChat(Path(sys.argv[1]), slow, settings=Settings(Sampling(seed=1)))
+for event in chat.session.send("Hello"):
+    if isinstance(event, Delta):
+        sys.stdout.write(event.text)
+        sys.stdout.flush()
+"""
+
+
 def start(source: str, path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-S", "-c", source, str(path)],
-        env={**os.environ, "PYTHONPATH": SOURCES},
+        [sys.executable, *(["-S"] if "fake_chat" not in source else []), "-c", source, str(path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([SOURCES, TESTS])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -130,6 +154,33 @@ def test_fifty_kills_lose_no_acknowledged_turn(tmp_path: Path) -> None:
         assert len(acknowledged) - before <= len(fresh) + 1
     assert with_some >= 30
     assert len(acknowledged) == len(set(acknowledged))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_kill_loses_at_most_the_last_second_of_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.db"
+    with start(ANSWERER, path) as answerer:
+        assert answerer.stdout is not None
+        shown, arrived = "", []
+        while not arrived or time.monotonic() < arrived[0] + 4:
+            shown += answerer.stdout.read(1)
+            arrived.append(time.monotonic())
+        answerer.kill()
+        shown += answerer.stdout.read()
+    sure = sum(when < arrived[-1] - 2 for when in arrived)  # a second, and another for a busy machine
+    assert sure > 0
+    with Store(path) as store:
+        question, answer = store.load(store.summaries()[0].id).path()
+    assert (question.content, answer.finish) == ("Hello", FinishReason.CANCELLED)
+    assert shown.startswith(answer.content)
+    assert len(answer.content) >= sure
+
+    again = FakeChat(path, conversation=Store(path).load(Store(path).summaries()[0].id))
+    more = collect(again.session.resume()).text
+    assert more
+    assert again.stored().path()[-1].content == answer.content + more
+    assert len(again.stored().turns) == 2
+    stored(path)
 
 
 def test_twenty_at_once_lose_nothing(tmp_path: Path) -> None:

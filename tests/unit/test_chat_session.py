@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from answers import script
@@ -200,6 +201,74 @@ def test_closing_the_generator_saves_the_text_so_far(chat: FakeChat) -> None:
         (text, FinishReason.CANCELLED),
     ]
     assert collect(chat.session.send("two")).text
+
+
+@pytest.mark.parametrize("move", ["send", "retry", "continue"])
+def test_an_unfinished_answer_is_saved_as_it_grows(chat: FakeChat, monkeypatch: pytest.MonkeyPatch, move: str) -> None:
+    monkeypatch.setattr("gptcli.chat.session.DRAFT_SECONDS", 0)
+    start = collect(chat.session.send("one")).text if move != "send" else ""
+    turns = len(chat.session.conversation.turns)
+    events = {"send": lambda: chat.session.send("one"), "retry": chat.session.retry, "continue": chat.session.resume}
+    text = start if move == "continue" else ""
+    for event in events[move]():
+        if isinstance(event, Delta):
+            text += event.text
+            draft = chat.stored().path()[-1]
+            assert (draft.content, draft.finish) == (text, FinishReason.CANCELLED)
+    assert (chat.stored().path()[-1].content, chat.stored().path()[-1].finish) == (text, FinishReason.LENGTH)
+    assert len(chat.stored().turns) == turns + {"send": 2, "retry": 1, "continue": 0}[move]
+    assert chat.stored() == chat.session.conversation
+
+
+def test_an_unfinished_answer_is_saved_once_a_second(chat: FakeChat, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: len(ticks) / 8)  # eight events each second; the first is no token
+    ticks: list[None] = []
+    monkeypatch.setattr("gptcli.chat.session.time", clock)
+    drafts: list[str] = []
+    save = chat.session.autosave.save_answer
+
+    def record(turn: Turn, *, draft: bool = False) -> str:
+        drafts.append(turn.content)
+        return save(turn, draft=draft)
+
+    monkeypatch.setattr(chat.session.autosave, "save_answer", record)
+    chat.settings.max_tokens = 40
+    text = collect(chat.session.send("one"), lambda event: ticks.append(None)).text
+    assert len(text) == 40
+    assert [len(draft) for draft in drafts] == [7, 15, 23, 31, 39, 40]
+
+
+def test_another_process_may_answer_an_unfinished_answer(chat: FakeChat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gptcli.chat.session.DRAFT_SECONDS", 0)
+
+    def answer() -> None:
+        with Store(chat.path) as other:
+            seen = other.load(chat.session.conversation.id)
+            other.append(seen, Turn("user", "enough", seen.leaf))
+
+    text = collect(chat.session.send("one"), on(Delta, answer, after=3)).text
+    stored = chat.stored()
+    assert [turn.content for turn in stored.path()] == ["one", text]
+    assert sorted(turn.content for turn in stored.turns.values()) == sorted(["one", text[:3], "enough", text])
+
+
+def test_a_full_disk_is_reported_once_at_the_end_of_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gptcli.chat.session.DRAFT_SECONDS", 0)
+    chat = FakeChat(tmp_path / "c.db", limit=60_000, settings=Settings(Sampling(seed=1), max_tokens=20_000))
+    db = chat.store._file.connection
+
+    def fill() -> None:
+        db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}")
+        monkeypatch.setattr("gptcli.chat.session.DRAFT_SECONDS", 0.01)
+
+    collect(chat.session.send("one"), on(Delta, fill, after=2))
+    assert [notice[:9] for notice in chat.notices] == ["Not saved"]
+    db.execute("PRAGMA max_page_count = 100000")
+    chat.settings.max_tokens = 5
+    collect(chat.session.send("two"))
+    assert not chat.session.autosave.failed
+    assert [turn.content for turn in chat.stored().path()] == chat.texts()
+    assert len(chat.stored().turns) == 4
 
 
 def test_a_failed_answer_changes_nothing_and_can_be_retried(tmp_path: Path) -> None:

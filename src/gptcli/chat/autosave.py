@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from gptcli.chat.conversation import Conversation, Turn, new_turn_id
+from gptcli.chat.conversation import Conversation, Turn
 from gptcli.chat.store import Store
 from gptcli.errors import GptcliError
 
@@ -37,12 +37,18 @@ class Autosave:
         grown = self.conversation.add(*turns)
         self._apply(grown, lambda store: store.append(self.conversation, *turns))
 
-    def extend(self, turn: Turn) -> None:
-        """Put the longer version of an answer in its place, or beside it (see `conversation.extension`)."""
-        grown = self.conversation.extend(turn)
-        if not self._apply(grown, lambda store: store.extend(self.conversation, turn)):
-            # A stored row is never written again, so the longer version needs an id of its own.
-            self.conversation = self.conversation.add(dataclasses.replace(turn, id=new_turn_id()))
+    def save_answer(self, turn: Turn, *, draft: bool = False) -> str:
+        """Add an answer, or put its longer version in its place or beside it (see `conversation.extension`); returns
+        its id. A draft is the start of an answer that goes on; if it cannot be saved, that is not reported."""
+        if draft and not self._saved:
+            return turn.id
+        if turn.id in self.conversation.turns:
+            grown = self.conversation.extend(turn)
+            self._apply(grown, lambda store: store.extend(self.conversation, turn), quiet=draft)
+        else:
+            grown = self.conversation.add(turn)
+            self._apply(grown, lambda store: store.append(self.conversation, turn), quiet=draft)
+        return self.conversation.leaf or turn.id
 
     def move(self, leaf: str | None) -> None:
         """Make another turn the leaf; None is before the first."""
@@ -60,18 +66,17 @@ class Autosave:
             self.conversation = dataclasses.replace(self.conversation, name=name)
         self._store, self._saved = store, True
 
-    def _apply(self, changed: Conversation, write: Callable[[Store], Conversation]) -> bool:
-        """Make the change here and in the store; false, with a notice, if the store failed."""
+    def _apply(self, changed: Conversation, write: Callable[[Store], Conversation], *, quiet: bool = False) -> None:
+        """Make the change here and in the store, with a notice if the store failed."""
         store = self._store
         if store is None or not any(turn.role == "user" for turn in changed.turns.values()):
             self.conversation = changed
-            return True
+            return
         try:
             self.conversation = write(store) if self._saved else store.create(changed)
+            self._saved = True
         except GptcliError as error:
             self._saved = False
-            self._notify(f"Not saved: {error.message} The next message tries again.")
             self.conversation = changed
-            return False
-        self._saved = True
-        return True
+            if not quiet:
+                self._notify(f"Not saved: {error.message} The next message tries again.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable, Generator
 
 from gptcli.chat.autosave import Autosave
@@ -32,6 +33,8 @@ from gptcli.types import (
 )
 
 Events = Generator[Event, None, None]
+Pieces = dict[Channel, list[str]]
+DRAFT_SECONDS = 1.0  # an unfinished answer is saved that often: a kill loses no more of it
 
 _SUMMARIZE = "Summarize our conversation so far in a few sentences. Keep names, numbers, decisions and open questions."
 
@@ -177,8 +180,9 @@ class ChatSession:
 
     def _generate(self, partial: Turn | None, before: str | None) -> Events:
         """Let the model answer, or continue `partial`; if there is no text, go back to the leaf `before`."""
-        pieces: dict[Channel, list[str]] = {channel: [] for channel in Channel}
+        pieces: Pieces = {channel: [] for channel in Channel}
         finished: Finished | None = None
+        answer, next_draft = partial, time.monotonic() + DRAFT_SECONDS
         try:
             with contextlib.closing(self.model.engine.stream([self._request(partial)])) as events:
                 for event in events:
@@ -186,13 +190,16 @@ class ChatSession:
                         raise event.error
                     if isinstance(event, Delta):
                         pieces[event.channel].append(event.text)
+                        if time.monotonic() >= next_draft:
+                            answer = self._save_answer(answer, pieces, None, draft=True)
+                            next_draft = time.monotonic() + DRAFT_SECONDS
                     elif isinstance(event, Finished):
                         finished = self.last_finished = event
-                        self._save_answer(partial, pieces, finished, before)
+                        self._finish_answer(answer, pieces, finished, before)
                     yield event
         finally:
             if finished is None:  # it failed, or the caller closed the generator
-                self._save_answer(partial, pieces, None, before)
+                self._finish_answer(answer, pieces, None, before)
 
     def _request(self, partial: Turn | None) -> Request:
         settings = self.settings
@@ -257,34 +264,35 @@ class ChatSession:
             raise Cancelled("Stopped while the oldest messages were being summarized.")
         return summary.strip()
 
-    def _save_answer(
-        self, partial: Turn | None, pieces: dict[Channel, list[str]], finished: Finished | None, before: str | None
-    ) -> None:
-        """Save an answer, whole or stopped, or the rest of a partial one."""
-        text, reasoning = "".join(pieces[Channel.ANSWER]), "".join(pieces[Channel.REASONING])
-        reason = finished.reason if finished else FinishReason.CANCELLED
-        if not text and not reasoning and reason is FinishReason.CANCELLED:
-            self.autosave.move(before)
-            return
-        old = partial or Turn("assistant", "", parent=self.conversation.leaf)
+    def _save_answer(self, old: Turn | None, pieces: Pieces, finished: Finished | None, *, draft: bool = False) -> Turn:
+        """Save `old`, None for a new answer, with what was added to it; returns `old` with the id that it has now."""
+        old = old or Turn("assistant", "", parent=self.conversation.leaf)
         turn = dataclasses.replace(
             old,
-            content=old.content + text,
-            reasoning=old.reasoning + reasoning,
+            content=old.content + "".join(pieces[Channel.ANSWER]),
+            reasoning=old.reasoning + "".join(pieces[Channel.REASONING]),
             model=self.model.reference,
-            finish=reason,
+            finish=finished.reason if finished else FinishReason.CANCELLED,
             sampling=settings_of(self.settings.sampling),
-            prompt_tokens=finished.prompt_tokens if partial is None and finished else old.prompt_tokens,
+            prompt_tokens=finished.prompt_tokens if _is_new(old) and finished else old.prompt_tokens,
             completion_tokens=(old.completion_tokens or 0) + (finished.completion_tokens if finished else 0),
         )
-        known = self._answer_tokens.pop(old.id, ())
-        if partial is None:
-            self.autosave.append(turn)
-        else:
-            self.autosave.extend(turn)
-        leaf = self.conversation.leaf
-        if finished is None or leaf is None:
+        return dataclasses.replace(old, id=self.autosave.save_answer(turn, draft=draft))
+
+    def _finish_answer(self, old: Turn | None, pieces: Pieces, finished: Finished | None, before: str | None) -> None:
+        """Save an answer at its end, whole or stopped, or the rest of a partial one."""
+        cancelled = finished is None or finished.reason is FinishReason.CANCELLED
+        if cancelled and not any("".join(texts) for texts in pieces.values()):
+            self.autosave.move(before)
             return
-        self._usage = leaf, finished.prompt_tokens + finished.completion_tokens
-        if finished.stop is None and (partial is None or known):
-            self._answer_tokens[leaf] = known + finished.tokens
+        known = self._answer_tokens.pop(old.id, ()) if old else ()
+        saved = self._save_answer(old, pieces, finished)
+        if finished is None:
+            return
+        self._usage = saved.id, finished.prompt_tokens + finished.completion_tokens
+        if finished.stop is None and (_is_new(saved) or known):
+            self._answer_tokens[saved.id] = known + finished.tokens
+
+
+def _is_new(answer: Turn) -> bool:
+    return not (answer.content or answer.reasoning)

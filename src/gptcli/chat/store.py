@@ -20,7 +20,10 @@ from gptcli.types import FinishReason
 _CONVERSATION = "id, name, title, model, leaf, created, updated"
 _TURN = "role, content, parent, id, created, reasoning, model, finish, sampling, prompt_tokens, completion_tokens"
 """The columns of both tables, in the order of `Conversation` and `Turn`."""
-_REPLACE = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _TURN.split(", "))
+_LONGER = " AND ".join(
+    f"instr(CAST(excluded.{name} AS BLOB), CAST({name} AS BLOB)) = 1" for name in ("content", "reasoning")
+)
+_REPLACE = ", ".join(f"{name} = excluded.{name}" for name in _TURN.split(", "))
 
 
 class Store:
@@ -61,7 +64,7 @@ class Store:
 
     def append(self, conversation: Conversation, *turns: Turn) -> Conversation:
         """Save turns of a stored conversation, all or none, and return it with them; the last becomes its leaf. A turn
-        whose id is stored stays as it is. Raises GptcliError if the conversation was deleted."""
+        whose id is stored stays as it is, or grows. Raises GptcliError if the conversation was deleted."""
         grown = conversation.add(*turns)
         with self._file.writing() as db:
             _update(db, grown)
@@ -81,7 +84,7 @@ class Store:
             kept = extension(_turn(row), answered, turn)
             grown = conversation.put(kept)
             _update(db, grown)
-            _insert(db, grown.id, (kept,), _REPLACE)
+            _insert(db, grown.id, (kept,))
         return grown
 
     def set_leaf(self, conversation: Conversation, leaf: str | None) -> Conversation:
@@ -189,12 +192,12 @@ def _stored_text(text: str | None) -> bytes | None:
         return error.object.encode("utf-8", "replace")
 
 
-def _insert(db: sqlite3.Connection, conversation_id: str, turns: tuple[Turn, ...], known: str = "NOTHING") -> None:
-    """Turns as new rows; `known`: what to do to a row with the same id."""
+def _insert(db: sqlite3.Connection, conversation_id: str, turns: tuple[Turn, ...]) -> None:
+    """Turns as new rows. A row with the same id stays as it is, unless the turn starts with its text."""
     db.executemany(
         f"INSERT INTO messages (conversation, {_TURN}) VALUES"
         " (?, ?, CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)"
-        f" ON CONFLICT (conversation, id) DO {known}",
+        f" ON CONFLICT (conversation, id) DO UPDATE SET {_REPLACE} WHERE {_LONGER}",
         [(conversation_id, *_row(turn)) for turn in turns],
     )
 
