@@ -258,6 +258,45 @@ def test_a_renamed_repository_is_followed_on_the_same_host(server: HubServer, re
     assert (tmp_path / "hub/models--user--old/refs/main").read_text() == server.repos["user/repo"].head
 
 
+def test_a_slow_drip_is_no_stall(server: HubServer, report: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kilobyte every 30 ms, for four times as long as a stall may last."""
+    import hub_server
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(hub_server, "CHUNK", 256)  # four of them make a piece
+    server.connection_rate = 1024 / 0.03
+    server.put("user/repo", "m.gguf", DATA[:65_536])
+    started = time.monotonic()
+    assert pull(report).read_bytes() == DATA[:65_536]
+    assert time.monotonic() - started > 1.5
+    assert len(server.requests("GET")) == 1
+    assert report.done == 65_536
+
+
+def test_a_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+    from huggingface_hub import constants
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(302, headers={"location": "http://cdn.invalid/m.gguf"})
+
+    asked: list[str] = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+    session = HubSession()
+    session._client = httpx2.Client(transport=httpx2.MockTransport(answer))
+    with pytest.raises(OfflineError, match="redirects from https to http"):
+        session.head("/user/repo/resolve/main/m.gguf", "user/repo")
+    with (
+        pytest.raises(OfflineError, match="redirects from https to http"),
+        session.stream("https://hub.invalid/m.gguf", {}),
+    ):
+        pass
+    assert asked == ["https://hub.invalid/user/repo/resolve/main/m.gguf", "https://hub.invalid/m.gguf"]
+
+
 # --- what is wrong, by its name
 
 PAGE = {"Content-Type": "text/html; charset=utf-8"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +56,43 @@ def test_thirty_kills_cost_at_most_a_block_each(tmp_path: Path) -> None:
         assert 0 < before_the_last < len(data), "the kills did not fall into the transfer"
         assert len(data) <= server.served <= len(data) + 30 * BLOCK, f"seed {seed}"
         assert not list(tmp_path.rglob("*gptcli-part*"))
+
+
+def test_kills_at_the_end_of_a_download_leave_it_to_the_next_run(tmp_path: Path) -> None:
+    """A kill at every step late in the transfer, while hashing, syncing, renaming, linking and recording."""
+    from huggingface_hub import scan_cache_dir
+
+    def fork(cache: Path, step: int) -> int:
+        cache.mkdir(exist_ok=True)
+        driver.stdin.write(f"{cache} {step}\n")
+        driver.stdin.flush()
+        return int(driver.stdout.readline())
+
+    data = random.Random(9).randbytes(5 * BLOCK + 99)
+    program = [sys.executable, str(Path(__file__).with_name("killed_driver.py"))]
+    with HubServer() as server:
+        server.put("user/repo", "m.gguf", data)
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": SOURCES, "HF_ENDPOINT": server.endpoint}
+        with subprocess.Popen(
+            program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as driver:
+            assert fork(tmp_path / "whole", -1) == 0
+            steps = int((tmp_path / "whole" / "steps").read_text())
+            assert steps >= 30
+            for step in range(steps):
+                cache = tmp_path / str(step)
+                assert fork(cache, step) == -signal.SIGKILL
+                for found in cache.rglob("m.gguf"):
+                    assert found.read_bytes() == data, "a file has its name before it is whole"
+                assert fork(cache, -1) == 0
+                path = Path((cache / "path").read_text())
+                assert path.read_bytes() == data
+                assert not list(cache.rglob("*gptcli-part*"))
+                (repo,) = scan_cache_dir(cache / "hub").repos
+                assert [file.file_name for revision in repo.revisions for file in revision.files] == ["m.gguf"]
+                verified = cache / "gptcli" / "verified.json"  # lost by a kill just before it; a load checks then
+                records = json.loads(verified.read_text()) if verified.exists() else {}
+                assert [record[2] for record in records.values()] in ([], [path.resolve().name])
 
 
 def test_two_downloads_at_once_download_it_once(tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ def temporary(folder: Path) -> Path:
     return folder / f".gptcli-{os.getpid()}-{next(_numbers)}"
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Replace the content of `path`, atomically. Raises OSError, and leaves the old content then."""
-    new = temporary(path.parent)
+def replace_text(path: Path, text: str, beside: Path | None = None) -> None:
+    """Replace the content of `path`, atomically. Raises OSError, and leaves the old content then.
+
+    The new content is written in the folder `beside`, by default that of `path`.
+    """
+    new = temporary(beside or path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         new.write_text(text, "utf-8")

@@ -82,17 +82,18 @@ def _download(remote: HubFile, expected: str | None, report: Report) -> Path:
     """Store `remote`, with as little work as the state of the store allows; `expected` is its SHA-256, if known."""
     pointer = store.snapshot_path(**remote.place)
     store.check_inside(pointer, remote.repo)
-    if _is_stored(pointer, remote.size):
-        return pointer
     digest = Digest(remote.etag, remote.size, expected).expected
+    folder = store.repo_dir(remote.repo) / "blobs"
+    part = folder / f"{digest}{PART}"
+    if _is_stored(pointer, remote.size):
+        part_file.delete(part)  # left by a kill between publishing the file and deleting its record
+        return pointer
     if digest is None:
         raise LoadError(f"{remote.host} has no hash of {remote.name} to verify it by.", "Nothing was downloaded.")
-    folder = store.repo_dir(remote.repo) / "blobs"
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{digest}{PART}"
     with store.lock(remote.repo, digest, report):
         if len(digest) == 64 and _is_stored(folder / digest, remote.size):
-            part_file.delete(part)  # left by a kill between publishing the file and deleting its record
+            part_file.delete(part)
             return store.link(**remote.place, sha256=digest)
         if (folder / digest).exists():
             report.note(f"The stored {remote.name} is damaged; downloading it again.")

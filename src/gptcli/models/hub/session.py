@@ -184,7 +184,13 @@ class HubSession:
 
     def _redirect_url(self, response: Response) -> str:
         with contextlib.suppress(ValueError):
-            url = urljoin(str(response.request.url), response.headers["location"])
+            old = response.request.url
+            url = urljoin(str(old), response.headers["location"])
+            if old.scheme == "https" and _origin(url)[0] == "http":
+                raise OfflineError(
+                    f"{old.host} redirects from https to http, where anyone on the way could change the answer.",
+                    "Check HF_ENDPOINT and the proxy.",
+                )
             if _origin(url)[0] in _PORTS:
                 return url
         raise self._not_a_hub()

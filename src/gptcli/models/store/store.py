@@ -152,7 +152,8 @@ def is_locked(repo: str, digest: str) -> bool:
 
 def write_ref(repo: str, revision: str, commit: str) -> None:
     """Note that `revision` of `repo` is `commit` now."""
-    replace_text(repo_dir(repo).joinpath("refs", *revision.split("/")), commit)
+    # What a kill leaves in refs/ or snapshots/ would be a reference to huggingface_hub, and keep content alive.
+    replace_text(repo_dir(repo).joinpath("refs", *revision.split("/")), commit, beside=repo_dir(repo))
 
 
 def _lock_path(repo: str, digest: str) -> Path:
@@ -164,7 +165,7 @@ def _lock_path(repo: str, digest: str) -> Path:
 def _link_to(pointer: Path, blob: Path) -> None:
     if pointer.is_symlink() and pointer.exists() and blob_name(pointer) == blob.name:
         return
-    new = temporary(pointer.parent)
+    new = temporary(blob.parent.parent)
     try:
         os.symlink(os.path.relpath(blob, pointer.parent), new)
     except (OSError, NotImplementedError):  # Windows without the privilege, or a file system without links
