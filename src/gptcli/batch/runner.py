@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 from gptcli.batch.formats import ResultFormat
 from gptcli.batch.input import LiveRows
@@ -37,47 +37,39 @@ class _Active:
     answer: Answer
 
 
+@dataclass(slots=True)
 class Runner:
     """One run over an input; `run` may be called once."""
 
-    def __init__(
-        self,
-        engine: Callable[[], Engine],
-        rows: Iterator[Row | RowError],
-        builder: RequestBuilder,
-        format: ResultFormat,
-        output: Output,
-        progress: BatchProgress,
-        *,
-        live: bool = False,
-        whole: bool = True,
-        total: int | None = None,
-        share_read: Callable[[], float | None] = lambda: None,
-        max_failures: int | None = None,
-    ) -> None:
-        """`engine` is called when there is a row to answer, and not before.
+    engine: Callable[[], Engine]
+    """Called when there is a row to answer, and not before."""
+    rows: Iterator[Row | RowError]
+    builder: RequestBuilder
+    format: ResultFormat
+    output: Output
+    progress: BatchProgress
+    live: InitVar[bool] = False
+    """Whether rows may arrive while others are answered."""
+    whole: bool = True
+    """Whether `rows` is the whole input, so that every row that was answered before must be among them."""
+    total: InitVar[int | None] = None
+    share_read: Callable[[], float | None] = lambda: None
+    max_failures: int | None = None
+    """End the run when more rows than that have failed in it."""
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    """Stops the run between rows; `engine` may replace it with that of the engine."""
+    status: BatchStatus = field(init=False)
+    _live: LiveRows | None = field(init=False)
+    _active: dict[str, _Active] = field(default_factory=dict)
+    _input_ended: bool = False
+    _cancelled: bool = False
+    _error: GptcliError | None = None
+    _updated: float = 0.0
 
-        `live`: rows may arrive while others are answered. `whole`: `rows` is the whole input, so every row that was
-        answered before must be among them. `total` and `share_read` are for the progress. `max_failures`: end the run
-        when more rows than that have failed in it.
-        """
-        self._engine = engine
-        self._rows = rows
-        self._live = LiveRows(rows) if live else None
-        self._builder = replace(builder, base=replace(builder.base, stream=False))
-        self._format = format
-        self._output = output
-        self._progress = progress
-        self._whole = whole
-        self._share_read = share_read
-        self._max_failures = max_failures
-        self.interrupt = Interrupt()
-        """Stops the run between rows; `engine` may replace it with that of the engine."""
-        self._active: dict[str, _Active] = {}
-        self._input_ended = self._cancelled = False
-        self._error: GptcliError | None = None
-        self._updated = 0.0
+    def __post_init__(self, live: bool, total: int | None) -> None:
         self.status = BatchStatus(total=total)
+        self._live = LiveRows(self.rows) if live else None
+        self.builder = replace(self.builder, base=replace(self.builder.base, stream=False))
 
     def run(self) -> BatchStatus:
         """Answer every row that has no answer and close the output.
@@ -86,16 +78,16 @@ class Runner:
         that fail are counted, not raised. Every row that was answered is kept, whatever is raised.
         """
         try:
-            with closing(self._output):
-                self._output.start(self._format.header())
+            with closing(self.output):
+                self.output.start(self.format.header())
                 self._answer_all()
-                if self._input_ended and self._whole and not self._cancelled and self._error is None:
-                    self._output.check_end()
+                if self._input_ended and self.whole and not self._cancelled and self._error is None:
+                    self.output.check_end()
         except KeyboardInterrupt:
             self._cancelled = True
         finally:
             self._update()
-            self._progress.finish(self.status)
+            self.progress.finish(self.status)
         if self._error is not None:
             raise self._error
         if self._cancelled:
@@ -109,7 +101,7 @@ class Runner:
         first = next(requests, None)
         if first is None:
             return
-        engine = self._engine()
+        engine = self.engine()
         pulled = itertools.chain([first], requests)
         while not self._input_ended or self._active:
             with closing(engine.stream(pulled)) as events:
@@ -143,20 +135,20 @@ class Runner:
 
     def _next_row(self) -> Row | RowError | None:
         if self._live is None:
-            return next(self._rows)
+            return next(self.rows)
         return self._live.take(lambda: not self._active and not self.interrupt.requested)
 
     def _request(self, row: Row | RowError) -> Request | None:
         """The request of a row; None if the row is done or cannot be answered."""
-        if self._output.is_done(row):
+        if self.output.is_done(row):
             self.status.resumed += 1
             return None
         if isinstance(row, RowError):
             self._fail(row, row.code, row.message)
             return None
         try:
-            request = self._builder.build(row)
-            self._format.check(request)
+            request = self.builder.build(row)
+            self.format.check(request)
         except InvalidRequest as error:
             self._fail(row, Code(error.code), error.message)
             return None
@@ -186,8 +178,8 @@ class Runner:
         ends = active.answer.ends
         if any(end.reason is FinishReason.CANCELLED for end in ends):
             return
-        result = self._format.answer(active.row, active.request, active.answer)
-        self._output.put(active.row, result, failed=False)
+        result = self.format.answer(active.row, active.request, active.answer)
+        self.output.put(active.row, result, failed=False)
         status = self.status
         status.done += 1
         status.prompt_tokens += event.prompt_tokens
@@ -196,11 +188,11 @@ class Runner:
         self._update(sometimes=True)
 
     def _fail(self, row: Row | RowError, code: Code, message: str) -> None:
-        self._output.put(row, self._format.error(row, code, message), failed=True)
+        self.output.put(row, self.format.error(row, code, message), failed=True)
         status = self.status
         status.done += 1
         status.failed += 1
-        if self._max_failures is not None and status.failed > self._max_failures:
+        if self.max_failures is not None and status.failed > self.max_failures:
             self._error = RowsFailed(
                 f"{status.failed:,} rows failed, the last one on line {row.line}: {message}",
                 "See the error lines. The same command with a larger --max-failures continues.",
@@ -216,13 +208,13 @@ class Runner:
         status = self.status
         status.seconds = now - status.began
         status.active = len(self._active)
-        status.failed_ever = self._output.failed
+        status.failed_ever = self.output.failed
         known = status.done + status.resumed
         if status.total:
             status.share = known / status.total
-        elif (read := self._share_read()) is not None:
+        elif (read := self.share_read()) is not None:
             status.share = read * known / max(1, known + status.active)
-        self._progress.update(status)
+        self.progress.update(status)
 
 
 def _code(error: GptcliError) -> Code:
