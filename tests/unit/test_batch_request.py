@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -232,16 +233,69 @@ def test_a_fields_value_is_never_code() -> None:
         ("{{ text + number }}", Code.INVALID_REQUEST),
         ("{{ text.__class__.__mro__ }}", Code.INVALID_REQUEST),
         ("{{ none_such | tojson }}", Code.MISSING_FIELD),
-        ("{{ range(10000000) | list }}", Code.INVALID_REQUEST),
+        ("{{ range(number + 10000000) | list }}", Code.INVALID_REQUEST),
     ],
 )
 def test_a_row_that_does_not_fit_the_template_is_refused(source: str, code: Code) -> None:
     assert refused({"text": "x", "number": 0}, template=Template(source)) is code
 
 
-def test_a_template_that_cannot_be_read_is_refused_at_once() -> None:
-    with pytest.raises(UsageError, match="line 2"):
-        Template("\n{% if %}")
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ text.missing }}", "The row lacks what the template uses: a text has no attribute 'missing'."),
+        ("{{ empty.upper() }}", "The row lacks what the template uses: null has no attribute 'upper'."),
+        (
+            "{{ empty + text }}",
+            "The template does not fit the row: unsupported operand type(s) for +: null and a text.",
+        ),
+        (
+            "{{ text + number }}",
+            "The template does not fit the row: can only concatenate a text (not a number) to a text.",
+        ),
+        (
+            "{{ text.__class__ }}",
+            "The template does not fit the row: access to attribute '__class__' of a text is unsafe.",
+        ),
+        ("{{ 'a' in empty }}", "The template does not fit the row: argument of type null is not "),
+        ("{{ text * 10**9 }}", "The template does not fit the row: it does more work than making "),
+        (
+            "{% for a in range(n) %}{% for b in range(n) %}{% endfor %}{% endfor %}",
+            "The template does not fit the row: it ",
+        ),
+        ("{{ str }}", "The row lacks what the template uses: 'str' is undefined."),
+    ],
+)
+def test_an_error_of_a_template_speaks_of_the_row_and_not_of_python(source: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        build({"text": "x", "number": 0, "empty": None, "n": 99999}, template=Template(source))
+    assert caught.value.message.startswith(message)
+
+
+def test_a_row_may_be_large_and_deep() -> None:
+    text = "x" * 30_000_000
+    assert build({"text": text}, template=Template("<{{ text }}>")).prompt == TextPrompt(b"<%s>" % text.encode())
+    nested = json.loads('{"a":' * 900 + "1" + "}" * 900)
+    assert refused({"text": nested}, template=Template("{{ row | tojson(indent=4) }}")) is Code.INVALID_REQUEST
+    content = [{"text": "x" * 2_000_000}]
+    prompt = build({"content": content}, template=Template("{{ content | tojson }}")).prompt
+    assert prompt == TextPrompt(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("\n{% if %}", "line 2"),
+        ("{{ 10**10000000 }}", "cannot be read: it does more work"),
+        ('{{ "%s"|format(9**5000) }}', "cannot be read: it computes with integers"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "cannot be read: it is nested too deeply."),
+        ('{{ "a" * 1000000000 }}', "cannot be read: it does more work"),
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "cannot be read: it "),
+    ],
+)
+def test_a_template_that_cannot_be_read_is_refused_at_once(source: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Template(source)
 
 
 def test_columns_of_a_table_are_parameters_only_if_named() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from gptcli.batch.row import Row
 from gptcli.errors import InvalidRequest, UsageError
@@ -13,8 +15,19 @@ from gptcli.openai.request import build_request, request_param
 from gptcli.params import Kind
 from gptcli.types import ChatPrompt, Message, Prompt, Request, TextPrompt
 
+if TYPE_CHECKING:
+    from gptcli.prompt.sandbox import TemplateFailure
+
 CHAT_URL = "/v1/chat/completions"
 TEXT_URL = "/v1/completions"
+
+_ROOM, _ROOM_PER_CHARACTER = 16 * 1024 * 1024, 256
+_SECONDS, _SECONDS_PER_CHARACTER = 2.0, 2e-6
+"""Characters that a template may make and seconds that it may take, and how many more for each character of the row."""
+_TYPES = {"NoneType": "null", "None": "null", "str": "a text", "int": "a number", "float": "a number"}
+_TYPES |= {"dict": "an object", "list": "a list", "bool": "true or false"}
+_PYTHON_TYPE = re.compile(rf"""(["']?)\b({"|".join(_TYPES)})( object)?\1(?!["']? is undefined|\.)( object)?""")
+"""Where jinja2 and Python name a type in their messages."""
 
 
 class _WholeRow(dict[str, object]):
@@ -34,31 +47,45 @@ class Template:
 
     def __init__(self, source: str) -> None:
         """Raises UsageError for a template that cannot be read."""
-        import jinja2
-        from jinja2.sandbox import SandboxedEnvironment
+        from jinja2.meta import find_undeclared_variables
 
-        environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
-        environment.filters["tojson"] = _to_json
-        self._undefined = jinja2.UndefinedError
-        # What an expression over any values can raise besides jinja2's own errors.
-        self._invalid = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+        from gptcli.prompt.sandbox import Sandbox, TemplateFailure
+
+        self._sandbox = Sandbox({"tojson": _to_json}, {}, trusted=True)
+        self._failure = TemplateFailure
         try:
-            self._render = environment.from_string(source).render
-        except jinja2.TemplateSyntaxError as problem:
-            message = f"The template cannot be read: {problem.message} (line {problem.lineno})."
-            raise UsageError(message, "Correct the template.") from None
+            self._template = self._sandbox.compile_template(source)
+            if find_undeclared_variables(self._sandbox.parse(source)) <= self._sandbox.globals.keys():
+                self._render({})  # it is the same for every row, so it must not fail
+        except TemplateFailure as failure:
+            raise UsageError(f"The template cannot be read: {_explain(failure)}.", "Correct the template.") from None
 
     def render(self, fields: dict[str, object]) -> str:
         """The prompt's text. Raises InvalidRequest if the row lacks a field or a value does not fit."""
         try:
-            return self._render({"row": _WholeRow(fields)} | fields)
-        except self._undefined as problem:
-            message = f"The row lacks what the template uses: {problem.message}."
-            raise InvalidRequest(message, code="missing_field") from None
-        except self._invalid as problem:
-            raise InvalidRequest(f"The template does not fit the row: {problem}.") from None
+            return self._render(fields)
+        except self._failure as failure:
+            if failure.kind == "undefined":
+                message = f"The row lacks what the template uses: {_explain(failure)}."
+                raise InvalidRequest(message, code="missing_field") from None
+            raise InvalidRequest(f"The template does not fit the row: {_explain(failure)}.") from None
         except RecursionError:
             raise InvalidRequest("The row is nested too deeply for the template.") from None
+
+    def _render(self, fields: dict[str, object]) -> str:
+        size = sum(len(str(value)) for value in fields.values())
+        room, seconds = _ROOM + _ROOM_PER_CHARACTER * size, _SECONDS + _SECONDS_PER_CHARACTER * size
+        return self._sandbox.render(self._template, {"row": _WholeRow(fields)} | fields, room, seconds)
+
+
+def _explain(failure: TemplateFailure) -> str:
+    """What is wrong, in words that a user who knows no Python understands."""
+    if failure.kind == "limit":
+        return f"it {failure}"
+    if isinstance(failure.__context__, RecursionError):
+        return "it is nested too deeply"
+    text = _PYTHON_TYPE.sub(lambda match: _TYPES[match[2]], str(failure))
+    return re.sub(r"^\w+Error: ", "", text).rstrip(".")
 
 
 @dataclass(slots=True)
