@@ -54,18 +54,13 @@ class OpenAILines(ResultFormat):
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         key = _key(row)
+        chat, logprobs = isinstance(request.prompt, ChatPrompt), request.logprobs is not None
+        offset = _text_offset(request)
         builder = ResponseBuilder(
-            self.model,
-            key,
-            self.created,
-            chat=isinstance(request.prompt, ChatPrompt),
-            logprobs=request.logprobs is not None,
-            text_offset=_text_offset(request),
-            null_fields=True,
-            cached_tokens=False,
+            self.model, key, self.created, chat, logprobs, text_offset=offset, null_fields=True, cached_tokens=False
         )
         response = {"status_code": 200, "request_id": f"req_{key}", "body": builder.completion(answer)}
-        return Result(_line({"id": f"batch_req_{key}", "custom_id": _name(row), "response": response, "error": None}))
+        return Result(_openai_line(row, response, None))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
         line = _openai_error(row, code, message)
@@ -169,8 +164,11 @@ def _text_offset(request: Request) -> int:
 
 
 def _openai_error(row: Row | RowError, code: Code, message: str) -> bytes:
-    error = {"code": code.value, "message": f"line {row.line}: {message}"}
-    return _line({"id": f"batch_req_{_key(row)}", "custom_id": _name(row), "response": None, "error": error})
+    return _openai_line(row, None, {"code": code.value, "message": f"line {row.line}: {message}"})
+
+
+def _openai_line(row: Row | RowError, response: object, error: object) -> bytes:
+    return _line({"id": f"batch_req_{_key(row)}", "custom_id": _name(row), "response": response, "error": error})
 
 
 def _line(value: object) -> bytes:

@@ -30,14 +30,8 @@ _WRITTEN = struct.Struct("<QIBQQII")
 _HELD = struct.Struct("<QIBI")
 
 
-class Written(NamedTuple):
-    row: int
-    digest: int
-    failed: int
-    end: int
-    error_end: int
-    crc: int
-    error_crc: int
+Settings = dict[str, object]
+"""What identifies a job: names and JSON values."""
 
 
 class Held(NamedTuple):
@@ -65,7 +59,7 @@ class Journal:
         self.end += _HEAD.size + len(payload)
         return start
 
-    def start(self, settings: dict[str, object], created: int) -> None:
+    def start(self, settings: Settings, created: int) -> None:
         """Begin anew, with the settings of a job."""
         self._cut()
         self.append(SETTINGS, json.dumps({"settings": settings, "created": created}).encode())
@@ -73,7 +67,7 @@ class Journal:
         assert self.path is not None
         _sync_folder(self.path.parent)
 
-    def read_settings(self) -> tuple[dict[str, object], int] | None:
+    def read_settings(self) -> tuple[Settings, int] | None:
         """The job's settings and when it was created; None if the journal does not begin with them."""
         _, kind, payload = next(self.records(), (0, 0, b""))
         if kind != SETTINGS:
@@ -81,8 +75,9 @@ class Journal:
         value = json.loads(payload)
         return value["settings"], value["created"]
 
-    def add_written(self, entry: Written) -> None:
-        self.append(WRITTEN, _WRITTEN.pack(*entry))
+    def add_written(self, *fields: int) -> None:
+        """Count a row as written; the fields are those that `parse_written` returns."""
+        self.append(WRITTEN, _WRITTEN.pack(*fields))
 
     def add_held(self, row: int, digest: int, failed: int, result: Result) -> int:
         """Keep a row's result until its turn; returns its place, for `read_held`."""
@@ -191,8 +186,9 @@ class RowSet:
         return self.count - self._seen
 
 
-def parse_written(payload: bytes) -> Written:
-    return Written(*_WRITTEN.unpack(payload))
+def parse_written(payload: bytes) -> tuple[int, int, int, int, int, int, int]:
+    """Row, digest, failed, ends of the output and the file of errors, and the CRC-32 of both."""
+    return _WRITTEN.unpack(payload)
 
 
 def parse_held(payload: bytes) -> Held:

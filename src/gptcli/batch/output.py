@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gptcli.batch.formats import Result
-from gptcli.batch.journal import HEADER_ROW, HELD, WRITTEN, Journal, RowSet, Written, parse_held, parse_written
+from gptcli.batch.journal import HEADER_ROW, HELD, WRITTEN, Journal, RowSet, Settings, parse_held, parse_written
 from gptcli.batch.row import Row, RowError
 from gptcli.batch.targets import FileTarget, FolderTarget, StreamTarget, Target
 from gptcli.errors import GptcliError, UsageError
@@ -54,16 +54,22 @@ class Output:
     def resume(self) -> None:
         """Find the rows that are done, and drop what is incomplete."""
         broken = False
+        out, errors = self._targets
         held: dict[int, tuple[int, int, int]] = {}
         for place, kind, payload in self._journal.records():
             if kind == HELD:
                 row, digest, failed, _ = parse_held(payload)
                 held[row] = (place, digest, failed)
             elif kind == WRITTEN and not broken:
-                entry = parse_written(payload)
-                broken = not self._accept(entry)
-                if not broken:
-                    held.pop(entry.row, None)
+                row, digest, failed, end, error_end, crc, error_crc = parse_written(payload)
+                if broken := not (out.matches(end, crc) and errors.matches(error_end, error_crc)):
+                    continue
+                out.end, errors.end, out.crc, errors.crc = end, error_end, crc, error_crc
+                self.failed += failed
+                self._count(row)
+                if row != HEADER_ROW:
+                    held.pop(row, None)
+                    self._done_before.add(row, digest)
         for target in self._targets:
             target.truncate()
         for row, (place, digest, failed) in held.items():
@@ -72,18 +78,6 @@ class Output:
             self._done_before.add(row, digest)
         if broken or self._journal.torn:
             self._waiting = self._journal.rewrite(self._written, self._waiting)
-
-    def _accept(self, entry: Written) -> bool:
-        """Count a row that the journal has as written, if its bytes are there."""
-        out, errors = self._targets
-        if not (out.matches(entry.end, entry.crc) and errors.matches(entry.error_end, entry.error_crc)):
-            return False
-        out.end, errors.end, out.crc, errors.crc = entry[3:]
-        self._count(entry.row)
-        if entry.row != HEADER_ROW:
-            self._done_before.add(entry.row, entry.digest)
-        self.failed += entry.failed
-        return True
 
     def _count(self, row: int) -> None:
         self._written += 1
@@ -144,7 +138,7 @@ class Output:
         out.append(result.out, result.name)
         errors.append(result.error)
         if self._journal.path is not None:
-            self._journal.add_written(Written(row, digest, failed, out.end, errors.end, out.crc, errors.crc))
+            self._journal.add_written(row, digest, failed, out.end, errors.end, out.crc, errors.crc)
         self._count(row)
 
     def sync(self) -> None:
@@ -181,16 +175,9 @@ def open_stream(stream: BinaryIO, errors: Path | None, *, ordered: bool, overwri
 
 
 def open_path(
-    path: Path,
-    errors: Path | None,
-    *,
-    folder: bool,
-    settings: dict[str, object],
-    ordered: bool,
-    overwrite: bool,
-    created: int,
+    path: Path, errors: Path | None, *, folder: bool, settings: Settings, ordered: bool, overwrite: bool, created: int
 ) -> Output:
-    """An output that is resumed where an earlier run of the same job ended. `settings` (JSON values) identify the job.
+    """An output that is resumed where an earlier run of the same job ended.
 
     Raises UsageError, unless `overwrite`, if `path` holds something else or was made with other settings, and
     GptcliError if another process is writing it.
@@ -220,7 +207,7 @@ def open_path(
         return output
 
 
-def _check_settings(path: Path, known: tuple[dict[str, object], int] | None, settings: dict[str, object]) -> None:
+def _check_settings(path: Path, known: tuple[Settings, int] | None, settings: Settings) -> None:
     if known is None:
         raise UsageError(f"The journal beside {path} is damaged.", "Choose another output, or add --overwrite.")
     old = known[0]
