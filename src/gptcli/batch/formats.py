@@ -94,8 +94,7 @@ class TableRows(ResultFormat):
     """The input's table with one more column, row by row.
 
     A row that failed has an empty cell there, and its error in a second column or in the file of errors. The output is
-    UTF-8 whatever the input is, for an answer may hold any character.
-    """
+    UTF-8 whatever the input is, for an answer may hold any character."""
 
     def __init__(self, header: list[str], delimiter: str, newline: str, column: str, *, separate_errors: bool) -> None:
         """`column`: the name of the answers' column, which must be new to the table."""

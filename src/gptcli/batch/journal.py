@@ -152,11 +152,8 @@ class RowSet:
     def __init__(self) -> None:
         self.next = 0
         """The smallest number that is not in the set."""
-        self.count = 0
-        self._chain = 0
+        self.count = self._chain = self._seen = self._seen_chain = 0
         self._rest: dict[int, int] = {}
-        self._seen = 0
-        self._seen_chain = 0
 
     def add(self, number: int, digest: int) -> None:
         self.count += 1

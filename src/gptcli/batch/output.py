@@ -38,14 +38,11 @@ class Output:
         """When the job was created, in seconds since 1970."""
         self.failed = 0
         """Failed rows in the whole output, those of earlier runs included."""
-        self._targets = targets
-        self._journal = journal
-        self._ordered = ordered
+        self._targets, self._journal, self._ordered = targets, journal, ordered
         self._done_before = RowSet()
         self._next = 0
         """In input order: the row to be written next."""
         self._waiting: dict[int, int] = {}
-        self._has_header = False
         self._broken = False
         """Closed, or a write failed midway: only a new run, which checks everything, may continue."""
         self._spare = self._unsynced = self._written = 0
@@ -66,8 +63,9 @@ class Output:
                     continue
                 out.end, errors.end, out.crc, errors.crc = end, error_end, crc, error_crc
                 self.failed += failed
-                self._count(row)
+                self._written += 1
                 if row != HEADER_ROW:
+                    self._next += 1
                     held.pop(row, None)
                     self._done_before.add(row, digest)
         for target in self._targets:
@@ -79,17 +77,10 @@ class Output:
         if broken or self._journal.torn:
             self._waiting = self._journal.rewrite(self._written, self._waiting)
 
-    def _count(self, row: int) -> None:
-        self._written += 1
-        if row == HEADER_ROW:
-            self._has_header = True
-        else:
-            self._next += 1
-
     def start(self, header: bytes) -> None:
         """Write the header, unless it is there, and the waiting rows whose turn has come."""
         with writing():
-            if header and not self._has_header:
+            if header and not self._written:
                 self._write(HEADER_ROW, 0, 0, Result(header))
             self._write_waiting()
 
@@ -139,7 +130,8 @@ class Output:
         errors.append(result.error)
         if self._journal.path is not None:
             self._journal.add_written(row, digest, failed, out.end, errors.end, out.crc, errors.crc)
-        self._count(row)
+        self._written += 1
+        self._next += row != HEADER_ROW
 
     def sync(self) -> None:
         """Make everything written so far survive a power cut, the journal last."""
@@ -180,8 +172,7 @@ def open_path(
     """An output that is resumed where an earlier run of the same job ended.
 
     Raises UsageError, unless `overwrite`, if `path` holds something else or was made with other settings, and
-    GptcliError if another process is writing it.
-    """
+    GptcliError if another process is writing it."""
     beside = path.with_name(path.name + ".gptcli-journal")
     settings = json.loads(json.dumps(settings))
     with writing(), ExitStack() as stack:

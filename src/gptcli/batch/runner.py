@@ -28,8 +28,7 @@ class Runner:
 
     `live`: rows may arrive while others are answered. `whole`: `rows` is the whole input, so every row that was
     answered before must be among them. `total` and `share_read` are for the progress. `max_failures`: end the run
-    when more rows than that have failed in it.
-    """
+    when more rows than that have failed in it."""
 
     engine: Callable[[], Engine]
     """Called when there is a row to answer, and not before."""
@@ -60,8 +59,7 @@ class Runner:
         """Answer every row that has no answer and close the output.
 
         Raises Cancelled after Ctrl-C, RowsFailed after too many failures, and the errors of reading and writing. Rows
-        that fail are counted, not raised. Every row that was answered is kept, whatever is raised.
-        """
+        that fail are counted, not raised. Every row that was answered is kept, whatever is raised."""
         try:
             with closing(self.output):
                 self.output.start(self.format.header())
@@ -127,18 +125,17 @@ class Runner:
         """The request of a row; None if the row is done or cannot be answered."""
         if self.output.is_done(row):
             self.status.resumed += 1
-            return None
-        if isinstance(row, RowError):
+        elif isinstance(row, RowError):
             self._fail(row, row.code, row.message)
-            return None
-        try:
-            request = self.builder.build(row)
-            self.format.check(request)
-        except InvalidRequest as error:
-            self._fail(row, Code(error.code), error.message)
-            return None
-        self._active[request.id] = (row, request, Answer(request.n))
-        return request
+        else:
+            try:
+                request = self.builder.build(row)
+                self.format.check(request)
+                self._active[request.id] = (row, request, Answer(request.n))
+                return request
+            except InvalidRequest as error:
+                self._fail(row, Code(error.code), error.message)
+        return None
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Delta):
