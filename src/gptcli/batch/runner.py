@@ -22,13 +22,6 @@ from gptcli.types import Delta, Engine, Event, Failed, Finished, FinishReason, R
 PROGRESS_SECONDS = 0.1
 
 
-@dataclass(slots=True)
-class _Active:
-    row: Row
-    request: Request
-    answer: Answer
-
-
 @dataclass
 class Runner:
     """One run over an input; `run` may be called once.
@@ -56,7 +49,7 @@ class Runner:
         self.builder = replace(self.builder, base=replace(self.builder.base, stream=False))
         self.interrupt = Interrupt()
         """Stops the run between rows; `engine` may replace it with that of the engine."""
-        self._active: dict[str, _Active] = {}
+        self._active: dict[str, tuple[Row, Request, Answer]] = {}
         self._input_ended = self._cancelled = False
         self._error: GptcliError | None = None
         self._updated = 0.0
@@ -134,46 +127,45 @@ class Runner:
         """The request of a row; None if the row is done or cannot be answered."""
         if self.output.is_done(row):
             self.status.resumed += 1
-            return None
-        if isinstance(row, RowError):
+        elif isinstance(row, RowError):
             self._fail(row, row.code, row.message)
-            return None
-        try:
-            request = self.builder.build(row)
-            self.format.check(request)
-        except InvalidRequest as error:
-            self._fail(row, Code(error.code), error.message)
-            return None
-        self._active[request.id] = _Active(row, request, Answer(request.n))
-        return request
+        else:
+            try:
+                request = self.builder.build(row)
+                self.format.check(request)
+                self._active[request.id] = (row, request, Answer(request.n))
+                return request
+            except InvalidRequest as error:
+                self._fail(row, Code(error.code), error.message)
+        return None
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Delta):
-            self._active[event.id].answer.delta(event)
+            _, _, answer = self._active[event.id]
+            answer.delta(event)
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Failed):
-            row, error = self._active.pop(event.id).row, event.error
-            if isinstance(error, Cancelled):
+            row, _, _ = self._active.pop(event.id)
+            if isinstance(error := event.error, Cancelled):
                 self._cancelled = True
             else:
                 self._fail(row, _code(error), f"{error.message} {error.hint}".strip())
 
     def _finish(self, event: Finished) -> None:
         """Write the answer when its last sample has ended; a cancelled one is dropped, to be computed another time."""
-        active = self._active[event.id]
+        row, request, answer = self._active[event.id]
         if event.reason is FinishReason.CANCELLED:
             self._cancelled = True
-        if not active.answer.finished(event):
+        if not answer.finished(event):
             return
         del self._active[event.id]
-        ends = active.answer.ends
-        if any(end.reason is FinishReason.CANCELLED for end in ends):
+        if any(end.reason is FinishReason.CANCELLED for end in answer.ends):
             return
         self.status.prompt_tokens += event.prompt_tokens
         self.status.reused_tokens += event.reused_tokens
-        self.status.tokens += sum(end.completion_tokens for end in ends)
-        self._put(active.row, self.format.answer(active.row, active.request, active.answer), failed=False)
+        self.status.tokens += sum(end.completion_tokens for end in answer.ends)
+        self._put(row, self.format.answer(row, request, answer), failed=False)
 
     def _fail(self, row: Row | RowError, code: Code, message: str) -> None:
         self._put(row, self.format.error(row, code, message), failed=True)

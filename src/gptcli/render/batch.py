@@ -93,8 +93,7 @@ class _Bar(BatchProgress):
 
 class _Lines(BatchProgress):
     def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._last = time.monotonic()
+        self._terminal, self._last = terminal, time.monotonic()
 
     def update(self, status: BatchStatus) -> None:
         now = time.monotonic()

@@ -14,8 +14,7 @@ class JsonObject:
     """Writes one `text_completion` or `chat.completion` object when all samples have ended."""
 
     def __init__(self, terminal: Terminal, builder: ResponseBuilder) -> None:
-        self._terminal = terminal
-        self._builder = builder
+        self._terminal, self._builder = terminal, builder
         self._answer = Answer()
 
     def show(self, event: Event) -> None:
@@ -33,8 +32,7 @@ class JsonLines:
     """Writes one chunk a line; the last one has the usage and no choices."""
 
     def __init__(self, terminal: Terminal, builder: ResponseBuilder) -> None:
-        self._terminal = terminal
-        self._builder = builder
+        self._terminal, self._builder = terminal, builder
         self._ends: list[Finished] = []
 
     def show(self, event: Event) -> None:
