@@ -51,10 +51,7 @@ def batch(
     context: CommandContext = ctx.obj
     context.terminal.quiet = options.quiet
     job = Job(inputs, options, text, model, sampling, context)
-    if options.plan:
-        job.show_plan()
-        return ExitCode.OK
-    return job.run()
+    return job.show_plan() if options.plan else job.run()
 
 
 class Job:
@@ -129,7 +126,7 @@ class Job:
             raise RowsFailed(f"{status.failed_ever:,} of {rows_in_all:,} rows failed.", f"{where} has the errors.")
         return ExitCode.OK
 
-    def show_plan(self) -> None:
+    def show_plan(self) -> int:
         """Write the plan to stdout. Raises the errors of reading."""
         from gptcli.batch.plan import make_plan
         from gptcli.models.gguf.header import read_header
@@ -140,12 +137,12 @@ class Job:
             stack.callback(self.input.close)
             rows = self._open_rows()
             loaded = stack.enter_context(self._load_engine())
-            engine = loaded.engine
-            plan = make_plan(rows, self.builder, self._result_format(0), engine, trial=engine.parallel)
+            parallel = loaded.engine.parallel
+            plan = make_plan(rows, self.builder, self._result_format(0), loaded.engine, trial=parallel)
             cells = loaded.cache_tokens()
             memory = need(read_header(self.loader.model.path), cells).total
-            for line in plan_lines(plan, engine.parallel, cells, memory):
-                self.terminal.write(line + "\n")
+            self.terminal.write("".join(line + "\n" for line in plan_lines(plan, parallel, cells, memory)))
+        return ExitCode.OK
 
     @property
     def _live(self) -> bool:
@@ -175,9 +172,8 @@ class Job:
                 "Make the prompt with --template, such as '{{ " + (table.header or ["name"])[0] + " }}'.",
             )
         if self.out_format is OutFormat.TABLE and self.options.column in table.header:
-            raise UsageError(
-                f"The table has a column {self.options.column!r} already.", "Choose another name with --column."
-            )
+            message = f"The table has a column {self.options.column!r} already."
+            raise UsageError(message, "Choose another name with --column.")
 
     def _count_rows(self) -> int | None:
         """The number of rows that are wanted, if it is known."""
@@ -259,9 +255,8 @@ def _request_builder(options: BatchOptions, text: TextFlags, sampling: SamplingF
 
     columns = frozenset((options.row_settings or "").replace(" ", "").split(",")) - {""}
     if unknown := sorted(name for name in columns if request_param(name) is None):
-        raise UsageError(
-            f"--row-settings: {unknown[0]!r} is no parameter.", "For example: seed,temperature,max_tokens."
-        )
+        message = f"--row-settings: {unknown[0]!r} is no parameter."
+        raise UsageError(message, "For example: seed,temperature,max_tokens.")
     chosen = sampling.sampling()
     if options.deterministic and chosen.seed is None:
         chosen = chosen.with_params({"seed": 0})
@@ -281,16 +276,15 @@ def _request_builder(options: BatchOptions, text: TextFlags, sampling: SamplingF
 
 def _template_text(given: str) -> str:
     """The template itself, or the file of that name. Raises UsageError."""
+    if "{" in given:
+        return given
     try:
-        if "{" not in given and Path(given).is_file():
+        if Path(given).is_file():
             return Path(given).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as problem:
         raise UsageError(f"The template {given} cannot be read: {problem}.", "Check the file.") from None
-    if "{" not in given:
-        raise UsageError(
-            f"--template {given!r} names no field and is not a file.", "Write {{ field }} for a row's field."
-        )
-    return given
+    message = f"--template {given!r} names no field and is not a file."
+    raise UsageError(message, "Write {{ field }} for a row's field.")
 
 
 def _choose_out_format(options: BatchOptions, input_format: str) -> OutFormat:

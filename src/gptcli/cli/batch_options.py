@@ -27,7 +27,7 @@ class OutFormat(str, enum.Enum):
 
 @dataclasses.dataclass(slots=True)
 class BatchOptions:
-    """What is read, what is written, and how the job runs."""
+    """What is read, what is written, and how the job runs; an option without a flag has its field's name."""
 
     input_format: Annotated[
         str | None,
@@ -38,32 +38,22 @@ class BatchOptions:
             autocompletion=one_of("jsonl", "csv", "tsv", "text", "files", "parquet"),
         ),
     ] = None
-    encoding: Annotated[str, _input("--encoding", metavar="NAME", help="Encoding of the input.")] = "utf-8"
-    split: Annotated[
-        str | None, _input("--split", metavar="AT", help="Split text at blank lines, NUL or this text.")
-    ] = None
-    template: Annotated[
-        str | None, _input("--template", metavar="TEXT|FILE", help="The prompt, with a row's {{ field }}s.")
-    ] = None
+    encoding: Annotated[str, _input(metavar="NAME", help="Encoding of the input.")] = "utf-8"
+    split: Annotated[str | None, _input(metavar="AT", help="Split text at blank lines, NUL or this text.")] = None
+    template: Annotated[str | None, _input(metavar="TEXT|FILE", help="The prompt, with a row's {{ field }}s.")] = None
     system: Annotated[str | None, _input("--system", "-s", metavar="TEXT", help="System prompt; implies --chat.")] = (
         None
     )
     chat: Annotated[bool, _input("--chat", help="Send prompts as chat messages.")] = False
-    row_settings: Annotated[
-        str | None, _input("--row-settings", metavar="A,B,…", help="Columns that are parameters, e.g. seed.")
-    ] = None
-    limit: Annotated[int | None, _input("--limit", min=0, metavar="N", help="Only the first N rows.")] = None
-    sample: Annotated[
-        int | None, _input("--sample", min=1, metavar="N", help="Only N random rows, chosen by --seed.")
-    ] = None
+    row_settings: Annotated[str | None, _input(metavar="A,B,…", help="Columns that are parameters, e.g. seed.")] = None
+    limit: Annotated[int | None, _input(min=0, metavar="N", help="Only the first N rows.")] = None
+    sample: Annotated[int | None, _input(min=1, metavar="N", help="Only N random rows, chosen by --seed.")] = None
     output: Annotated[
         Path | None, _output("--output", "-o", metavar="PATH", help="File, or folder for files. (default: stdout)")
     ] = None
-    out_format: Annotated[
-        OutFormat | None, _output("--out-format", help="(default: openai; table for CSV, files for a folder)")
-    ] = None
-    column: Annotated[str, _output("--column", metavar="NAME", help="Name of a table's new column.")] = "completion"
-    errors: Annotated[Path | None, _output("--errors", metavar="FILE", help="Write error lines to FILE.")] = None
+    out_format: Annotated[OutFormat | None, _output(help="(default: openai; table for CSV, files for a folder)")] = None
+    column: Annotated[str, _output(metavar="NAME", help="Name of a table's new column.")] = "completion"
+    errors: Annotated[Path | None, _output(metavar="FILE", help="Write error lines to FILE.")] = None
     unordered: Annotated[bool, _output("--unordered", help="Write rows as they end, not in input order.")] = False
     overwrite: Annotated[
         bool,
@@ -74,21 +64,14 @@ class BatchOptions:
         ),
     ] = False
     logprobs: Annotated[
-        int | None,
-        _output("--logprobs", min=0, max=_MOST_LOGPROBS, metavar="K", help="Log-probabilities of K tokens."),
+        int | None, _output(min=0, max=_MOST_LOGPROBS, metavar="K", help="Log-probabilities of K tokens.")
     ] = None
-    samples: Annotated[
-        int, _output("--samples", min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.")
-    ] = 1
-    parallel: Annotated[
-        int | None, _run("--parallel", min=1, metavar="N", help="Rows at once. (default: measured)")
-    ] = None
+    samples: Annotated[int, _output(min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.")] = 1
+    parallel: Annotated[int | None, _run(min=1, metavar="N", help="Rows at once. (default: measured)")] = None
     deterministic: Annotated[bool, _run("--deterministic", help="One row at a time, the same bytes each time.")] = False
-    max_failures: Annotated[
-        int | None, _run("--max-failures", min=0, metavar="N", help="Stop when more than N rows failed.")
-    ] = None
+    max_failures: Annotated[int | None, _run(min=0, metavar="N", help="Stop when more than N rows failed.")] = None
     plan: Annotated[bool, _run("--plan", help="Show the cost and write nothing.")] = False
-    stats_file: Annotated[Path | None, _run("--stats-file", metavar="FILE", help="Write statistics as JSON.")] = None
+    stats_file: Annotated[Path | None, _run(metavar="FILE", help="Write statistics as JSON.")] = None
     verbose: Annotated[bool, _run("--verbose", "-v", help="Show llama.cpp's log.")] = False
     quiet: Annotated[bool, _run("--quiet", "-q", help="Only errors on stderr.")] = False
 
@@ -100,9 +83,8 @@ class BatchOptions:
     def check(self) -> None:
         """Raises UsageError for options that contradict each other."""
         if self.deterministic and (self.parallel or 1) > 1:
-            raise UsageError(
-                f"--deterministic computes one row at a time, not --parallel {self.parallel}.", "Omit one of them."
-            )
+            message = f"--deterministic computes one row at a time, not --parallel {self.parallel}."
+            raise UsageError(message, "Omit one of them.")
         if self.limit is not None and self.sample is not None:
             raise UsageError("--limit and --sample contradict each other.", "Omit one of them.")
         if self.verbose and self.quiet:

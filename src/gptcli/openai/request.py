@@ -38,10 +38,7 @@ _COMBINED = {"best_of": REQUEST_PARAMS["n"], "top_logprobs": REQUEST_PARAMS["log
 
 
 def parse_chat_completion(request_id: str, body: Mapping[str, object], base: Request) -> Request:
-    """The request in the body of a `/v1/chat/completions`; `base` has the values of absent fields.
-
-    Raises InvalidRequest."""
-    _check_model(body)
+    """The request in a body of `/v1/chat/completions`, with the fields of `base` it lacks. Raises InvalidRequest."""
     prompt = ChatPrompt(parse_messages(_required(body, "messages")))
     if not isinstance(body.get("logprobs"), (bool, type(None))):
         raise InvalidRequest("logprobs must be true or false in a chat completion.", param="logprobs")
@@ -49,8 +46,7 @@ def parse_chat_completion(request_id: str, body: Mapping[str, object], base: Req
 
 
 def parse_completion(request_id: str, body: Mapping[str, object], base: Request) -> Request:
-    """The request in the body of a `/v1/completions`. Raises InvalidRequest."""
-    _check_model(body)
+    """The same for `/v1/completions`."""
     prompt = _parse_prompt(_required(body, "prompt"), body.get("suffix"))
     if isinstance(body.get("logprobs"), bool):
         raise InvalidRequest("logprobs must be a whole number in a text completion.", param="logprobs")
@@ -66,9 +62,7 @@ def build_request(request_id: str, prompt: Prompt, fields: Iterable[tuple[str, o
     Raises InvalidRequest for an unknown name and for a value that cannot be honoured."""
     values: dict[str, Any] = {}
     names: dict[str, str] = {}
-    for name, value in fields:
-        if value is None:
-            continue
+    for name, value in ((name, value) for name, value in fields if value is not None):
         if (param := request_param(name)) is not None:
             key = name if name in _COMBINED else param.name
             valid = _validate(param, name, value)
@@ -126,12 +120,9 @@ def _combine(values: dict[str, Any], base: Request) -> None:
         values["logprobs"] = values.pop("top_logprobs")
 
 
-def _check_model(body: Mapping[str, object]) -> None:
+def _required(body: Mapping[str, object], name: str) -> object:
     if not isinstance(body.get("model", ""), str):
         raise InvalidRequest("model must be a text.", param="model")
-
-
-def _required(body: Mapping[str, object], name: str) -> object:
     if body.get(name) is None:
         raise InvalidRequest(f"The body has no {name}.", code="missing_field", param=name)
     return body[name]

@@ -15,16 +15,14 @@ _FIELDS = {Channel.ANSWER: "content", Channel.REASONING: "reasoning_content"}
 """Fields of a message. OpenAI has none for reasoning; this is what llama-server and vLLM call it."""
 
 
+@dataclass(slots=True)
 class Sample:
     """One sample of a request, as its events have it so far."""
 
-    __slots__ = ("answer", "finished", "thoughts", "tokens")
-
-    def __init__(self) -> None:
-        self.answer: list[str] = []
-        self.thoughts: list[str] = []
-        self.tokens: list[TokenInfo] = []
-        self.finished: Finished | None = None
+    answer: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    tokens: list[TokenInfo] = field(default_factory=list)
+    finished: Finished | None = None
 
     @property
     def text(self) -> str:
@@ -99,13 +97,10 @@ class ResponseBuilder:
 
     def completion(self, answer: Answer) -> dict[str, object]:
         """The whole object; every sample must have ended."""
-        choice = self._chat_choice if self.chat else self._text_choice
         value = self._head("chat.completion")
-        value["choices"] = [choice(index, sample) for index, sample in enumerate(answer.samples)]
+        value["choices"] = [self._choice(index, sample) for index, sample in enumerate(answer.samples)]
         value["usage"] = usage(answer.ends, cached_tokens=self.cached_tokens)
-        if self.null_fields:
-            value["system_fingerprint"] = None
-        return value
+        return value | {"system_fingerprint": None} if self.null_fields else value
 
     def chunk(self, event: Delta | Finished) -> dict[str, object]:
         """The chunk of a stream for more text, or for the end of a sample."""
@@ -123,11 +118,8 @@ class ResponseBuilder:
 
     def usage_chunk(self, ends: Sequence[Finished]) -> dict[str, object]:
         """The last chunk of a stream, which has no choices."""
-        return {
-            **self._head("chat.completion.chunk"),
-            "choices": [],
-            "usage": usage(ends, cached_tokens=self.cached_tokens),
-        }
+        counts = usage(ends, cached_tokens=self.cached_tokens)
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": counts}
 
     def _chunk_logprobs(self, event: Delta) -> dict[str, object]:
         if self.chat:
@@ -139,40 +131,28 @@ class ResponseBuilder:
         prefix, kind = ("chatcmpl", chat_kind) if self.chat else ("cmpl", "text_completion")
         return {"id": f"{prefix}-{self.key}", "object": kind, "created": self.created, "model": self.model}
 
-    def _chat_choice(self, index: int, sample: Sample) -> dict[str, object]:
-        message: dict[str, object] = {"role": "assistant", "content": sample.text}
-        if self.null_fields:
-            message["refusal"] = None
-        if sample.thoughts:
-            message["reasoning_content"] = sample.reasoning
-        return {
-            "index": index,
-            "message": message,
-            "logprobs": chat_logprobs(sample.tokens) if self.logprobs else None,
-            "finish_reason": finish_reason(sample.end.reason),
-        }
+    def _choice(self, index: int, sample: Sample) -> dict[str, object]:
+        if self.chat:
+            choice: dict[str, object] = {"index": index, "message": self._message(sample)}
+            logprobs = chat_logprobs(sample.tokens) if self.logprobs else None
+        else:
+            choice = {"text": readable(self.before + "".join(sample.answer)), "index": index}
+            logprobs = text_logprobs(sample, self.text_offset) if self.logprobs else None
+        return choice | {"logprobs": logprobs, "finish_reason": finish_reason(sample.end.reason)}
 
-    def _text_choice(self, index: int, sample: Sample) -> dict[str, object]:
-        return {
-            "text": readable(self.before + "".join(sample.answer)),
-            "index": index,
-            "logprobs": text_logprobs(sample, self.text_offset) if self.logprobs else None,
-            "finish_reason": finish_reason(sample.end.reason),
-        }
+    def _message(self, sample: Sample) -> dict[str, object]:
+        refusal = {"refusal": None} if self.null_fields else {}
+        reasoning = {"reasoning_content": sample.reasoning} if sample.thoughts else {}
+        return {"role": "assistant", "content": sample.text, **refusal, **reasoning}
 
 
 def usage(ends: Sequence[Finished], *, cached_tokens: bool) -> dict[str, object]:
     """Token counts of a request from the ends of its samples, which share one prompt."""
     prompt = ends[0].prompt_tokens if ends else 0
     completion = sum(end.completion_tokens for end in ends)
-    counts: dict[str, object] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-    if cached_tokens:
-        counts["prompt_tokens_details"] = {"cached_tokens": ends[0].reused_tokens if ends else 0}
-    return counts
+    details = {"prompt_tokens_details": {"cached_tokens": ends[0].reused_tokens if ends else 0}}
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {**counts, **details} if cached_tokens else {**counts}
 
 
 def text_logprobs(sample: Sample, offset: int) -> dict[str, object]:
