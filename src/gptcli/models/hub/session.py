@@ -134,8 +134,7 @@ class HubSession:
                 with self._client.stream("GET", url, headers=self._headers_for(url) | headers, **options) as response:
                     if not response.has_redirect_location:
                         _check_not_page(response)
-                        encoding = response.headers.get("content-encoding", "identity")
-                        if encoding != "identity":
+                        if (encoding := response.headers.get("content-encoding", "identity")) != "identity":
                             raise OfflineError(
                                 f"{host} sent the file compressed ({encoding}), which was not requested.",
                                 "A proxy or the mirror in HF_ENDPOINT does that; use another one, or none.",

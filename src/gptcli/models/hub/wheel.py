@@ -100,22 +100,14 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, log: Path, report: Re
     deadline, done = time.monotonic() + RESPONSE_SECONDS, 0
     while process.poll() is None:
         time.sleep(0.05)
-        grown = max(done, _largest(folder))
-        report.advance(grown - done)
-        done = grown
+        with contextlib.suppress(FileNotFoundError):  # pip moves and deletes files meanwhile
+            grown = max([done, *(path.stat().st_size for path in folder.rglob("*.whl"))])
+            report.advance(grown - done)
+            done = grown
         if time.monotonic() > deadline:
             deadline = math.inf
             if not any(word in log.read_text("utf-8", "replace") for word in _RESPONDED):
                 process.kill()
-
-
-def _largest(folder: Path) -> int:
-    """The size of the largest wheel below `folder`, where pip moves and deletes files meanwhile."""
-    largest = 0
-    for path in folder.rglob("*.whl"):
-        with contextlib.suppress(FileNotFoundError):
-            largest = max(largest, path.stat().st_size)
-    return largest
 
 
 def _extract(archive: Path, member: str, part: Path, entry: Entry) -> None:

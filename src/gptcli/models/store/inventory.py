@@ -27,14 +27,13 @@ _OLLAMA_WEIGHTS = "application/vnd.ollama.image.model"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A complete model. `parts` are its files, the first the one to open; sizes are bytes, times seconds."""
+    """A complete model: the reference to use it by, its files (the first is the one to open), their bytes."""
 
     name: str
-    """The reference to use it by."""
     parts: tuple[Path, ...]
     size: int
     used: float
-    """When it was last read, if the file system keeps that."""
+    """The second when it was last read, if the file system keeps that."""
     repo: str | None = None
     commit: str | None = None
     file: str | None = None

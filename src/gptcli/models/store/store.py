@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from gptcli import settings
@@ -129,24 +129,19 @@ def lock(repo: str, digest: str, report: Report) -> Iterator[None]:
 
     Its downloads and ours wait for each other; the kernel frees the lock if its holder dies.
     """
-    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
-
-    path = _lock_path(repo, digest)
     with ExitStack() as stack:
         try:
-            stack.enter_context(WeakFileLock(path, timeout=_LOCK_SECONDS))
+            stack.enter_context(_file_lock(repo, digest, _LOCK_SECONDS))
         except TimeoutError:
             report.note("Another process is downloading the same file; waiting for it.")
-            stack.enter_context(WeakFileLock(path))
+            stack.enter_context(_file_lock(repo, digest, None))
         yield
 
 
 def is_locked(repo: str, digest: str) -> bool:
     """Whether another process is downloading that content now."""
-    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
-
     try:
-        with WeakFileLock(_lock_path(repo, digest), timeout=_LOCK_SECONDS):
+        with _file_lock(repo, digest, _LOCK_SECONDS):
             return False
     except TimeoutError:
         return True
@@ -157,10 +152,12 @@ def write_ref(repo: str, revision: str, commit: str) -> None:
     replace_text(repo_dir(repo).joinpath("refs", *revision.split("/")), commit)
 
 
-def _lock_path(repo: str, digest: str) -> Path:
+def _file_lock(repo: str, digest: str, seconds: float | None) -> AbstractContextManager[object]:
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
     path = settings.hub_cache_dir() / ".locks" / repo_dir(repo).name / f"{digest}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    return WeakFileLock(path, timeout=seconds)
 
 
 def _link_to(pointer: Path, blob: Path) -> None:
