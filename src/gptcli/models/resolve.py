@@ -55,7 +55,11 @@ def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
         if path is None and not offline:
             path = _download_entry(entry, report)
     elif target.name.startswith(tuple(f"{program}:" for program in reference.EXTERNAL_STORES)):
-        return _from_external_store(target.name)
+        from gptcli.models.store import inventory
+
+        path, name = inventory.find_external(target.name), target.name
+        if path is None:
+            raise _unknown(name, inventory.external_models())
     elif Path(target.name).is_file():
         return _from_path(PathReference(target.name))
     else:
@@ -125,15 +129,6 @@ def _from_path(target: PathReference) -> ModelFile:
             f"There is no file {target.path}.", "Check the path, or name a model on the hub: USER/REPO."
         )
     return _model_file(path, path.stem)
-
-
-def _from_external_store(name: str) -> ModelFile:
-    from gptcli.models.store import inventory
-
-    path = inventory.find_external(name)
-    if path is None:
-        raise _unknown(name, inventory.external_models())
-    return _model_file(path, name)
 
 
 def _download_entry(entry: catalog.Entry, report: Report) -> Path:

@@ -247,9 +247,8 @@ def _origin(url: str) -> tuple[str, str, int | None]:
         return "", "", None
 
 
-def _reason(error: BaseException) -> str:
+def _reason(cause: BaseException | None) -> str:
     """The cause inside the libraries' errors, whose texts contain signed URLs."""
-    cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, socket.gaierror):
             return "its name does not resolve (is there a network?)"

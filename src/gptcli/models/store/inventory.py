@@ -21,7 +21,7 @@ from gptcli.models.progress import Report
 from gptcli.models.refs import aliases, catalog, reference
 from gptcli.models.store import integrity, store
 
-_OLLAMA_HOST, _OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
+_OLLAMA_USUAL = "registry.ollama.ai", "library"
 _OLLAMA_WEIGHTS = "application/vnd.ollama.image.model"
 
 
@@ -148,8 +148,7 @@ def _ollama() -> Iterator[tuple[str, Path]]:
             kind, _, value = digest.partition(":")
             path = root / "blobs" / f"{kind}-{value}"
             if kind == "sha256" and value.isalnum() and path.is_file():
-                usual = ((host, _OLLAMA_HOST), (namespace, _OLLAMA_NAMESPACE))
-                place = [part for part, default in usual if part != default]
+                place = [part for part, usual in zip((host, namespace), _OLLAMA_USUAL, strict=True) if part != usual]
                 yield "ollama:" + "/".join([*place, f"{name}:{tag}"]), path
 
 

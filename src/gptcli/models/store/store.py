@@ -111,7 +111,15 @@ def link(*, repo: str, commit: str, filename: str, sha256: str) -> Path:
     pointer = snapshot_path(repo, commit, filename)
     check_inside(pointer, repo)
     pointer.parent.mkdir(parents=True, exist_ok=True)
-    _link_to(pointer, blob_path(repo, sha256))
+    blob = blob_path(repo, sha256)
+    if not (pointer.exists() and blob_name(pointer) == blob.name):
+        new = temporary(pointer.parent)
+        try:
+            os.symlink(os.path.relpath(blob, pointer.parent), new)
+        except (OSError, NotImplementedError):  # Windows without the privilege, or a file system without links
+            os.replace(blob, pointer)
+        else:
+            os.replace(new, pointer)
     if not (repo_dir(repo) / "refs" / "main").exists():
         write_ref(repo, "main", commit)
     return pointer
@@ -158,18 +166,6 @@ def _file_lock(repo: str, digest: str, seconds: float | None) -> AbstractContext
     path = settings.hub_cache_dir() / ".locks" / repo_dir(repo).name / f"{digest}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return WeakFileLock(path, timeout=seconds)
-
-
-def _link_to(pointer: Path, blob: Path) -> None:
-    if pointer.is_symlink() and pointer.exists() and blob_name(pointer) == blob.name:
-        return
-    new = temporary(pointer.parent)
-    try:
-        os.symlink(os.path.relpath(blob, pointer.parent), new)
-    except (OSError, NotImplementedError):  # Windows without the privilege, or a file system without links
-        os.replace(blob, pointer)
-    else:
-        os.replace(new, pointer)
 
 
 def _is_plain(name: str) -> bool:
