@@ -22,12 +22,11 @@ _USE_FILE = "or give the path of a GGUF file: `-m FILE.gguf`."
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model's file (the first of a split model) and its name."""
+    """A model's file (the first of a split model); `trusted` if its present content was verified or checked."""
 
     path: Path
     name: str
     trusted: bool
-    """Whether the file, as it is now, was verified or its structure checked."""
 
 
 def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:

@@ -180,8 +180,7 @@ class Reader:
     def _tensors(self, count: int, alignment: object) -> tuple[Tensor, ...]:
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._damaged(f"its alignment {alignment} is not a power of two")
-        found: dict[str, Tensor] = {}
-        end = 0
+        found, end = dict[str, Tensor](), 0
         for _ in range(count):
             tensor = self._tensor()
             if tensor.name in found:

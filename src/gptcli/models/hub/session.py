@@ -158,8 +158,7 @@ class HubSession:
             try:
                 response = self._client.request(method, url, **options, **self._query_options)
             except (self._errors.RequestError, self._errors.InvalidURL, ConnectionError) as error:
-                host = urlsplit(url).hostname
-                raise OfflineError(f"{host} cannot be reached: {_reason(error)}.", _LATER) from None
+                raise OfflineError(f"{urlsplit(url).hostname} cannot be reached: {_reason(error)}.", _LATER) from None
             if response.status_code not in _RETRY_STATUS:
                 break
             pause = self._backoff.pause(failures, wait := retry_after(response.headers))

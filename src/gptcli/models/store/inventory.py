@@ -27,13 +27,12 @@ _OLLAMA_WEIGHTS = "application/vnd.ollama.image.model"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A complete model: the reference to use it by, its files (the first is the one to open), their bytes."""
+    """A complete model: its reference, its files (the first is the one to open), their bytes, when it was last read."""
 
     name: str
     parts: tuple[Path, ...]
     size: int
     used: float
-    """The second when it was last read, if the file system keeps that."""
     repo: str | None = None
     commit: str | None = None
     file: str | None = None
