@@ -22,12 +22,11 @@ _USE_FILE = "or give the path of a GGUF file: `-m FILE.gguf`."
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model's file (the first of a split model) and its name."""
+    """A model's file (the first of a split model); `trusted` if its present content was verified or checked."""
 
     path: Path
     name: str
     trusted: bool
-    """Whether the file, as it is now, was verified or its structure checked."""
 
 
 def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
@@ -54,7 +53,11 @@ def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
         if path is None and not offline:
             path = _download_entry(entry, report)
     elif target.name.startswith(tuple(f"{program}:" for program in reference.EXTERNAL_STORES)):
-        return _from_external_store(target.name)
+        from gptcli.models.store import inventory
+
+        path, name = inventory.find_external(target.name), target.name
+        if path is None:
+            raise _unknown(name, inventory.external_models())
     elif Path(target.name).is_file():
         return _from_path(PathReference(target.name))
     else:
@@ -123,15 +126,6 @@ def _from_path(target: PathReference) -> ModelFile:
             f"There is no file {target.path}.", "Check the path, or name a model on the hub: USER/REPO."
         )
     return _model_file(path, path.stem)
-
-
-def _from_external_store(name: str) -> ModelFile:
-    from gptcli.models.store import inventory
-
-    path = inventory.find_external(name)
-    if path is None:
-        raise _unknown(name, inventory.external_models())
-    return _model_file(path, name)
 
 
 def _download_entry(entry: catalog.Entry, report: Report) -> Path:

@@ -177,8 +177,7 @@ class Reader:
     def _tensors(self, count: int, alignment: object) -> tuple[Tensor, ...]:
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._damaged(f"its alignment {alignment} is not a power of two")
-        found: dict[str, Tensor] = {}
-        end = 0
+        found, end = dict[str, Tensor](), 0
         for _ in range(count):
             tensor = self._tensor()
             if tensor.name in found:
@@ -188,8 +187,7 @@ class Reader:
             end = -(-(tensor.offset + tensor.size) // alignment) * alignment
             found[tensor.name] = tensor
         if found:
-            data_start = -(-self._at // alignment) * alignment
-            needed = data_start + tensor.offset + tensor.size
+            needed = -(-self._at // alignment) * alignment + tensor.offset + tensor.size
             if needed > self.size:
                 raise LoadError(f"{self._path} is truncated: it has {self.size} bytes and needs {needed}.", DAMAGE_HINT)
         return tuple(found.values())
@@ -216,8 +214,8 @@ class Reader:
         start = self._step(_WIDTHS[kind])
         if kind == 7 and self.data[start] > 1:
             raise self._damaged(f"the key {key!r} is neither true nor false")
-        (value,) = struct.unpack_from(f"<{_FORMATS[kind]}", self.data, start)
-        return value  # type: ignore[no-any-return]  # struct knows no types
+        value: Scalar = struct.unpack_from(f"<{_FORMATS[kind]}", self.data, start)[0]
+        return value
 
     def _array(self, key: str) -> Array:
         kind, count = self._u32(), self._u64()

@@ -81,12 +81,10 @@ def _check_heads(header: Header) -> None:
 
 
 def _check_experts(header: Header) -> None:
-    own = header.own
-    experts = own("expert_count") or 0
-    used = max(header.per_layer("expert_used_count") or [0])
+    experts, used = header.own("expert_count") or 0, max(header.per_layer("expert_used_count") or [0])
     _require(header, 0 <= experts <= _MAX_EXPERTS, f"it has {experts} experts")
     _require(header, 0 <= used <= experts and (used > 0 or not experts), f"it uses {used} of {experts} experts")
-    groups, groups_used = own("expert_group_count") or 0, own("expert_group_used_count") or 0
+    groups, groups_used = header.own("expert_group_count") or 0, header.own("expert_group_used_count") or 0
     if groups > 1:
         valid = groups < experts and experts % groups == 0 and 0 < groups_used < groups
         _require(header, valid, f"it uses {groups_used} of {groups} groups of {experts} experts")

@@ -107,8 +107,11 @@ class _Download:
             if done:
                 return
             self._scaling.observe(time.monotonic(), received, connections)
-            if connections < self._scaling.wanted and (connections == 0 or self.source.ranges):
-                self._add_connection()
+            more = connections < self._scaling.wanted and (connections == 0 or self.source.ranges)
+            if more and (claimed := self.part.claim(SEGMENT)):
+                with self._changed:
+                    self._connections += 1
+                self._start_thread(partial(self._run_connection, claimed))
             with self._changed:
                 self._changed.wait_for(lambda: self._failure or self._digested, timeout=0.1)
 
@@ -117,13 +120,6 @@ class _Download:
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
-
-    def _add_connection(self) -> None:
-        claimed = self.part.claim(SEGMENT)
-        if claimed is not None:
-            with self._changed:
-                self._connections += 1
-            self._start_thread(partial(self._run_connection, claimed))
 
     def _start_thread(self, work: Callable[[], None]) -> None:
         threading.Thread(target=self._guard, args=(work,), daemon=True).start()
@@ -220,9 +216,8 @@ class _Download:
                         self._changed.wait()
                 if self._stop.is_set():
                     return
-                size = min(BLOCK, self.part.size - block * BLOCK)
                 filled = 0
-                while filled < size and (count := file.readinto(buffer[filled:size])):
+                while filled < BLOCK and (count := file.readinto(buffer[filled:])):
                     filled += count
                 self.digest.update(buffer[:filled])
         with self._changed:

@@ -109,8 +109,7 @@ class PartFile:
         for claimed in self._claimed:
             first, last = claimed.position // BLOCK, -(-claimed.stop // BLOCK)
             marks[first:last] = bytes([_COMPLETE]) * (last - first)
-        missing = re.finditer(rb"\.+", marks)
-        return [(gap.start() * BLOCK, min(gap.end() * BLOCK, self.size)) for gap in missing]
+        return [(gap.start() * BLOCK, min(gap.end() * BLOCK, self.size)) for gap in re.finditer(rb"\.+", marks)]
 
     def _read_marks(self) -> bytearray | None:
         """The marks of an earlier process, if they and the data match this file."""

@@ -37,8 +37,7 @@ def download(target: HubReference, *, report: Report) -> Path:
 def outdated() -> tuple[list[str], list[tuple[str, str]]]:
     """Models whose content on `main` differs, and repositories that did not respond, with the reason."""
     models = inventory.stored(external=False)
-    changed: list[str] = []
-    failed: list[tuple[str, str]] = []
+    changed, failed = list[str](), list[tuple[str, str]]()
     for repo in dict.fromkeys(model.repo for model in models if model.repo is not None):
         try:
             current = {file.name: file.sha256 for file in repository.list_files(repo)}

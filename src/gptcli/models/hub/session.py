@@ -133,8 +133,7 @@ class HubSession:
                 with self._client.stream("GET", url, headers=self._headers_for(url) | headers, **options) as response:
                     if not response.has_redirect_location:
                         _check_not_page(response)
-                        encoding = response.headers.get("content-encoding", "identity")
-                        if encoding != "identity":
+                        if (encoding := response.headers.get("content-encoding", "identity")) != "identity":
                             raise OfflineError(
                                 f"{host} sent the file compressed ({encoding}), which was not requested.",
                                 "A proxy or the mirror in HF_ENDPOINT does that; use another one, or none.",
@@ -158,8 +157,7 @@ class HubSession:
             try:
                 response = self._client.request(method, url, **options, **self._query_options)
             except (self._errors.RequestError, self._errors.InvalidURL, ConnectionError) as error:
-                host = urlsplit(url).hostname
-                raise OfflineError(f"{host} cannot be reached: {_reason(error)}.", _LATER) from None
+                raise OfflineError(f"{urlsplit(url).hostname} cannot be reached: {_reason(error)}.", _LATER) from None
             if response.status_code not in _RETRY_STATUS:
                 break
             pause = self._backoff.pause(failures, wait := retry_after(response.headers))
@@ -253,9 +251,8 @@ def _origin(url: str) -> tuple[str, str, int | None]:
         return "", "", None
 
 
-def _reason(error: BaseException) -> str:
+def _reason(cause: BaseException | None) -> str:
     """The cause inside the libraries' errors, whose texts contain signed URLs."""
-    cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, socket.gaierror):
             return "its name does not resolve (is there a network?)"

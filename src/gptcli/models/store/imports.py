@@ -73,8 +73,8 @@ def _from_wheel(wheel: Path, name: str | None, report: Report) -> list[str]:
 def import_model(path: Path, name: str | None, report: Report, *, move: bool = False, stem: str | None = None) -> str:
     """Check the model that starts with `path`, store its files, moved or linked, and name it. Raises LoadError."""
     integrity.check(path)
-    if name is None and (entry := _find_entry(path, report)) is not None:
-        return _import_entry(entry, path, report)
+    if name is None and (alias := _import_entry(path, report)):
+        return alias
     name = aliases.check_new(name or stem or name_from(path), path)
     imports_dir().mkdir(parents=True, exist_ok=True)
     sources = split_paths(path)
@@ -88,18 +88,14 @@ def import_model(path: Path, name: str | None, report: Report, *, move: bool = F
     return name
 
 
-def _find_entry(path: Path, report: Report) -> catalog.Entry | None:
-    """The catalog entry with the content of `path`."""
+def _import_entry(path: Path, report: Report) -> str | None:
+    """Store a file of the catalog where a download would have, so that every tool finds it; return its alias."""
     size = path.stat().st_size
     known = [entry for entry in catalog.entries().values() if entry.size == size and entry.commit and entry.file]
     found = integrity.sha256(path, report, "Looking for it in the catalog") if known else None
-    return next((entry for entry in known if entry.sha256 == found), None)
-
-
-def _import_entry(entry: catalog.Entry, path: Path, report: Report) -> str:
-    """Store the file where a download would have, so that every tool finds it."""
-    if not (entry.file and entry.sha256 and entry.commit):
-        raise ValueError(f"{entry.alias} has no file, commit or SHA-256")
+    entry = next((entry for entry in known if entry.sha256 == found), None)
+    if not (entry and entry.file and entry.sha256 and entry.commit):
+        return None
     _link(path, store.blob_path(entry.repo, entry.sha256))
     pointer = store.link(repo=entry.repo, commit=entry.commit, filename=entry.file, sha256=entry.sha256)
     integrity.record(pointer, entry.sha256)

@@ -135,7 +135,6 @@ class Digest:
 
     @property
     def matches(self) -> bool:
-        """Whether the digest is the expected one."""
         return self.expected == (self.sha256 if self._is_sha256 else self._git.hexdigest())
 
 

@@ -20,20 +20,18 @@ from gptcli.models.progress import Report
 from gptcli.models.refs import aliases, catalog, reference
 from gptcli.models.store import integrity, store
 
-_OLLAMA_HOST, _OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
+_OLLAMA_USUAL = "registry.ollama.ai", "library"
 _OLLAMA_WEIGHTS = "application/vnd.ollama.image.model"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A complete model. `parts` are its files, the first the one to open; sizes are bytes, times seconds."""
+    """A complete model: its reference, its files (the first is the one to open), their bytes, when it was last read."""
 
     name: str
-    """The reference to use it by."""
     parts: tuple[Path, ...]
     size: int
     used: float
-    """When it was last read, if the file system keeps that."""
     repo: str | None = None
     commit: str | None = None
     file: str | None = None
@@ -148,8 +146,7 @@ def _ollama() -> Iterator[tuple[str, Path]]:
             kind, _, value = digest.partition(":")
             path = root / "blobs" / f"{kind}-{value}"
             if kind == "sha256" and value.isalnum() and path.is_file():
-                usual = ((host, _OLLAMA_HOST), (namespace, _OLLAMA_NAMESPACE))
-                place = [part for part, default in usual if part != default]
+                place = [part for part, usual in zip((host, namespace), _OLLAMA_USUAL, strict=True) if part != usual]
                 yield "ollama:" + "/".join([*place, f"{name}:{tag}"]), path
 
 
