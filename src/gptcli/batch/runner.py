@@ -54,8 +54,6 @@ class Runner:
         self._error: GptcliError | None = None
         self._updated = 0.0
         self.status = BatchStatus(total=total)
-        self._live = LiveRows(self.rows) if live else None
-        self.builder = replace(self.builder, base=replace(self.builder.base, stream=False))
 
     def run(self) -> BatchStatus:
         """Answer every row that has no answer and close the output.
