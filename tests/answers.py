@@ -6,7 +6,8 @@ import codecs
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from gptcli.engine.fake import END, alphabet
+from fake_backend import END, alphabet
+
 from gptcli.types import Delta, Event, Failed, Finished, FinishReason, Prefill, Request, Started, TextPrompt, TokenInfo
 
 Model = Callable[[list[int], int], int]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fake_backend import END, ByteVocabulary, FakeBackend, alphabet
+
 from gptcli.chat.conversation import Conversation
 from gptcli.chat.session import ChatSession, Events, LoadedModel
 from gptcli.chat.settings import Settings
 from gptcli.chat.store import Store
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import END, ByteVocabulary, FakeBackend, alphabet
 from gptcli.interrupt import Interrupt
 from gptcli.params import Sampling
 from gptcli.prompt.template import ChatTemplate

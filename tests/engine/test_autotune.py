@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from fake_backend import FakeBackend
 
 from gptcli.engine.cache_config import choose_cores, measure_parallel
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.errors import LoadError
 from gptcli.params import Sampling
 from gptcli.types import Request, TextPrompt

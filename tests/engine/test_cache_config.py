@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fake_backend import FakeBackend
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import CacheConfig, Decoded
 from gptcli.engine.cache_config import shared_tokens
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.errors import LoadError
 from gptcli.params import Sampling
 from gptcli.types import Finished, Request, TextPrompt

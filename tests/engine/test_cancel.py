@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 from answers import Answers, collect, expected
+from fake_backend import END, FakeBackend
 
 from gptcli.engine.backend import Decoded
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import END, FakeBackend
 from gptcli.params import Sampling
 from gptcli.prompt.template import ChatTemplate
 from gptcli.types import ChatPrompt, Delta, Finished, FinishReason, Message, Request, TextPrompt

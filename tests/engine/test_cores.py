@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 from answers import collect, expected
+from fake_backend import FakeBackend
 
 from gptcli.engine.backend import Decoded
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.errors import EngineError
 from gptcli.params import Sampling
 from gptcli.types import Request, TextPrompt

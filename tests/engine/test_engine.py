@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 from answers import Answers, collect, expected, script
+from fake_backend import FakeBackend
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.errors import ContextFull, EngineError, LoadError, RequestError
 from gptcli.interrupt import Interrupt
 from gptcli.params import Sampling

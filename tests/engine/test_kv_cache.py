@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 from answers import Answers, collect, expected
+from fake_backend import FakeBackend
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import MemoryKind
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.params import Sampling
 from gptcli.types import Request, TextPrompt
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from answers import collect, expected
+from fake_backend import FakeBackend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gptcli.engine import prefix_cache, state_file
 from gptcli.engine.backend import MemoryKind
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.engine.prefix_cache import PrefixCache, delete_prefixes, list_prefixes
 from gptcli.engine.slots import common_prefix
 from gptcli.params import Sampling

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from answers import collect
+from fake_backend import FakeBackend
 
 from gptcli.engine.backend import MemoryKind
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.engine.prefix_cache import PrefixCache
 from gptcli.params import Sampling
 from gptcli.types import Request, TextPrompt

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from answers import script
+from fake_backend import FakeBackend
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.params import Sampling
 from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Channel, ChatPrompt, Delta, Finished, Message, Prompt, Request, Started, TokenPrompt

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from batch_engine import TinyEngine, prompt_bytes
 from batch_job import Job
+from fake_backend import FakeBackend
 
 from gptcli.batch.formats import Files, SimpleLines
 from gptcli.batch.input import Input
@@ -21,7 +22,6 @@ from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Row, RowError
 from gptcli.batch.runner import Runner
 from gptcli.engine.engine import LocalEngine
-from gptcli.engine.fake import FakeBackend
 from gptcli.errors import Cancelled, EngineError, GptcliError, RowsFailed
 from gptcli.interrupt import Interrupt
 from gptcli.params import Sampling

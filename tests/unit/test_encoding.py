@@ -1,8 +1,8 @@
 """A prompt is encoded once: its tokens can be sent in its place."""
 
 import pytest
+from fake_backend import ByteVocabulary
 
-from gptcli.engine.fake import ByteVocabulary
 from gptcli.errors import RequestError
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate

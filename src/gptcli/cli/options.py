@@ -90,10 +90,10 @@ class OutputFormat(str, Enum):
     JSONL = "jsonl"
 
 
-def param_option(name: str, **more: Any) -> Any:
+def param_option(name: str, **more: object) -> object:
     """The flag of a parameter, validated by its table; `more` replaces its help or adds a panel."""
     param = PARAMS[name]
-    options: dict[str, Any] = {"help": param.help, "callback": _validator(name)}
+    options: dict[str, Any] = {"help": param.help, "callback": lambda value: _validated(name, value)}
     if param.kind is not Kind.BOOL:
         options["metavar"] = param.metavar
     if param.kind in (Kind.INT, Kind.FLOAT):
@@ -102,18 +102,16 @@ def param_option(name: str, **more: Any) -> Any:
     return Option(*param.flags, **options | more)
 
 
-def _validator(name: str) -> Callable[[object], object]:
-    return lambda value: value if value in (None, ()) else _validated(name, value)
-
-
-def _validated(name: str, value: Any) -> Any:
-    """A flag's value as the engine takes it. Raises UsageError."""
+def _validated(name: str, value: object) -> object:
+    """A flag's value as the engine takes it; nothing, if it was not given. Raises UsageError."""
     param = PARAMS[name]
+    if value in (None, ()):
+        return value
     hint = "See `--help` for the range of each flag."
     try:
         if param.kind is Kind.BIAS:
             hint = "Digits are a token id; put them in double quotes for text."
-            return tuple(parse_bias(text, param.flags[0]) for text in value)
+            return tuple(parse_bias(text, param.flags[0]) for text in value)  # type: ignore[attr-defined]
         return param.validate(value, param.flags[0])
     except ParamError as error:
         raise UsageError(str(error), hint) from None
@@ -234,7 +232,7 @@ def _parameter(param: Param) -> inspect.Parameter:
     return _keyword(param.name, Annotated[_TYPES.get(param.kind, str | None), option])
 
 
-def _keyword(name: str, annotation: Any, default: object = None) -> inspect.Parameter:
+def _keyword(name: str, annotation: object, default: object = None) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 

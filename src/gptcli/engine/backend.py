@@ -1,4 +1,4 @@
-"""The interface between the engine and a model runtime: `llama/` implements it with llama.cpp, `fake.py` for tests."""
+"""The interface between the engine and a model runtime: `llama/` implements it with llama.cpp, the tests without."""
 
 from __future__ import annotations
 
