@@ -254,7 +254,7 @@ def test_another_process_may_answer_an_unfinished_answer(chat: FakeChat, monkeyp
 
 def test_a_full_disk_is_reported_once_at_the_end_of_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gptcli.chat.session.DRAFT_SECONDS", 0)
-    chat = FakeChat(tmp_path / "c.db", limit=60_000, settings=Settings(Sampling(seed=1), max_tokens=20_000))
+    chat = FakeChat(tmp_path / "c.db", limit=60_000, settings=Settings(Sampling(seed=1), max_tokens=5_000))
     db = chat.store._file.connection
 
     def fill() -> None:
