@@ -60,6 +60,33 @@ class TokenPrompt:
 Prompt = TextPrompt | ChatPrompt | TokenPrompt
 
 
+class ConstraintKind(str, Enum):
+    """What a constraint's text is."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"  # of the whole answer, as for re.fullmatch
+    CHOICE = "choice"  # a JSON list of texts, one of which is the answer
+    GBNF = "gbnf"  # llama.cpp's grammars
+    LARK = "lark"  # llguidance's grammars
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer must be; reasoning before it is free."""
+
+    kind: ConstraintKind
+    text: str
+
+    @property
+    def is_json(self) -> bool:
+        """Whether every answer is a JSON value."""
+        return self.kind is ConstraintKind.JSON_SCHEMA
+
+
+JSON_OBJECT = Constraint(ConstraintKind.JSON_SCHEMA, '{"type":"object"}')
+"""Any JSON object."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One prompt and what is wanted of it; stateless, whole and independent of any other."""
@@ -77,6 +104,9 @@ class Request:
     """None: none. k: each token's log-probability with the k likeliest alternatives (k may be 0)."""
     stream: bool = True
     """False: one `Delta` with the whole text before `Finished`, for those who do not show it."""
+    constraint: Constraint | None = None
+    close: bool = True
+    """Whether an answer with a constraint that ends early (a limit, a cancellation) gets its shortest legal ending."""
 
 
 class FinishReason(str, Enum):
@@ -112,6 +142,8 @@ class TokenInfo:
     text: str
     logprob: float
     top: list[Alternative]
+    forced: bool = False
+    """Whether the constraint allowed no other token."""
 
 
 @dataclass(slots=True)
@@ -162,6 +194,9 @@ class Finished:
     """Bytes of a character that the last token left unfinished; they are in no delta."""
     tokens: tuple[int, ...] = ()
     """The ids of the tokens that were generated."""
+    closed: bool = False
+    """Whether its constraint, not the model, ended the text: a limit or a cancellation came, and it is legal all the
+    same."""
 
 
 @dataclass(slots=True)
