@@ -1,0 +1,96 @@
+"""JSON Schemas that constrain an answer: loading one from a file, a text or the short form, and checking it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gptcli.constraints.short_form import Json, ShortFormError, parse_short_form
+from gptcli.errors import UsageError
+
+_MAX_BYTES = 4 << 20
+"""The largest schema that llguidance's authors have tried."""
+
+
+class SchemaError(UsageError):
+    """The schema cannot be kept. `problems` has one line for each reason, beginning with its JSON pointer."""
+
+    def __init__(self, message: str, hint: str = "", *, problems: tuple[str, ...] = ()) -> None:
+        super().__init__("\n  ".join((message, *problems)), hint)
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """A schema that has been checked: llguidance keeps it."""
+
+    source: Json
+    """The schema as it was given, or what its short form stands for."""
+    text: str
+    """What llguidance is given: the text of a `Constraint`, an object of JSON whose texts `source` allows."""
+    dropped: tuple[str, ...] = ()
+    """What `lenient` left out, one line each, beginning with its JSON pointer."""
+
+
+def load_schema(text: str, *, lenient: bool = False) -> JsonSchema:
+    """The checked schema of a JSON text, of the short form, or of a file that has either.
+
+    Raises SchemaError with every reason why it cannot be kept; UsageError if the file cannot be read."""
+    stripped = text.strip()
+    if not stripped.startswith("{") and stripped not in ("true", "false") and _is_file(text):
+        stripped = _read(Path(text)).strip()
+    return check_schema(parse_schema(stripped), lenient=lenient)
+
+
+def parse_schema(text: str) -> Json:
+    """The schema that JSON or the short form stands for, unchecked. Raises SchemaError."""
+    if len(text) > _MAX_BYTES:
+        raise SchemaError(f"The schema has {len(text):,} characters; {_MAX_BYTES:,} is the limit.")
+    if not text.startswith("{") and text not in ("true", "false"):
+        try:
+            return parse_short_form(text)
+        except ShortFormError as error:
+            raise SchemaError(
+                f"The schema is neither a file nor JSON nor in the short form: {error}.",
+                "The short form is `name, age int, tags[]: what it is`.",
+            ) from error
+    try:
+        value: Json = json.loads(text)
+    except RecursionError as error:
+        raise SchemaError("The schema is nested too deeply.") from error
+    except ValueError as error:
+        raise SchemaError(f"The schema is not valid JSON: {error}.") from error
+    return value
+
+
+def check_schema(schema: Json, *, lenient: bool = False) -> JsonSchema:
+    """The checked schema of a value of JSON. Raises SchemaError."""
+    from llguidance import LLMatcher
+
+    if schema is True:
+        schema = {}
+    if not isinstance(schema, dict):
+        raise SchemaError(f"A schema is an object, not {json.dumps(schema)[:60]}.")
+    grammar = LLMatcher.grammar_from_json_schema(schema)
+    failed, messages = LLMatcher.validate_grammar_with_warnings(grammar)
+    if failed:
+        raise SchemaError(f"The schema cannot be kept: {messages[0]}.")
+    return JsonSchema(schema, json.dumps(schema, ensure_ascii=False))
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return os.path.isfile(text)
+    except ValueError:  # a null character
+        return False
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"{path} has {path.stat().st_size:,} bytes; the limit of a schema is {_MAX_BYTES:,}.")
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The schema {path} cannot be read: {error}.") from error
