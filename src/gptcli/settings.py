@@ -24,6 +24,16 @@ def data_dir() -> Path:
     return _folder("GPTCLI_DATA_DIR", "data")
 
 
+def runtime_dir() -> Path:
+    """For sockets: `GPTCLI_RUNTIME_DIR`, else the folder that the system gives a user while logged in, else one in the
+    cache folder, for a folder in /tmp could belong to anybody."""
+    if value := os.environ.get("GPTCLI_RUNTIME_DIR"):
+        return Path(value).expanduser()
+    if value := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(value, "gptcli")
+    return cache_dir() / "run"
+
+
 def hub_cache_dir() -> Path:
     """The model hub's cache, shared with other tools; follows huggingface_hub.constants."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):

@@ -24,6 +24,7 @@ _COMMANDS = {
     "complete": "Continue a text.",
     "chat": "Chat with a model, or get one answer.",
     "batch": "Answer every row of a file.",
+    "serve": "Answer OpenAI's API for other programs.",
     "models": "Download and manage models.",
     "chats": "List, search, show and export conversations.",
     "cache": "List and clear the prefix cache.",

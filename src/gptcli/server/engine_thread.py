@@ -1,0 +1,238 @@
+"""Runs the engine in a thread of its own: requests come from the server's event loop, events go back to it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field, replace
+
+from gptcli.errors import ContextFull, EngineError, GptcliError
+from gptcli.runtime.loader import LoadedEngine
+from gptcli.types import Event, Failed, Finished, Prompt, Request, TokenPrompt
+
+OpenEngine = Callable[[], AbstractContextManager[LoadedEngine]]
+
+
+class Busy(GptcliError):
+    """The queue is full. `retry_after`: seconds until there is likely to be room."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Stopping(GptcliError):
+    """The server takes no more requests."""
+
+
+class EventStream:
+    """The events of some requests, in the order in which they come. For the event loop's thread only.
+
+    Iterating ends when all of the requests have. Closing it before that cancels them."""
+
+    def __init__(self, thread: EngineThread, requests: Sequence[Request]) -> None:
+        self._thread = thread
+        self._samples = {request.id: request.n for request in requests}
+        self._events: list[Event] = []
+        self._arrival: asyncio.Future[None] | None = None
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        """All events that have come since the last call, at least one."""
+        while not self._events:
+            if not self._samples:
+                raise StopAsyncIteration
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+        events, self._events = self._events, []
+        return events
+
+    async def __aenter__(self) -> EventStream:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel the requests that have not ended, within a step; no more events come."""
+        for request_id in self._samples:
+            self._thread.cancel(request_id)
+        self._samples.clear()
+
+    def put(self, event: Event) -> None:
+        """Add an event; wakes who waits for it."""
+        if event.id not in self._samples:
+            return
+        if isinstance(event, Failed):
+            del self._samples[event.id]
+        elif isinstance(event, Finished):
+            self._samples[event.id] -= 1
+            if not self._samples[event.id]:
+                del self._samples[event.id]
+        self._events.append(event)
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+
+@dataclass(slots=True)
+class _Active:
+    """A request that the engine has: who listens, and how many of its samples have not ended."""
+
+    stream: EventStream
+    samples: int
+    started: float = field(default_factory=time.monotonic)
+
+
+class EngineThread:
+    """Answers the requests of all connections with one engine.
+
+    `submit`, `cancel` and `stop` belong to the event loop; the engine's thread takes requests from a queue and hands
+    events back in batches."""
+
+    def __init__(self, open_engine: OpenEngine, *, queue_size: int) -> None:
+        """`queue_size`: requests that may wait for the engine, at most."""
+        self._open_engine = open_engine
+        self._queue_size = queue_size
+        self._loop = asyncio.get_running_loop()
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[Request, EventStream]] = deque()
+        self._active: dict[str, _Active] = {}
+        self._stopping = False
+        self._outbox: list[tuple[EventStream, Event]] = []
+        self._seconds = 1.0  # a moving average of what a request takes
+        self._encoder = ThreadPoolExecutor(1, "encode")
+        self._thread = ThreadPoolExecutor(1, "engine")
+        self._ready: asyncio.Future[LoadedEngine] = self._loop.create_future()
+        self.ended: Future[None] = self._thread.submit(self._run)
+        """Done when the thread has ended; has the error that ended it, if one did."""
+
+    async def loaded(self) -> LoadedEngine:
+        """The engine, once it is loaded. Raises LoadError, RequestError."""
+        return await asyncio.shield(self._ready)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no engine core has taken."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Requests that the engine has."""
+        return len(self._active)
+
+    async def encode(self, prompt: Prompt) -> TokenPrompt:
+        """The tokens of a prompt, made in a thread so that a long one stops nobody. Raises RequestError, LoadError."""
+        engine = (await self.loaded()).engine
+        return await self._loop.run_in_executor(self._encoder, engine.encode, prompt)
+
+    async def submit(self, requests: Sequence[Request]) -> EventStream:
+        """Queue requests, all or none. Raises Busy, Stopping, and RequestError for a prompt that cannot be answered."""
+        self._check_room(len(requests))
+        engine = (await self.loaded()).engine
+        encoded = []
+        for request in requests:
+            prompt = await self.encode(request.prompt)
+            if len(prompt.tokens) >= engine.limit:
+                raise ContextFull(
+                    f"the prompt has {len(prompt.tokens):,} tokens; the context holds {engine.limit:,}, and the answer "
+                    "needs at least one."
+                )
+            encoded.append(replace(request, prompt=prompt))
+        self._check_room(len(requests))
+        stream = EventStream(self, encoded)
+        with self._changed:
+            self._waiting.extend((request, stream) for request in encoded)
+            self._changed.notify()
+        return stream
+
+    def cancel(self, request_id: str) -> None:
+        """End a request within a step. An unknown id does nothing."""
+        with self._changed:
+            for entry in self._waiting:
+                if entry[0].id == request_id:
+                    self._waiting.remove(entry)
+                    return
+            if request_id in self._active and self._ready.done():
+                self._ready.result().engine.cancel(request_id)
+
+    def stop(self) -> None:
+        """Take no more requests; the thread ends once it has answered those that it has."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def _check_room(self, count: int) -> None:
+        if self._stopping:
+            raise Stopping("the server is stopping.", "Send the request again in a moment.")
+        if self._waiting and len(self._waiting) + count > self._queue_size:
+            parallel = self._ready.result().engine.parallel if self._ready.done() else 1
+            seconds = math.ceil(self._seconds * (1 + len(self._waiting) / parallel))
+            raise Busy(f"{len(self._waiting):,} requests are waiting already.", min(max(1, seconds), 60))
+
+    def _run(self) -> None:
+        """The thread: answer requests until it is stopped."""
+        try:
+            with self._open_engine() as loaded:
+                self._loop.call_soon_threadsafe(self._ready.set_result, loaded)
+                while not self._stopping or self._waiting:
+                    self._answer(loaded)
+        except GptcliError as error:
+            if not self._ready.done():
+                self._loop.call_soon_threadsafe(self._ready.set_exception, error)
+                return
+            raise
+
+    def _answer(self, loaded: LoadedEngine) -> None:
+        """Run the engine until it is stopped or fails; a failure ends what it was answering and nothing else."""
+        try:
+            with closing(loaded.engine.stream(self._requests())) as events:
+                for event in events:
+                    self._handle(event)
+                    self._flush()
+        except EngineError as error:
+            for request_id in [*self._active]:
+                self._handle(Failed(request_id, error))
+            self._flush()
+
+    def _requests(self) -> Iterator[Request | None]:
+        """The next request that waits; None while others run, else it waits for one."""
+        while True:
+            with self._changed:
+                while not self._waiting and not self._active and not self._stopping:
+                    self._changed.wait()
+                if self._waiting:
+                    request, stream = self._waiting.popleft()
+                    self._active[request.id] = _Active(stream, request.n)
+                elif self._active:
+                    request = None
+                else:
+                    return
+            yield request
+
+    def _handle(self, event: Event) -> None:
+        active = self._active[event.id]
+        self._outbox.append((active.stream, event))
+        if isinstance(event, Finished):
+            active.samples -= 1
+        if isinstance(event, Failed) or not active.samples:
+            del self._active[event.id]
+            self._seconds += 0.1 * (time.monotonic() - active.started - self._seconds)
+
+    def _flush(self) -> None:
+        """Hand the events so far to the event loop."""
+        outbox, self._outbox = self._outbox, []
+        if outbox:
+            self._loop.call_soon_threadsafe(_deliver, outbox)
+
+
+def _deliver(outbox: Sequence[tuple[EventStream, Event]]) -> None:
+    for stream, event in outbox:
+        stream.put(event)
