@@ -102,6 +102,15 @@ class Request:
     """Independent samples of the one prompt; they share its prefill."""
     logprobs: int | None = None
     """None: none. k: each token's log-probability with the k likeliest alternatives (k may be 0)."""
+    echo: bool = False
+    """The answer begins with the prompt: its text, and its tokens if `prompt_logprobs` asks for them."""
+    prompt_logprobs: int | None = None
+    """The same as `logprobs` for the prompt's own tokens, which come in `PromptLogprobs`."""
+    prompt_logprobs_start: int = 0
+    """Position of the first prompt token that is scored; those before it may be reused from an earlier prompt."""
+    continuations: tuple[tuple[int, ...], ...] = ()
+    """Token ids that may follow the prompt, each to be scored in its place (`ContinuationLogprobs`, with as many
+    alternatives as `logprobs` says). What several of them begin with is computed once. Nothing is generated."""
     stream: bool = True
     """False: one `Delta` with the whole text before `Finished`, for those who do not show it."""
     constraint: Constraint | None = None
@@ -141,6 +150,7 @@ class TokenInfo:
     token: int
     text: str
     logprob: float
+    """NaN for the first token of a prompt: nothing comes before it."""
     top: list[Alternative]
     forced: bool = False
     """Whether the constraint allowed no other token."""
@@ -162,6 +172,24 @@ class Prefill:
     id: str
     computed: int
     total: int
+
+
+@dataclass(slots=True)
+class PromptLogprobs:
+    """Scored tokens of the prompt from position `start` on, in order; one event for each step that computes some."""
+
+    id: str
+    start: int
+    tokens: list[TokenInfo]
+
+
+@dataclass(slots=True)
+class ContinuationLogprobs:
+    """The tokens of continuation `index`, scored after the prompt; they come in any order, each index once."""
+
+    id: str
+    index: int
+    tokens: list[TokenInfo]
 
 
 @dataclass(slots=True)
@@ -207,7 +235,7 @@ class Failed:
     error: GptcliError
 
 
-Event = Started | Prefill | Delta | Finished | Failed
+Event = Started | Prefill | PromptLogprobs | ContinuationLogprobs | Delta | Finished | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +247,8 @@ class Capabilities:
     token_prompts: bool = True
     params: frozenset[str] = frozenset(PARAMS)
     """Names of the parameters (`params.PARAMS`) that it honours."""
+    scoring: bool = True
+    """Whether `prompt_logprobs` and `continuations` work."""
     max_logprobs: int = 1000
     max_samples: int = 256
 
@@ -239,6 +269,10 @@ class Engine(Protocol):
 
     def encode(self, prompt: Prompt) -> TokenPrompt:
         """The exact tokens of a prompt, to be counted, shown or sent in its place. Raises RequestError, LoadError."""
+
+    def tokenize(self, text: bytes, *, begins: bool = False) -> tuple[int, ...]:
+        """The tokens of a text in which nothing is a control token, in the middle of another one; or, if it `begins`
+        one, with BOS where the model expects that."""
 
     def token_text(self, token: int) -> str:
         """A token as a reader would want it shown, control tokens included."""

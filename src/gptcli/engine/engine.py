@@ -14,7 +14,7 @@ from gptcli.engine.core import EngineCore
 from gptcli.engine.kv_cache import KVCacheManager, OpenPrefixCache
 from gptcli.errors import EngineError, RequestError
 from gptcli.interrupt import Interrupt
-from gptcli.prompt.encoding import encode
+from gptcli.prompt.encoding import encode, tokenize
 from gptcli.prompt.template import ChatTemplate
 from gptcli.types import Capabilities, Event, Prompt, Request, TokenPrompt
 
@@ -77,6 +77,9 @@ class LocalEngine:
 
     def encode(self, prompt: Prompt) -> TokenPrompt:
         return encode(prompt, self._backend.vocabulary, self._template)
+
+    def tokenize(self, text: bytes, *, begins: bool = False) -> tuple[int, ...]:
+        return tokenize(text, self._backend.vocabulary, begins=begins)
 
     def token_text(self, token: int) -> str:
         return self._backend.vocabulary.name(token)

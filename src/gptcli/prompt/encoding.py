@@ -49,6 +49,20 @@ def encode(prompt: Prompt, vocabulary: Vocabulary, template: ChatTemplate | None
     return TokenPrompt(tuple(tokens))
 
 
+def tokenize(text: bytes, vocabulary: Vocabulary, *, begins: bool) -> tuple[int, ...]:
+    """The tokens of text that is only data: nothing in it is a special token. `begins`: it is the beginning of a text.
+
+    A SentencePiece tokenizer puts a space before all that it is given; behind a newline, which is then dropped again,
+    the text has none."""
+    tokens = vocabulary.tokenize(text, add_special=begins, parse_special=False)
+    if not begins and b"".join(map(vocabulary.piece, tokens)) != text:
+        newline = vocabulary.tokenize(b"\n", add_special=False, parse_special=False)
+        after = vocabulary.tokenize(b"\n" + text, add_special=False, parse_special=False)
+        if after[: len(newline)] == newline:
+            tokens = after[len(newline) :]
+    return tuple(tokens)
+
+
 def _encode_text(prompt: TextPrompt, vocabulary: Vocabulary) -> list[int]:
     if prompt.suffix is None:
         return vocabulary.tokenize(prompt.data, add_special=True, parse_special=True)
