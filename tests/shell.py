@@ -50,7 +50,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     ours = ("HF_", "HUGGINGFACE_", "GPTCLI_", "PIP_", "XDG_", "NO_COLOR", "COLUMNS", "LINES")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     closed = {"HF_ENDPOINT": CLOSED_PORT, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "*"}
-    return {**kept, "HOME": str(home), "TERM": "xterm-256color", **closed, **more}
+    own = {"HOME": str(home), "GPTCLI_RUNTIME_DIR": str(home / "run"), "TERM": "xterm-256color"}
+    return {**kept, **own, **closed, **more}
 
 
 class Shell:

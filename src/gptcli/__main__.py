@@ -13,6 +13,7 @@ import sys
 TYPE_CHECKING = False  # typing's own takes 6 ms, as much as Python itself
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gptcli.llama.model import ModelLoader
 
@@ -21,6 +22,7 @@ _COMMANDS = {"complete", "chat"}
 _WITH_VALUE = {"-m", "-n", "-t", "-f", "--model", "--max-tokens", "--ctx-size", "--threads", "--file", "--seed"}
 _WITH_VALUE |= {"--stop", "--format", "--samples", "--temp", "--temperature", "--top-k", "--top-p", "--min-p"}
 _ALONE = {"-q", "--quiet", "--stats", "--no-stdin", "--echo", "--ignore-eos", "--offline", "--cache-prompt"}
+_ALONE |= {"--no-server"}
 
 
 def run() -> None:
@@ -85,11 +87,22 @@ def begin(arguments: Sequence[str]) -> ModelLoader | None:
         check_samples(found.path)
     except GptcliError:
         return None
-    if not found.trusted:
+    if not found.trusted or ("--no-server" not in arguments and _is_served(found.path)):
         return None
     from gptcli.llama.model import ModelLoader
 
     return ModelLoader(found.path)
+
+
+def _is_served(model: Path) -> bool:
+    """Whether a server of this model seems to run; nothing is imported where none was ever started."""
+    from gptcli import settings
+
+    if not os.path.isdir(settings.runtime_dir()):
+        return False
+    from gptcli.runtime.remote import socket_path
+
+    return socket_path(model).exists()
 
 
 if __name__ == "__main__":

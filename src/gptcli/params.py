@@ -266,7 +266,7 @@ class Sampling:
         changes = dict(values)
         if "seed" in changes:
             changes["seed"] = None if changes["seed"] in (None, -1) else changes["seed"] & 0xFFFFFFFF
-        return dataclasses.replace(self, **changes, chosen=self.chosen | changes.keys()) if changes else self
+        return dataclasses.replace(self, **changes, chosen=self.chosen.union(changes)) if changes else self
 
 
 def _param(entry: dataclasses.Field[Any]) -> Param:

@@ -16,7 +16,7 @@ from gptcli.llama.backend import LlamaBackend
 from gptcli.models.resolve import ModelFile
 from gptcli.models.store import integrity
 from gptcli.params import Sampling
-from gptcli.runtime.loader import prefix_cache_opener
+from gptcli.runtime.local import prefix_cache_opener
 from gptcli.settings import prefix_cache_dir
 from gptcli.types import Request, TextPrompt
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gptcli.batch.request import RequestBuilder
     from gptcli.batch.row import Row, RowError
     from gptcli.batch.structured import Table
-    from gptcli.runtime.loader import LoadedEngine
+    from gptcli.runtime.loaded import LoadedEngine
     from gptcli.types import Engine
 
 app = typer.Typer(add_completion=False)

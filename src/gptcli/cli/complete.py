@@ -20,7 +20,8 @@ from gptcli.errors import ExitCode, UsageError
 from gptcli.types import Failed, Finished, FinishReason, Request, TextPrompt
 
 if TYPE_CHECKING:
-    from gptcli.runtime.loader import EngineLoader, LoadedEngine
+    from gptcli.runtime.loaded import LoadedEngine
+    from gptcli.runtime.loader import EngineLoader
     from gptcli.terminal import Terminal
 
 app = typer.Typer(add_completion=False)
@@ -82,7 +83,10 @@ def complete(
 
     parts, files, use_stdin = source.prompt or [], source.file or [], not source.no_stdin
     check_prompt(parts, files, terminal, use_stdin=use_stdin)
-    loader = context.loader(model.engine_options(verbose=output.verbose))
+    options = model.engine_options(verbose=output.verbose)
+    if source.cache_prompt:  # a server keeps what it has computed to itself
+        options = dataclasses.replace(options, use_server=False)
+    loader = context.loader(options)
     data = b"".join(read_prompt(parts, files, terminal, use_stdin=use_stdin))
     request = Request(
         id="0",

@@ -9,7 +9,8 @@ from gptcli.chat.session import LoadedModel
 from gptcli.cli.main import CommandContext
 from gptcli.prompt.template import needs_fallback
 from gptcli.runtime import EngineOptions
-from gptcli.runtime.loader import EngineLoader, LoadedEngine
+from gptcli.runtime.loaded import LoadedEngine
+from gptcli.runtime.loader import EngineLoader
 
 
 class ModelSwitcher:

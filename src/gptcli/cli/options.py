@@ -118,8 +118,8 @@ def _validated(name: str, value: object) -> object:
 
 
 @dataclasses.dataclass(slots=True)
-class ModelFlags:
-    """Which model, and on what it runs."""
+class LoadFlags:
+    """Which model, and on what it is loaded."""
 
     model: Annotated[
         str | None,
@@ -164,8 +164,23 @@ class ModelFlags:
 
     def engine_options(self, *, verbose: bool = False) -> EngineOptions:
         """The same for the runtime. Raises UsageError for a LoRA file that does not exist."""
-        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "lora"}
+        shared = {name: getattr(self, name) for name in _SHARED}
         return EngineOptions(**shared, adapters=tuple(map(_adapter, self.lora or [])), verbose=verbose)
+
+
+_SHARED = [field.name for field in dataclasses.fields(LoadFlags) if field.name != "lora"]
+"""The flags that are options of the same name."""
+
+
+@dataclasses.dataclass(slots=True)
+class ModelFlags(LoadFlags):
+    """The same for commands that let a running server answer, if it has the model."""
+
+    no_server: Annotated[bool, _model("--no-server", help="Load the model even if `gptcli serve` has it.")] = False
+
+    def engine_options(self, *, verbose: bool = False) -> EngineOptions:
+        options = LoadFlags.engine_options(self, verbose=verbose)
+        return dataclasses.replace(options, use_server=not self.no_server)
 
 
 def _adapter(text: str) -> tuple[Path, float]:

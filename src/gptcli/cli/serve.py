@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gptcli.cli.main import CommandContext
-from gptcli.cli.options import ModelFlags, takes
+from gptcli.cli.options import LoadFlags, takes
 from gptcli.errors import ExitCode
 
 app = typer.Typer(add_completion=False)
@@ -34,23 +34,27 @@ class ServeFlags:
 
 
 @app.command(epilog=_EPILOG)
-@takes(flags=ServeFlags, model=ModelFlags)
-def serve(ctx: typer.Context, flags: ServeFlags, model: ModelFlags) -> int:
+@takes(flags=ServeFlags, model=LoadFlags)
+def serve(ctx: typer.Context, flags: ServeFlags, model: LoadFlags) -> int:
     """Answer OpenAI's API with one warm engine, for this machine's programs."""
     model.check()
     context: CommandContext = ctx.obj
 
-    from gptcli.server.doors import socket_path, tcp_door, unix_door
+    from gptcli.runtime.remote import describe_server, socket_path
+    from gptcli.server.doors import tcp_door, unix_door
+    from gptcli.server.private_routes import private_routes
     from gptcli.server.process import run
 
-    loader = context.loader(model.engine_options(verbose=flags.verbose))
+    options = model.engine_options(verbose=flags.verbose)
+    loader = context.loader(options)
     with ExitStack() as stack:
         private = stack.enter_context(unix_door(socket_path(loader.model.path)))
         public = stack.enter_context(tcp_door(flags.host, flags.port))
-        address, port = public.getsockname()[:2]
+        address = "http://{}:{}/v1".format(*public.getsockname()[:2])
+        info = describe_server(loader.model.name, options, address)
 
         def ready() -> None:
-            context.terminal.report(f"{loader.model.name} answers at http://{address}:{port}/v1")
+            context.terminal.report(f"{loader.model.name} answers at {address}")
 
         run(
             lambda: loader.open(parallel=flags.parallel),
@@ -58,5 +62,6 @@ def serve(ctx: typer.Context, flags: ServeFlags, model: ModelFlags) -> int:
             queue_size=flags.queue,
             grace=flags.grace,
             ready=ready,
+            private_routes=lambda engine: private_routes(engine, info),
         )
     return ExitCode.OK

@@ -24,3 +24,5 @@ class EngineOptions:
     """Load even if memory seems too small."""
     verbose: bool = False
     """Show llama.cpp's log on stderr."""
+    use_server: bool = False
+    """Let a running `gptcli serve` answer, if it has the same model and honours these options."""

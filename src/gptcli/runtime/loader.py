@@ -1,79 +1,27 @@
-"""Turns a model's name and the user's options into an engine that is loaded and ready to answer."""
+"""Turns a model's name and the user's options into an engine that is ready: a server's, or one loaded here."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from gptcli import settings
-from gptcli.engine.cache_config import choose_cores, measure_parallel
-from gptcli.engine.engine import LocalEngine
-from gptcli.errors import GptcliError
 from gptcli.interrupt import Interrupt
-from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
-from gptcli.llama.library import show_log
-from gptcli.llama.model import ModelLoader
-from gptcli.models.gguf.quantization import split_paths
-from gptcli.models.progress import Report, Silent
-from gptcli.models.resolve import ModelFile, resolve
-from gptcli.models.store import integrity
-from gptcli.models.store.summary import summarize
-from gptcli.prompt.template import ChatTemplate
+from gptcli.models.progress import Report
+from gptcli.models.resolve import resolve
 from gptcli.runtime import EngineOptions
-from gptcli.runtime.memory import MemoryCheck
-from gptcli.types import Engine
+from gptcli.runtime.loaded import LoadedEngine
 
 if TYPE_CHECKING:
-    from gptcli.engine.prefix_cache import PrefixCache
-
-_MANY = 16
-"""Requests at once for which importing numpy pays."""
-
-
-@dataclass(slots=True)
-class LoadedEngine:
-    """An engine, and what is known of its model."""
-
-    engine: Engine
-    model: ModelFile
-    chat_template: str | None
-    """The source of the template in the model's file."""
-    device: str
-    load_seconds: float
-    interrupt: Interrupt
-    """Stops the engine at the next token, or inside a long prompt."""
-    cache_tokens: Callable[[], int]
-    """Tokens that all KV caches hold together."""
-
-    def describe_model(self) -> str:
-        """Architecture, parameters and quantization, as `models list` shows them.
-
-        llama.cpp's own description (llama_model_desc) guesses the size by the number of layers: 256M for 135M."""
-        summary = summarize(self.model.path)
-        return f"{summary.label} {summary.quantization}"
-
-    @property
-    def reference(self) -> str:
-        """What finds this very file again: the model's name if that does, else the path."""
-        with contextlib.suppress(GptcliError):
-            if resolve(self.model.name, offline=True, report=Silent()).path == self.model.path:
-                return self.model.name
-        return str(self.model.path.absolute())
-
-    def save_prefix(self, notify: Callable[[str], None]) -> None:
-        """Keep what the last request computed for other processes. A full disk is only a notice."""
-        try:
-            self.engine.save_prefix()
-        except OSError as error:
-            notify(f"The computed prefix could not be saved: {error.strerror}.")
+    from gptcli.llama.model import ModelLoader
+    from gptcli.runtime.local import LocalLoader
+    from gptcli.runtime.remote import Server
 
 
 class EngineLoader:
-    """Finds and checks a model at once, and loads it in a thread until `open` waits for it."""
+    """Finds a model at once. If no server of this user has it, it loads in a thread until `open` waits for it."""
 
     def __init__(
         self,
@@ -90,93 +38,44 @@ class EngineLoader:
         Raises ModelNotFound, LoadError."""
         self._options = options
         self._notify = notify
+        self._early = early
         self._process_ends = process_ends
-        if options.verbose:
-            show_log()
         self.model = resolve(options.model, offline=options.offline, report=report)
-        choice = (self.model.path, options.device, options.gpu_layers)
-        if early is not None and early.choice != choice:
-            early = None
-        if not self.model.trusted:
-            integrity.check(self.model.path)
-        elif early is None:
-            integrity.check_samples(self.model.path)
-        self._memory = None if options.force else MemoryCheck(self.model.path)
-        if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
-            self._memory.check(options.ctx_size)
-        self._loading = early or ModelLoader(*choice)
+        self._server = self._find_server() if options.use_server and early is None else None
+        self._local = None if self._server is not None else self._load()
 
-    @contextlib.contextmanager
     def open(
         self, *, parallel: int | None = 1, reuse: bool = True, interrupt: Interrupt | None = None
-    ) -> Iterator[LoadedEngine]:
+    ) -> AbstractContextManager[LoadedEngine]:
         """The engine, once the model is loaded. Raises LoadError, RequestError.
 
-        `parallel`: requests to compute at once; None finds the fastest number. `reuse`: whether prompts may go on from
-        prefixes that earlier requests computed."""
-        interrupt = interrupt or Interrupt()
-        options = self._options
-        if many := parallel is None or parallel >= _MANY:
-            import numpy  # noqa: F401 - for choosing tokens; its import takes 70 ms in which the model is being loaded
-        model = self._loading.result()
-        threads = choose_threads(options.threads, options.threads_batch)
-        cores = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
-        allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
-        with contextlib.ExitStack() as stack:
-            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many)
-            if not self._process_ends:
-                stack.enter_context(backend)
-            backend.load_adapters(options.adapters)
-            if options.device == "auto" and (unused := unused_gpu(self._loading.devices)):
-                self._notify(f"This build of llama.cpp cannot use {unused}. {build_hint()}")
-            replicas = [backend.replica() for _ in range(1, cores)]
-            for replica in replicas if not self._process_ends else ():
-                stack.enter_context(replica)
-            backend.share_threads(0, cores)
-            vocabulary = backend.vocabulary
-            engine = LocalEngine(
-                backend,
-                replicas=replicas,
-                context=options.ctx_size,
-                parallel=measure_parallel(backend) * cores if parallel is None else parallel,
-                auto_parallel=parallel is None,
-                reuse=reuse,
-                interrupt=interrupt,
-                template=ChatTemplate(
-                    model.chat_template,
-                    bos=vocabulary.bos_text,
-                    eos=vocabulary.eos_text,
-                    specials=vocabulary.control_texts(),
-                ),
-                open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
-            )
-            device, seconds = model.offload.description, self._loading.seconds
-            yield LoadedEngine(
-                engine, self.model, model.chat_template, device, seconds, interrupt, lambda: engine.cells
-            )
+        `parallel`: requests to compute at once; None finds the fastest number, on an engine of this process. `reuse`:
+        whether prompts may go on from prefixes that earlier requests computed; a server's always may."""
+        server = self._server
+        if server is not None and reuse and parallel is not None and parallel <= server.info.parallel:
+            return contextlib.nullcontext(self._connect(server, parallel, interrupt or Interrupt()))
+        local = self._local or self._load()
+        return local.open(parallel=parallel, reuse=reuse, interrupt=interrupt)
 
+    def _find_server(self) -> Server | None:
+        if not settings.runtime_dir().is_dir():  # no server was ever started here: nothing need be imported
+            return None
+        from gptcli.runtime.remote import find_server
 
-def prefix_cache_opener(
-    model: ModelFile, backend: LlamaBackend, adapters: Sequence[tuple[Path, float]]
-) -> Callable[[], PrefixCache] | None:
-    """Opens the prefix cache of these files on this backend; None where a model's states cannot be kept."""
-    if backend.model.is_long_rope:
-        return None
-    try:
-        parts = [_identity(path) for path in split_paths(model.path)]
-        files = parts, [(_identity(path), scale) for path, scale in adapters]
-    except OSError:  # a file was removed while it was being opened; another may take its name
-        return None
+        return find_server(self.model.path, self._options)
 
-    def open_cache() -> PrefixCache:
-        from gptcli.engine.prefix_cache import PrefixCache
+    def _load(self) -> LocalLoader:
+        from gptcli.runtime.local import LocalLoader  # it loads llama.cpp
 
-        return PrefixCache(settings.prefix_cache_dir(), repr((files, backend.key)), model.name)
+        early, ends = self._early, self._process_ends
+        return LocalLoader(self.model, self._options, self._notify, early=early, process_ends=ends)
 
-    return open_cache
+    def _connect(self, server: Server, parallel: int, interrupt: Interrupt) -> LoadedEngine:
+        from gptcli.runtime.remote import RemoteEngine
 
-
-def _identity(path: Path) -> str:
-    """The SHA-256 of a file that was verified, else its real path, size and modification time."""
-    known = integrity.recorded(path)
-    return repr(integrity.file_state(path)) if known in (None, integrity.CHECKED) else str(known)
+        info = server.info
+        engine = RemoteEngine(server, parallel, interrupt)
+        device = f"{info.device}, by the server {info.pid}"
+        return LoadedEngine(
+            engine, self.model, info.chat_template, device, server.seconds, interrupt, lambda: info.cells
+        )

@@ -6,14 +6,12 @@ let everybody open a socket that it makes itself (its `uds=` sets the mode 0666)
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from gptcli import __version__, settings
 from gptcli.errors import GptcliError, UsageError
 
 try:
@@ -25,13 +23,6 @@ BACKLOG = 2048
 """Connections that may wait to be accepted."""
 _LONGEST_PATH = 103
 """Bytes of a Unix socket's path, at most, on macOS; 107 on Linux (unix(7), sun_path)."""
-
-
-def socket_path(model: Path) -> Path:
-    """The Unix socket of a server of this model file, by this version of gptcli and this user."""
-    status = model.stat()
-    identity = repr((__version__, str(model.resolve()), status.st_size, status.st_mtime_ns))
-    return settings.runtime_dir() / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.sock"
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 
 from gptcli.errors import ContextFull, EngineError, GptcliError
-from gptcli.runtime.loader import LoadedEngine
-from gptcli.types import Event, Failed, Finished, Prompt, Request, TokenPrompt
+from gptcli.runtime.loaded import LoadedEngine
+from gptcli.types import Event, Failed, Finished, FinishReason, Prompt, Request, TokenPrompt
 
 OpenEngine = Callable[[], AbstractContextManager[LoadedEngine]]
 
@@ -63,9 +63,10 @@ class EventStream:
 
     def close(self) -> None:
         """Cancel the requests that have not ended, within a step; no more events come."""
-        for request_id in self._samples:
-            self._thread.cancel(request_id)
+        unfinished = [*self._samples]
         self._samples.clear()
+        for request_id in unfinished:
+            self._thread.cancel(request_id)
 
     def put(self, event: Event) -> None:
         """Add an event; wakes who waits for it."""
@@ -154,11 +155,14 @@ class EngineThread:
         return stream
 
     def cancel(self, request_id: str) -> None:
-        """End a request within a step. An unknown id does nothing."""
+        """End a request within a step; its samples end with `FinishReason.CANCELLED`. An unknown id does nothing."""
         with self._changed:
             for entry in self._waiting:
-                if entry[0].id == request_id:
+                request, stream = entry
+                if request.id == request_id:
                     self._waiting.remove(entry)
+                    for index in range(request.n):
+                        stream.put(_cancelled(request, index))
                     return
             if request_id in self._active and self._ready.done():
                 self._ready.result().engine.cancel(request_id)
@@ -236,3 +240,8 @@ class EngineThread:
 def _deliver(outbox: Sequence[tuple[EventStream, Event]]) -> None:
     for stream, event in outbox:
         stream.put(event)
+
+
+def _cancelled(request: Request, index: int) -> Finished:
+    """The end of a sample that was never begun."""
+    return Finished(request.id, index, FinishReason.CANCELLED, 0, 0, 0, request.sampling.seed or 0, 0.0, 0.0)

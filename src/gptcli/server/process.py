@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from socket import socket
 
 import uvicorn
+from starlette.routing import BaseRoute
 
 from gptcli.server.app import Service, make_app
 from gptcli.server.engine_thread import EngineThread, OpenEngine
@@ -29,10 +30,13 @@ def run(
     queue_size: int,
     grace: float,
     ready: Callable[[], None],
+    private_routes: Callable[[EngineThread], Sequence[BaseRoute]],
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; running requests then have `grace` seconds to end. `ready` is called once requests
-    are answered. Raises LoadError, RequestError, EngineError."""
-    asyncio.run(_serve(open_engine, listeners, queue_size=queue_size, grace=grace, ready=ready))
+    are answered; `private_routes` are those of gptcli's own commands. Raises LoadError, RequestError, EngineError."""
+    asyncio.run(
+        _serve(open_engine, listeners, queue_size=queue_size, grace=grace, ready=ready, private_routes=private_routes)
+    )
 
 
 async def _serve(
@@ -42,10 +46,11 @@ async def _serve(
     queue_size: int,
     grace: float,
     ready: Callable[[], None],
+    private_routes: Callable[[EngineThread], Sequence[BaseRoute]],
 ) -> None:
     engine = EngineThread(open_engine, queue_size=queue_size)
     await engine.loaded()
-    app = make_app(Service(engine))
+    app = make_app(Service(engine), private_routes(engine))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=int(grace))
     server = _Server(config)
 

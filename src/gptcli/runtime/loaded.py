@@ -1,0 +1,52 @@
+"""An engine that is ready to answer, and what is known of its model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gptcli.errors import GptcliError
+from gptcli.interrupt import Interrupt
+from gptcli.models.progress import Silent
+from gptcli.models.resolve import ModelFile, resolve
+from gptcli.models.store.summary import summarize
+from gptcli.types import Engine
+
+
+@dataclass(slots=True)
+class LoadedEngine:
+    """An engine, and what is known of its model."""
+
+    engine: Engine
+    model: ModelFile
+    chat_template: str | None
+    """The source of the template in the model's file."""
+    device: str
+    load_seconds: float
+    interrupt: Interrupt
+    """Stops the engine at the next token, or inside a long prompt."""
+    cache_tokens: Callable[[], int]
+    """Tokens that all KV caches hold together."""
+
+    def describe_model(self) -> str:
+        """Architecture, parameters and quantization, as `models list` shows them.
+
+        llama.cpp's own description (llama_model_desc) guesses the size by the number of layers: 256M for 135M."""
+        summary = summarize(self.model.path)
+        return f"{summary.label} {summary.quantization}"
+
+    @property
+    def reference(self) -> str:
+        """What finds this very file again: the model's name if that does, else the path."""
+        with contextlib.suppress(GptcliError):
+            if resolve(self.model.name, offline=True, report=Silent()).path == self.model.path:
+                return self.model.name
+        return str(self.model.path.absolute())
+
+    def save_prefix(self, notify: Callable[[str], None]) -> None:
+        """Keep what the last request computed for other processes. A full disk is only a notice."""
+        try:
+            self.engine.save_prefix()
+        except OSError as error:
+            notify(f"The computed prefix could not be saved: {error.strerror}.")

@@ -1,0 +1,137 @@
+"""Loads a model into this process and makes an engine of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gptcli import settings
+from gptcli.engine.cache_config import choose_cores, measure_parallel
+from gptcli.engine.engine import LocalEngine
+from gptcli.interrupt import Interrupt
+from gptcli.llama.backend import LlamaBackend
+from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
+from gptcli.llama.library import show_log
+from gptcli.llama.model import ModelLoader
+from gptcli.models.gguf.quantization import split_paths
+from gptcli.models.resolve import ModelFile
+from gptcli.models.store import integrity
+from gptcli.prompt.template import ChatTemplate
+from gptcli.runtime import EngineOptions
+from gptcli.runtime.loaded import LoadedEngine
+from gptcli.runtime.memory import MemoryCheck
+
+if TYPE_CHECKING:
+    from gptcli.engine.prefix_cache import PrefixCache
+
+_MANY = 16
+"""Requests at once for which importing numpy pays."""
+
+
+class LocalLoader:
+    """Checks a model file at once, and loads it in a thread until `open` waits for it."""
+
+    def __init__(
+        self,
+        model: ModelFile,
+        options: EngineOptions,
+        notify: Callable[[str], None],
+        *,
+        early: ModelLoader | None = None,
+        process_ends: bool = False,
+    ) -> None:
+        """`EngineLoader` documents the arguments. Raises LoadError."""
+        self._options = options
+        self._notify = notify
+        self._process_ends = process_ends
+        self.model = model
+        if options.verbose:
+            show_log()
+        choice = (self.model.path, options.device, options.gpu_layers)
+        if early is not None and early.choice != choice:
+            early = None
+        if not self.model.trusted:
+            integrity.check(self.model.path)
+        elif early is None:
+            integrity.check_samples(self.model.path)
+        self._memory = None if options.force else MemoryCheck(self.model.path)
+        if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
+            self._memory.check(options.ctx_size)
+        self._loading = early or ModelLoader(*choice)
+
+    @contextlib.contextmanager
+    def open(
+        self, *, parallel: int | None = 1, reuse: bool = True, interrupt: Interrupt | None = None
+    ) -> Iterator[LoadedEngine]:
+        """The engine, once the model is loaded. Raises LoadError, RequestError.
+
+        `parallel`: requests to compute at once; None finds the fastest number. `reuse`: whether prompts may go on from
+        prefixes that earlier requests computed."""
+        interrupt = interrupt or Interrupt()
+        options = self._options
+        if many := parallel is None or parallel >= _MANY:
+            import numpy  # noqa: F401 - for choosing tokens; its import takes 70 ms in which the model is being loaded
+        model = self._loading.result()
+        threads = choose_threads(options.threads, options.threads_batch)
+        cores = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
+        allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
+        with contextlib.ExitStack() as stack:
+            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many)
+            if not self._process_ends:
+                stack.enter_context(backend)
+            backend.load_adapters(options.adapters)
+            if options.device == "auto" and (unused := unused_gpu(self._loading.devices)):
+                self._notify(f"This build of llama.cpp cannot use {unused}. {build_hint()}")
+            replicas = [backend.replica() for _ in range(1, cores)]
+            for replica in replicas if not self._process_ends else ():
+                stack.enter_context(replica)
+            backend.share_threads(0, cores)
+            vocabulary = backend.vocabulary
+            engine = LocalEngine(
+                backend,
+                replicas=replicas,
+                context=options.ctx_size,
+                parallel=measure_parallel(backend) * cores if parallel is None else parallel,
+                auto_parallel=parallel is None,
+                reuse=reuse,
+                interrupt=interrupt,
+                template=ChatTemplate(
+                    model.chat_template,
+                    bos=vocabulary.bos_text,
+                    eos=vocabulary.eos_text,
+                    specials=vocabulary.control_texts(),
+                ),
+                open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
+            )
+            device, seconds = model.offload.description, self._loading.seconds
+            yield LoadedEngine(
+                engine, self.model, model.chat_template, device, seconds, interrupt, lambda: engine.cells
+            )
+
+
+def prefix_cache_opener(
+    model: ModelFile, backend: LlamaBackend, adapters: Sequence[tuple[Path, float]]
+) -> Callable[[], PrefixCache] | None:
+    """Opens the prefix cache of these files on this backend; None where a model's states cannot be kept."""
+    if backend.model.is_long_rope:
+        return None
+    try:
+        parts = [_identity(path) for path in split_paths(model.path)]
+        files = parts, [(_identity(path), scale) for path, scale in adapters]
+    except OSError:  # a file was removed while it was being opened; another may take its name
+        return None
+
+    def open_cache() -> PrefixCache:
+        from gptcli.engine.prefix_cache import PrefixCache
+
+        return PrefixCache(settings.prefix_cache_dir(), repr((files, backend.key)), model.name)
+
+    return open_cache
+
+
+def _identity(path: Path) -> str:
+    """The SHA-256 of a file that was verified, else its real path, size and modification time."""
+    known = integrity.recorded(path)
+    return repr(integrity.file_state(path)) if known in (None, integrity.CHECKED) else str(known)
