@@ -1,5 +1,5 @@
 # The few commands a contributor needs. `make setup` first; it compiles llama.cpp, about five minutes on two cores.
-.PHONY: setup test lint fix completions docs bench
+.PHONY: setup test lint fix docs completions package
 
 setup:
 	python3 -m venv .venv && .venv/bin/pip install -U pip && .venv/bin/pip install --group dev -e .
@@ -14,7 +14,11 @@ fix:
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
 
 docs:
-	.venv/bin/python docs/make_reference.py > docs/cli.md
+	.venv/bin/python scripts/make_reference.py
+	.venv/bin/python scripts/make_man.py
+
+package:
+	rm -rf dist && .venv/bin/python -m build && .venv/bin/python scripts/smoke_test.py dist/*.whl dist/*.tar.gz
 
 completions:
 	.venv/bin/gptcli completions show bash > completions/gptcli.bash

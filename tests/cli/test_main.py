@@ -30,9 +30,7 @@ def test_a_letter_means_the_same_in_every_command() -> None:
     assert {letter: found for letter, found in meanings.items() if len(found) > 1} == {}
 
 
-@pytest.mark.parametrize(
-    ("group", "command"), [((), "complete"), (("chats",), "export"), (("models",), "pull"), (("cache",), "clear")]
-)
+@pytest.mark.parametrize(("group", "command"), [(("chats",), "export"), (("models",), "pull"), (("cache",), "clear")])
 def test_a_group_without_a_command_shows_its_help(
     group: tuple[str, ...], command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -41,6 +39,17 @@ def test_a_group_without_a_command_shows_its_help(
     help = outcome.text + capsys.readouterr().out  # rich writes to the process's own stdout
     assert " ".join(("Usage: gptcli", *group)) in help
     assert f" {command} " in help
+
+
+def test_gptcli_alone_shows_the_five_things_that_one_can_do() -> None:
+    outcome = call()
+    assert (outcome.code, outcome.err) == (ExitCode.OK, "")
+    examples = [line for line in outcome.text.splitlines() if line.startswith("  ")]
+    assert len(examples) == 5
+    assert all(len(line) <= 80 for line in outcome.text.splitlines())
+    for line in examples:
+        command = line.partition("gptcli ")[2].split()[0]
+        assert command in {registered.name for registered in app.registered_commands}
 
 
 @pytest.mark.parametrize(

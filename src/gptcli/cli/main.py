@@ -34,6 +34,18 @@ _COMMANDS = {
 """Name and one line for --help; the module gptcli.cli.NAME has a Typer `app`."""
 
 
+_OVERVIEW = """\
+gptcli runs GPT models on this machine, in the terminal and in pipes.
+
+  gptcli chat                                       talk with a model
+  git diff | gptcli chat "write a commit message"   get one answer
+  gptcli complete "Once upon a time"                continue a text
+  gptcli batch questions.csv --chat -o answers.csv  answer every row of a file
+  gptcli models pull qwen2.5-0.5b                   get another model
+
+`gptcli --help` lists every command, and `gptcli COMMAND --help` explains one.
+"""
+"""What `gptcli` alone prints: the five things that one can do."""
 _SYNONYMS = {"pull": "models pull", "download": "models pull", "show": "models show", "history": "chats list"}
 _SYNONYMS |= dict.fromkeys(("run", "ask", "prompt"), "chat") | dict.fromkeys(("generate", "gen"), "complete")
 _SYNONYMS |= dict.fromkeys(("list", "ls"), "models list") | dict.fromkeys(("rm", "remove", "delete"), "models rm")
@@ -88,7 +100,7 @@ class CommandContext:
 app = typer.Typer(
     cls=_LateGroup,
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # --help in 40 ms instead of 85
@@ -106,9 +118,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version.", callback=_print_version, is_eager=True),
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        session: CommandContext = context.obj
+        session.terminal.write(_OVERVIEW)
 
 
 def main(
