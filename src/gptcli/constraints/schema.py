@@ -7,7 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gptcli.constraints.compilation import refusal
 from gptcli.constraints.short_form import Json, ShortFormError, parse_short_form
+from gptcli.constraints.translation import TooLarge, Translation
 from gptcli.errors import UsageError
 
 _MAX_BYTES = 4 << 20
@@ -66,18 +68,22 @@ def parse_schema(text: str) -> Json:
 
 
 def check_schema(schema: Json, *, lenient: bool = False) -> JsonSchema:
-    """The checked schema of a value of JSON. Raises SchemaError."""
-    from llguidance import LLMatcher
+    """The checked schema of a value of JSON.
 
-    if schema is True:
-        schema = {}
-    if not isinstance(schema, dict):
+    `lenient`: leave out what can be left out, and list it. Raises SchemaError with every reason why it cannot be kept.
+    """
+    if not isinstance(schema, (dict, bool)):
         raise SchemaError(f"A schema is an object, not {json.dumps(schema)[:60]}.")
-    grammar = LLMatcher.grammar_from_json_schema(schema)
-    failed, messages = LLMatcher.validate_grammar_with_warnings(grammar)
-    if failed:
-        raise SchemaError(f"The schema cannot be kept: {messages[0]}.")
-    return JsonSchema(schema, json.dumps(schema, ensure_ascii=False))
+    try:
+        translation = Translation(schema, lenient=lenient)
+    except TooLarge as error:
+        raise SchemaError(f"The schema {error}.") from error
+    if translation.problems:
+        raise SchemaError("The schema cannot be kept:", problems=tuple(translation.problems))
+    text = json.dumps(translation.schema, ensure_ascii=False)
+    if problem := refusal(text):
+        raise SchemaError("The schema cannot be kept:", problems=(problem,))
+    return JsonSchema(schema, text, tuple(translation.dropped))
 
 
 def _is_file(text: str) -> bool:
