@@ -1,22 +1,138 @@
-"""Whether llguidance can compile a schema, in bounded time and memory."""
+"""Whether llguidance can compile a schema, in bounded time and memory.
+
+Its constructor cannot be interrupted: multiples of two large primes take hours, 10,000 properties a minute. What is not
+plainly ordinary is tried in a process of its own with limits first."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, cast
+
+from gptcli.constraints.short_form import Json
+
+Schema = dict[str, Json]
+
+COMPACT = {"whitespace_flexible": False}
+"""llguidance's options: with free white space a small model writes it for ever, and no token is forced."""
+
+_SECONDS = 0.4  # of computing time, in a process of its own
+_WALL_SECONDS = 4.0  # where others want the processor too
+_MEMORY = 192 << 20
+_ORDINARY = {"schemas": 150, "enum": 1000, "multipleOf": 1, "patternProperties": 4, "pattern": 1000, "minLength": 2000}
+"""How much of each a schema has that is compiled here at once: 100 ms at most. Of patterns, the characters."""
+_CHILD = "import sys; sys.path[:] = sys.path[not sys.path[0]:]; from gptcli.constraints.compilation import main; main()"
+"""Without the working directory on the path, which may have files named like modules."""
 
 
-def refusal(text: str) -> str:
+def refusal(schema: Schema) -> str:
     """Why llguidance does not keep a translated schema; empty where it does."""
+    text = json.dumps({**schema, "x-guidance": COMPACT}, ensure_ascii=False)
+    return compile_here(text) if _is_ordinary(schema) else _compile_apart(text)
+
+
+def compile_here(text: str) -> str:
+    """llguidance's objection to a schema's text; empty where it has none."""
     from llguidance import LLMatcher, LLTokenizer
     from llguidance._tokenizer import TokenizerWrapper
 
     tokenizer = LLTokenizer(TokenizerWrapper(_Bytes()))
-    grammar = LLMatcher.grammar_from_json_schema(
-        json.dumps({**json.loads(text), "x-guidance": {"whitespace_flexible": False}})
-    )
-    matcher = LLMatcher(tokenizer, grammar, log_level=0)
-    return matcher.get_error()
+    error = LLMatcher(tokenizer, LLMatcher.grammar_from_json_schema(text), log_level=0).get_error()
+    return _in_words(error) if error else ""
+
+
+def _in_words(error: str) -> str:
+    """llguidance's message without its debugging aids."""
+    first = error.split("\n<state>")[0].split("\n  while processing")[0].strip()
+    if first.startswith("Unsatisfiable schema"):
+        return f"no text satisfies it ({first.removeprefix('Unsatisfiable schema: ')})"
+    if "recursion limit" in first:
+        return "it is nested too deeply"
+    if "patternProperty regexes" in first:
+        return f"patternProperties: two patterns may match one name ({first})"
+    if "regex parse error" in first or "regex" in first:
+        return f"pattern: {' '.join(first.split())}"
+    return f"llguidance: {' '.join(first.split())}"
+
+
+def _compile_apart(text: str) -> str:
+    """`compile_here` in a process with limits."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD],
+            input=text.encode("utf-8", "surrogatepass"),
+            capture_output=True,
+            timeout=_WALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it takes more than {_WALL_SECONDS:.0f} s to compile"
+    if done.returncode:
+        return f"it takes more than {_SECONDS} s or {_MEMORY >> 20} MB to compile"
+    return done.stdout.decode("utf-8", "replace")
+
+
+def main() -> None:
+    """The process of its own: a schema on stdin, the objection on stdout."""
+    text = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
+    _limit()
+    sys.stdout.buffer.write(compile_here(text).encode("utf-8", "replace"))
+
+
+def _limit() -> None:
+    """End this process by a signal when it has computed, or grown, too much."""
+    import signal
+
+    if sys.platform != "win32":  # where only the time that passes is limited
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.setitimer(signal.ITIMER_PROF, _SECONDS)
+
+
+def _is_ordinary(schema: Schema) -> bool:
+    found = dict.fromkeys(_ORDINARY, 0)
+    choices = 1
+    for part in _objects(schema):
+        found["schemas"] += 1
+        for keyword, size in _sizes(part):
+            found[keyword] += size
+        if "allOf" in part and isinstance(part["allOf"], list):
+            for conjunct in part["allOf"]:
+                options = conjunct.get("anyOf") if isinstance(conjunct, dict) else None
+                choices *= len(options) if isinstance(options, list) else 1
+    return choices <= 64 and all(found[keyword] <= limit for keyword, limit in _ORDINARY.items())
+
+
+def _sizes(part: Schema) -> Iterator[tuple[str, int]]:
+    """How much an object adds to what `_ORDINARY` bounds; what is no keyword counts too."""
+    for keyword in ("enum", "patternProperties"):
+        if isinstance(value := part.get(keyword), (list, dict)):
+            yield keyword, len(value)
+    multiple = part.get("multipleOf")
+    if isinstance(multiple, (int, float)):
+        yield "multipleOf", 1 if multiple < 1000 else 2
+    if isinstance(pattern := part.get("pattern"), str):
+        yield "pattern", len(pattern) + 200 * pattern.count("{")
+    for name in cast(Schema, part.get("patternProperties", {})) if "patternProperties" in part else ():
+        yield "pattern", len(name) + 200 * name.count("{")
+    lengths = [value for key in ("minLength", "maxLength") if isinstance(value := part.get(key), int)]
+    if lengths and ("pattern" in part or "format" in part):
+        yield "minLength", max(lengths)
+
+
+def _objects(schema: Json) -> Iterator[Schema]:
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += [item for item in part if isinstance(item, (dict, list))]
 
 
 class _Bytes:

@@ -15,7 +15,7 @@ from gptcli.constraints.vocabulary import TYPES, is_annotation, types_of
 
 _MAX_DEPTH = 12
 _MAX_VALUES = 200
-_LITERAL = re.compile(r"\^\(?([\w \-]+(?:\|[\w \-]+)*)\)?\$\Z")
+LITERAL_PATTERN = re.compile(r"\^\(?([\w \-]+(?:\|[\w \-]+)*)\)?\$\Z")
 """A pattern that is a list of words."""
 
 
@@ -144,7 +144,7 @@ def _in_class(character: str) -> str:
 
 
 def _other_pattern(pattern: str) -> Json:
-    words = _LITERAL.match(pattern)
+    words = LITERAL_PATTERN.match(pattern)
     if words is None:
         raise Inexpressible("pattern")
     return {"type": "string", "pattern": other_texts(words.group(1).split("|"))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from difflib import get_close_matches
 from typing import cast
 
 from gptcli.constraints.formats import FORMATS, NARROWER, PATTERNS, UNCHECKED
-from gptcli.constraints.negation import Inexpressible
+from gptcli.constraints.negation import LITERAL_PATTERN, Inexpressible
+from gptcli.constraints.patterns import rust_pattern
 from gptcli.constraints.references import Place, References, UnknownReference
 from gptcli.constraints.short_form import Json
 from gptcli.constraints.vocabulary import TYPES
@@ -45,6 +47,8 @@ def assertion(keyword: str, value: Json, schema: Schema) -> tuple[str, Json]:
         return keyword, _multiple(value)
     if keyword in ("enum", "const"):
         return "enum", [_exact(item) for item in (cast("list[Json]", value) if keyword == "enum" else [value])]
+    if keyword == "pattern":
+        return keyword, rust_pattern(cast(str, value))
     if keyword == "format":
         return _format(cast(str, value))
     if keyword == "type":
@@ -138,7 +142,7 @@ def evaluated_properties(place: Place, references: References, depth: int = 0) -
     return names
 
 
-def _unique(schema: Schema) -> list[Json]:
+def _unique(schema: Schema, source: Schema) -> list[Json]:
     """`uniqueItems`: nothing for lists of one; every list for a few values."""
     del schema["uniqueItems"]
     most = cast(float, schema.get("maxItems", math.inf))
@@ -174,7 +178,7 @@ def _for_type(schema: Schema, kind: str, conjunct: Json) -> Json:
     return {"anyOf": [{"type": [name for name in TYPES if name not in (kind, "integer")]}, conjunct]}
 
 
-def _property_counts(schema: Schema) -> list[Json]:
+def _property_counts(schema: Schema, source: Schema) -> list[Json]:
     """`minProperties` and `maxProperties`, which llguidance keeps where all properties are required.
 
     It lets a free name come twice, and a parser counts it once: more than one free name cannot be demanded."""
@@ -223,7 +227,7 @@ def _open_counts(schema: Schema, optional: list[str], missing: int, most: float)
     return [_for_type(schema, "object", {"anyOf": [*cases, none_of_them]})]
 
 
-def _property_names(schema: Schema) -> list[Json]:
+def _property_names(schema: Schema, source: Schema) -> list[Json]:
     """`propertyNames` as the only pattern of free names."""
     names = schema.pop("propertyNames")
     if names is True or (
@@ -240,7 +244,7 @@ def _property_names(schema: Schema) -> list[Json]:
         schema["properties"] = {**kept, **{name: free for name in allowed if name not in kept}}
         schema["additionalProperties"] = False
         return []
-    pattern = _name_pattern(names)
+    pattern = _name_pattern(source["propertyNames"])
     if pattern is None:
         raise Inexpressible("only a pattern, lengths or an enum of names")
     try:
@@ -250,7 +254,7 @@ def _property_names(schema: Schema) -> list[Json]:
     if not schema["properties"]:
         del schema["properties"]
     if free is not False:
-        schema["patternProperties"] = {pattern: free}
+        schema["patternProperties"] = {rust_pattern(pattern): free}
     schema["additionalProperties"] = False
     return []
 
@@ -267,10 +271,39 @@ def _name_pattern(names: Json) -> str | None:
     return None
 
 
-REWRITES: dict[str, Callable[[Schema], list[Json]]] = {
+def _pattern_properties(schema: Schema, source: Schema) -> list[Json]:
+    """Patterns that are lists of names become properties; of others, those with one schema are joined.
+
+    llguidance would offer a name that is taken, and find no other (https://github.com/guidance-ai/llguidance/issues/265).
+    It wants patterns of which no two match one name."""
+    patterns = cast(Schema, schema.pop("patternProperties"))
+    properties = dict(cast(Schema, schema.get("properties", {})))
+    by_schema: dict[str, list[str]] = {}
+    parts: dict[str, Json] = {}
+    for pattern, part in patterns.items():
+        if words := LITERAL_PATTERN.match(pattern):
+            for name in words.group(1).split("|"):
+                properties[name] = {"allOf": [properties[name], part]} if name in properties else part
+        else:
+            key = json.dumps(part)
+            parts[key] = part
+            by_schema.setdefault(key, []).append(pattern)
+    joined = {_either(alike): parts[key] for key, alike in by_schema.items()}
+    schema |= {"properties": properties} if properties else {}
+    schema |= {"patternProperties": joined} if joined else {}
+    return []
+
+
+def _either(patterns: list[str]) -> str:
+    return patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
+REWRITES: dict[str, Callable[[Schema, Schema], list[Json]]] = {
+    "patternProperties": _pattern_properties,
     "uniqueItems": _unique,
     "propertyNames": _property_names,
     "minProperties": _property_counts,
     "maxProperties": _property_counts,
 }
-"""What is done with a translated schema that has the keyword; each returns further conjuncts."""
+"""What is done with a translated schema that has the keyword; its source is given
+too, and each returns further conjuncts."""

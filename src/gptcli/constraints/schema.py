@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from gptcli.constraints.compilation import refusal
 from gptcli.constraints.short_form import Json, ShortFormError, parse_short_form
@@ -59,7 +61,7 @@ def parse_schema(text: str) -> Json:
                 "The short form is `name, age int, tags[]: what it is`.",
             ) from error
     try:
-        value: Json = json.loads(text)
+        value: Json = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
         raise SchemaError("The schema is nested too deeply.") from error
     except ValueError as error:
@@ -80,10 +82,23 @@ def check_schema(schema: Json, *, lenient: bool = False) -> JsonSchema:
         raise SchemaError(f"The schema {error}.") from error
     if translation.problems:
         raise SchemaError("The schema cannot be kept:", problems=tuple(translation.problems))
-    text = json.dumps(translation.schema, ensure_ascii=False)
-    if problem := refusal(text):
+    if translation.schema is False:
+        raise SchemaError("No text satisfies the schema.")
+    kept = {} if translation.schema is True else cast(dict[str, Json], translation.schema)
+    if problem := refusal(kept):
         raise SchemaError("The schema cannot be kept:", problems=(problem,))
-    return JsonSchema(schema, text, tuple(translation.dropped))
+    return JsonSchema(schema, json.dumps(kept, ensure_ascii=False), tuple(translation.dropped))
+
+
+def _no_number(name: str) -> Json:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits} is too large")
+    return value
 
 
 def _is_file(text: str) -> bool:

@@ -43,7 +43,7 @@ _SYNONYMS: Mapping[str, str] = {"string": "str", "integer": "int", "number": "fl
 """What other languages call a type, for the message that refuses it."""
 
 _MAX_DEPTH = 64
-_NAME = re.compile(r"[^\s,:{}\[\]|?\"]+")
+_NAME = re.compile(r"[^\s\x00-\x1f,:{}\[\]|?\"]+")
 _SPACE = re.compile(r"[ \t\r]*")
 _GAP = re.compile(r"[\s,]*")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')

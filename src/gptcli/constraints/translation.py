@@ -12,6 +12,8 @@ from typing import cast
 from gptcli.constraints import rewriting
 from gptcli.constraints.disjoint import are_disjoint
 from gptcli.constraints.negation import Inexpressible, negate
+from gptcli.constraints.patterns import rust_pattern
+from gptcli.constraints.productive import without_endless
 from gptcli.constraints.references import Place, References, UnknownReference, escape_token
 from gptcli.constraints.short_form import Json
 from gptcli.constraints.vocabulary import KEYWORDS, TYPE_OF, TYPES, is_annotation, nearest, types_of
@@ -46,9 +48,10 @@ class Translation:
         schema = self._translate(self._references.root, 0)
         while self._waiting:
             self._define(next(iter(self._waiting)))
-        self.schema: Schema = {"enum": []} if schema is False else {} if schema is True else cast(Schema, schema)
-        if self._definitions:
-            self.schema = {**self.schema, "$defs": self._definitions}
+        if isinstance(schema, dict) and self._definitions:
+            schema = without_endless({**schema, "$defs": self._definitions})
+        self.schema = schema
+        """False where no finite text satisfies it."""
 
     def _translate(self, place: Place, depth: int) -> Json:
         self._count += 1
@@ -71,7 +74,7 @@ class Translation:
         for keyword, rewrite in rewriting.REWRITES.items():
             if keyword in out.schema:
                 try:
-                    out.add(*rewrite(out.schema))
+                    out.add(*rewrite(out.schema, schema))
                 except Inexpressible as reason:
                     out.schema.pop(keyword, None)
                     self._leave_out(place, keyword, f"cannot be kept: {reason}")
@@ -131,7 +134,11 @@ class Translation:
         elif keyword == "contains":
             rewriting.contains(schema)
         elif keyword in _APPLICATORS:
-            out.put(keyword, self._parts(place, keyword, depth))
+            parts = self._parts(place, keyword, depth)
+            by_pattern = keyword == "patternProperties"
+            out.put(
+                keyword, {rust_pattern(key): part for key, part in cast(Schema, parts).items()} if by_pattern else parts
+            )
         elif keyword in ("additionalProperties", "propertyNames", "items"):
             out.put(keyword, self._child(place, keyword, depth))
         elif keyword not in _READ_WITH_ANOTHER:
