@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +18,12 @@ from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import EngineOptions
 from gptcli.runtime.loaded import LoadedEngine
 from gptcli.runtime.remote import ServerInfo, describe_server
-from gptcli.server.app import Service, make_app
+from gptcli.server.app import make_app
 from gptcli.server.doors import unix_door
 from gptcli.server.engine_thread import EngineThread
+from gptcli.server.metrics import Metrics
 from gptcli.server.private_routes import private_routes
+from gptcli.server.service import Limits, Service
 
 
 class EngineServer:
@@ -60,9 +61,10 @@ class EngineServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.engine = EngineThread(self._open, queue_size=self._queue_size)
-        await self.engine.loaded()
-        app = make_app(Service(self.engine), private_routes(self.engine, self.info))
+        metrics = Metrics()
+        self.engine = EngineThread(self._open, queue_size=self._queue_size, observer=metrics)
+        service = Service(self.engine, await self.engine.loaded(), ["fake"], Limits(), metrics)
+        app = make_app(service, private_routes=private_routes(self.engine, self.info))
         with unix_door(self.path) as listener:
             self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
             self._loop.call_later(0.02, self._ready.set)
@@ -71,12 +73,12 @@ class EngineServer:
         await asyncio.wrap_future(self.engine.ended)
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[LoadedEngine]:
+    def _open(self, before_step: Callable[[], None]) -> Iterator[LoadedEngine]:
         interrupt = Interrupt()
-        engine = LocalEngine(self.backend, parallel=self._parallel, interrupt=interrupt, template=ChatTemplate(None))
+        template = ChatTemplate(None)
+        more = {"interrupt": interrupt, "template": template, "before_step": before_step}
+        engine = LocalEngine(self.backend, parallel=self._parallel, **more)
         model = ModelFile(Path("fake.gguf"), "fake", trusted=True)
         known = {"engine": engine, "model": model, "chat_template": "a template", "device": "a fake"}
         known |= {"load_seconds": 0.0, "interrupt": interrupt, "cache_tokens": lambda: engine.cells}
-        for field in dataclasses.fields(LoadedEngine):  # C1
-            known.setdefault(field.name, self.backend.vocabulary)
-        yield LoadedEngine(**known)
+        yield LoadedEngine(**known, vocabulary=self.backend.vocabulary)

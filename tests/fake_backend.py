@@ -30,6 +30,8 @@ def alphabet(tokens: list[int], seed: int) -> int:
 
 
 class ByteVocabulary:
+    size = 257
+    bos_text, eos_text = "", "<end>"
     begin: int | None = None
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:

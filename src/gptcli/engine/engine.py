@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class LocalEngine:
         template: ChatTemplate | None = None,
         open_prefix_cache: OpenPrefixCache | None = None,
         reuse: bool = True,
+        before_step: Callable[[], None] | None = None,
     ) -> None:
         """`context`: tokens that one sequence may have (None: what it needs, up to what the model was trained for).
 
@@ -47,6 +48,7 @@ class LocalEngine:
         computed at once, at most; with `auto_parallel` fewer where that is faster. `template` renders chats.
         `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
+        `before_step` is called by the consumer's thread before it waits for a step.
         Raises RequestError where `context` is more than the model's."""
         trained = backend.trained_context
         if context is not None and context > trained:
@@ -60,6 +62,7 @@ class LocalEngine:
         self._backend = backend
         self._template = template
         self._interrupt = interrupt or Interrupt()
+        self._before_step = before_step
         self._cancelled: set[str] = set()  # the one object that other threads change; add and copy are atomic
         self._cores: list[EngineCore] = []
         backends = [backend, *replicas][:parallel]
@@ -98,6 +101,8 @@ class LocalEngine:
                 yield from self._feed(incoming, executor)
                 if not executor.busy:
                     break
+                if self._before_step is not None:
+                    self._before_step()
                 core, outcome = executor.next()
                 yield from core.process(outcome)
             executor.drain()

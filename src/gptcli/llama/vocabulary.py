@@ -22,7 +22,6 @@ class LlamaVocabulary:
     def __init__(self, handle: Any) -> None:
         self.handle = handle
         self.size: int = C.llama_vocab_n_tokens(handle)
-        self._buffer = ctypes.create_string_buffer(256)
         bos, eos = int(C.llama_vocab_bos(handle)), int(C.llama_vocab_eos(handle))
         self.begin = next((token for token in (bos, eos) if token != _NULL), None)
         """BOS, otherwise the end-of-text token, which starts a text in GPT-2 and its relatives."""
@@ -85,11 +84,12 @@ class LlamaVocabulary:
         return list(tokens[:count])
 
     def _piece(self, token: int, special: bool) -> bytes:
-        size = C.llama_token_to_piece(self.handle, token, self._buffer, len(self._buffer), 0, special)
+        buffer = ctypes.create_string_buffer(256)  # not shared, for a server's threads come here at the same time
+        size = C.llama_token_to_piece(self.handle, token, buffer, len(buffer), 0, special)
         if size < 0:
-            self._buffer = ctypes.create_string_buffer(-size)
-            size = C.llama_token_to_piece(self.handle, token, self._buffer, -size, 0, special)
-        return ctypes.string_at(self._buffer, size)
+            buffer = ctypes.create_string_buffer(-size)
+            size = C.llama_token_to_piece(self.handle, token, buffer, -size, 0, special)
+        return ctypes.string_at(buffer, size)
 
     def _byte_tokens(self, data: bytes) -> list[int]:
         if not all(byte in self._token_of_byte for byte in data):

@@ -47,7 +47,7 @@ def parse_chat_completion(request_id: str, body: Mapping[str, object], base: Req
 
 def parse_completion(request_id: str, body: Mapping[str, object], base: Request) -> Request:
     """The same for `/v1/completions`."""
-    prompt = _parse_prompt(_required(body, "prompt"), body.get("suffix"))
+    prompt = parse_prompt(_required(body, "prompt"), body.get("suffix"))
     if isinstance(body.get("logprobs"), bool):
         raise InvalidRequest("logprobs must be a whole number in a text completion.", param="logprobs")
     if body.get("top_logprobs") is not None:
@@ -91,6 +91,24 @@ def parse_messages(value: object) -> tuple[Message, ...]:
     return tuple(_parse_message(f"messages[{number}]", message) for number, message in enumerate(value))
 
 
+def parse_prompt(value: object, suffix: object) -> Prompt:
+    """The one prompt of a text completion: a text or token ids, alone or in a list. Raises InvalidRequest."""
+    if suffix is not None and not isinstance(suffix, str):
+        raise InvalidRequest("suffix must be a text.", param="suffix")
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], (str, list)):
+        value = value[0]
+    if isinstance(value, str):
+        after = check_text("suffix", suffix, "suffix").encode() if suffix else None
+        return TextPrompt(check_text("prompt", value, "prompt").encode(), after)
+    if isinstance(value, list) and value and all(type(token) is int and 0 <= token < 1 << 31 for token in value):
+        if suffix:
+            raise _unsupported("suffix with a prompt of token ids", "suffix")
+        return TokenPrompt(tuple(value))
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(item, (str, list)) for item in value):
+        raise _unsupported("More than one prompt in a request", "prompt")
+    raise InvalidRequest("prompt must be a text or a list of token ids.", param="prompt")
+
+
 def check_text(label: str, text: str, param: str) -> str:
     """`text`, if UTF-8 can encode it; JSON's escapes can write half a character. Raises InvalidRequest."""
     try:
@@ -130,23 +148,6 @@ def _required(body: Mapping[str, object], name: str) -> object:
 
 def _without(body: Mapping[str, object], *names: str) -> Iterable[tuple[str, object]]:
     return ((name, value) for name, value in body.items() if name not in names)
-
-
-def _parse_prompt(value: object, suffix: object) -> Prompt:
-    if suffix is not None and not isinstance(suffix, str):
-        raise InvalidRequest("suffix must be a text.", param="suffix")
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], (str, list)):
-        value = value[0]
-    if isinstance(value, str):
-        after = check_text("suffix", suffix, "suffix").encode() if suffix else None
-        return TextPrompt(check_text("prompt", value, "prompt").encode(), after)
-    if isinstance(value, list) and value and all(type(token) is int and 0 <= token < 1 << 31 for token in value):
-        if suffix:
-            raise _unsupported("suffix with a prompt of token ids", "suffix")
-        return TokenPrompt(tuple(value))
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(item, (str, list)) for item in value):
-        raise _unsupported("More than one prompt in a request", "prompt")
-    raise InvalidRequest("prompt must be a text or a list of token ids.", param="prompt")
 
 
 def _parse_message(label: str, value: object) -> Message:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gptcli.openai.logprobs import Alignment, chat_logprobs
 from gptcli.types import Channel, Delta, Finished, FinishReason, TokenInfo
@@ -85,6 +86,8 @@ class ResponseBuilder:
     logprobs: bool = False
     before: str = ""
     """Text in front of every sample: the prompt, if it is to be echoed."""
+    first_index: int = 0
+    """Index of its first choice; others come before it if a body had several prompts."""
     text_offset: int = 0
     """Offset of a text completion's first character in its `logprobs`."""
     null_fields: bool = False
@@ -98,7 +101,8 @@ class ResponseBuilder:
     def completion(self, answer: Answer) -> dict[str, object]:
         """The whole object; every sample must have ended."""
         value = self._head("chat.completion")
-        value["choices"] = [self._choice(index, sample) for index, sample in enumerate(answer.samples)]
+        numbered = enumerate(answer.samples, self.first_index)
+        value["choices"] = [self._choice(index, sample) for index, sample in numbered]
         value["usage"] = usage(answer.ends, cached_tokens=self.cached_tokens)
         return value | {"system_fingerprint": None} if self.null_fields else value
 
@@ -107,18 +111,17 @@ class ResponseBuilder:
         first = event.index not in self._lengths
         text = readable((self.before if first else "") + (event.text if isinstance(event, Delta) else ""))
         self._lengths[event.index] = self._lengths.get(event.index, 0) + len(text)
-        choice: dict[str, object] = {"text": text, "index": event.index}
+        choice: dict[str, object] = {"text": text, "index": self.first_index + event.index}
         if self.chat:
             role = {"role": "assistant"} if first else {}
             more = {_FIELDS[event.channel]: text} if isinstance(event, Delta) else {}
-            choice = {"index": event.index, "delta": role | more}
+            choice = {"index": self.first_index + event.index, "delta": role | more}
         choice["logprobs"] = self._chunk_logprobs(event) if self.logprobs and isinstance(event, Delta) else None
         choice["finish_reason"] = finish_reason(event.reason) if isinstance(event, Finished) else None
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
-    def usage_chunk(self, ends: Sequence[Finished]) -> dict[str, object]:
+    def usage_chunk(self, counts: dict[str, object]) -> dict[str, object]:
         """The last chunk of a stream, which has no choices."""
-        counts = usage(ends, cached_tokens=self.cached_tokens)
         return {**self._head("chat.completion.chunk"), "choices": [], "usage": counts}
 
     def _chunk_logprobs(self, event: Delta) -> dict[str, object]:
@@ -146,13 +149,28 @@ class ResponseBuilder:
         return {"role": "assistant", "content": sample.text, **refusal, **reasoning}
 
 
-def usage(ends: Sequence[Finished], *, cached_tokens: bool) -> dict[str, object]:
+def usage(ends: Sequence[Finished], *, cached_tokens: bool = True) -> dict[str, object]:
     """Token counts of a request from the ends of its samples, which share one prompt."""
     prompt = ends[0].prompt_tokens if ends else 0
     completion = sum(end.completion_tokens for end in ends)
     details = {"prompt_tokens_details": {"cached_tokens": ends[0].reused_tokens if ends else 0}}
     counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return {**counts, **details} if cached_tokens else {**counts}
+
+
+def join_completions(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One object with the choices of all, and their usage together."""
+    choices = [choice for value in objects for choice in value["choices"]]
+    return {**objects[0], "choices": choices, "usage": add_usage([value["usage"] for value in objects])}
+
+
+def add_usage(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The sum of token counts."""
+    total = dict(counts[0])
+    for other in counts[1:]:
+        for name, value in other.items():
+            total[name] = add_usage([total[name], value]) if isinstance(value, dict) else total[name] + value
+    return total
 
 
 def text_logprobs(sample: Sample, offset: int) -> dict[str, object]:

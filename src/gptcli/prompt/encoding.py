@@ -14,6 +14,11 @@ from gptcli.types import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 
 class Vocabulary(Protocol):
+    size: int
+    """How many tokens there are; their ids are smaller."""
+    bos_text: str
+    eos_text: str
+    """The tokens that begin and end a text, as a chat template writes them; empty if there are none."""
     begin: int | None
     """The token that begins a text, if there is one."""
 
@@ -38,6 +43,8 @@ def encode(prompt: Prompt, vocabulary: Vocabulary, template: ChatTemplate | None
 
     Raises RequestError where the model cannot do what the prompt asks, LoadError for a bad template."""
     if isinstance(prompt, TokenPrompt) and prompt.tokens:
+        if (largest := max(prompt.tokens)) >= vocabulary.size:  # it would fail the whole step, other requests too
+            raise RequestError(f"there is no token {largest}: this model has {vocabulary.size:,}.", "Check the ids.")
         return prompt
     if isinstance(prompt, ChatPrompt):
         return _encode_chat(prompt, vocabulary, template)

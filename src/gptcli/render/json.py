@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from gptcli.openai.response import Answer, ResponseBuilder
+from gptcli.openai.response import Answer, ResponseBuilder, usage
 from gptcli.terminal import Terminal
 from gptcli.types import Delta, Event, Finished
 
@@ -43,7 +43,7 @@ class JsonLines:
 
     def close(self) -> None:
         if self._ends or not self._builder.chat:
-            _write(self._terminal, self._builder.usage_chunk(self._ends))
+            _write(self._terminal, self._builder.usage_chunk(usage(self._ends)))
 
 
 def json_renderer(

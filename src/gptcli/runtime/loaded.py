@@ -11,6 +11,7 @@ from gptcli.interrupt import Interrupt
 from gptcli.models.progress import Silent
 from gptcli.models.resolve import ModelFile, resolve
 from gptcli.models.store.summary import summarize
+from gptcli.prompt.encoding import Vocabulary
 from gptcli.types import Engine
 
 
@@ -28,6 +29,8 @@ class LoadedEngine:
     """Stops the engine at the next token, or inside a long prompt."""
     cache_tokens: Callable[[], int]
     """Tokens that all KV caches hold together."""
+    vocabulary: Vocabulary | None = None
+    """None for an engine that is a server's."""
 
     def describe_model(self) -> str:
         """Architecture, parameters and quantization, as `models list` shows them.

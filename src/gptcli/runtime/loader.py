@@ -45,17 +45,23 @@ class EngineLoader:
         self._local = None if self._server is not None else self._load()
 
     def open(
-        self, *, parallel: int | None = 1, reuse: bool = True, interrupt: Interrupt | None = None
+        self,
+        *,
+        parallel: int | None = 1,
+        reuse: bool = True,
+        interrupt: Interrupt | None = None,
+        before_step: Callable[[], None] | None = None,
     ) -> AbstractContextManager[LoadedEngine]:
         """The engine, once the model is loaded. Raises LoadError, RequestError.
 
         `parallel`: requests to compute at once; None finds the fastest number, on an engine of this process. `reuse`:
-        whether prompts may go on from prefixes that earlier requests computed; a server's always may."""
+        whether prompts may go on from prefixes that earlier requests computed; a server's always may.
+        `before_step` is called before each step of an engine of this process."""
         server = self._server
         if server is not None and reuse and parallel is not None and parallel <= server.info.parallel:
             return contextlib.nullcontext(self._connect(server, parallel, interrupt or Interrupt()))
         local = self._local or self._load()
-        return local.open(parallel=parallel, reuse=reuse, interrupt=interrupt)
+        return local.open(parallel=parallel, reuse=reuse, interrupt=interrupt, before_step=before_step)
 
     def _find_server(self) -> Server | None:
         if not settings.runtime_dir().is_dir():  # no server was ever started here: nothing need be imported

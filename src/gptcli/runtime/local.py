@@ -63,12 +63,17 @@ class LocalLoader:
 
     @contextlib.contextmanager
     def open(
-        self, *, parallel: int | None = 1, reuse: bool = True, interrupt: Interrupt | None = None
+        self,
+        *,
+        parallel: int | None = 1,
+        reuse: bool = True,
+        interrupt: Interrupt | None = None,
+        before_step: Callable[[], None] | None = None,
     ) -> Iterator[LoadedEngine]:
         """The engine, once the model is loaded. Raises LoadError, RequestError.
 
         `parallel`: requests to compute at once; None finds the fastest number. `reuse`: whether prompts may go on from
-        prefixes that earlier requests computed."""
+        prefixes that earlier requests computed. `before_step` is called before each step of the engine."""
         interrupt = interrupt or Interrupt()
         options = self._options
         if many := parallel is None or parallel >= _MANY:
@@ -103,11 +108,12 @@ class LocalLoader:
                     eos=vocabulary.eos_text,
                     specials=vocabulary.control_texts(),
                 ),
+                before_step=before_step,
                 open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
             )
             device, seconds = model.offload.description, self._loading.seconds
             yield LoadedEngine(
-                engine, self.model, model.chat_template, device, seconds, interrupt, lambda: engine.cells
+                engine, self.model, model.chat_template, device, seconds, interrupt, lambda: engine.cells, vocabulary
             )
 
 

@@ -10,13 +10,28 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gptcli.errors import ContextFull, EngineError, GptcliError
 from gptcli.runtime.loaded import LoadedEngine
-from gptcli.types import Event, Failed, Finished, FinishReason, Prompt, Request, TokenPrompt
+from gptcli.types import Delta, Event, Failed, Finished, FinishReason, Prompt, Request, TokenPrompt
 
-OpenEngine = Callable[[], AbstractContextManager[LoadedEngine]]
+OpenEngine = Callable[[Callable[[], None]], AbstractContextManager[LoadedEngine]]
+"""Opens the engine; it calls the function that it is given before each step."""
+
+
+class Observer(Protocol):
+    """Counts what happens; called by the engine's thread."""
+
+    def first_text(self, seconds: float) -> None:
+        """A request's first text came, so long after it arrived."""
+
+    def finished(self, event: Finished) -> None:
+        """A sample has ended."""
+
+    def ended(self, seconds: float, *, failed: bool) -> None:
+        """A request has ended, so long after it arrived."""
 
 
 class Busy(GptcliError):
@@ -34,20 +49,23 @@ class Stopping(GptcliError):
 class EventStream:
     """The events of some requests, in the order in which they come. For the event loop's thread only.
 
-    Iterating ends when all of the requests have. Closing it before that cancels them."""
+    Iterating ends when all of the requests have. Closing it or letting it fail before that cancels them."""
 
     def __init__(self, thread: EngineThread, requests: Sequence[Request]) -> None:
         self._thread = thread
         self._samples = {request.id: request.n for request in requests}
         self._events: list[Event] = []
         self._arrival: asyncio.Future[None] | None = None
+        self._error: GptcliError | None = None
 
     def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> list[Event]:
-        """All events that have come since the last call, at least one."""
+        """All events that have come since the last call, at least one. Raises the error of `fail`."""
         while not self._events:
+            if self._error is not None:
+                raise self._error
             if not self._samples:
                 raise StopAsyncIteration
             self._arrival = asyncio.get_running_loop().create_future()
@@ -67,6 +85,14 @@ class EventStream:
         self._samples.clear()
         for request_id in unfinished:
             self._thread.cancel(request_id)
+        self._wake()
+
+    def fail(self, error: GptcliError) -> None:
+        """The same, and who reads the events gets this error, if anything is still to come."""
+        if self._samples:
+            self._error = error
+            self._events.clear()
+            self.close()
 
     def put(self, event: Event) -> None:
         """Add an event; wakes who waits for it."""
@@ -79,17 +105,23 @@ class EventStream:
             if not self._samples[event.id]:
                 del self._samples[event.id]
         self._events.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
 
 @dataclass(slots=True)
-class _Active:
-    """A request that the engine has: who listens, and how many of its samples have not ended."""
+class _Entry:
+    """A request that waits or is being answered."""
 
+    request: Request
     stream: EventStream
+    arrived: float
     samples: int
-    started: float = field(default_factory=time.monotonic)
+    """Those that have not ended."""
+    has_text: bool = False
 
 
 class EngineThread:
@@ -98,17 +130,19 @@ class EngineThread:
     `submit`, `cancel` and `stop` belong to the event loop; the engine's thread takes requests from a queue and hands
     events back in batches."""
 
-    def __init__(self, open_engine: OpenEngine, *, queue_size: int) -> None:
+    def __init__(self, open_engine: OpenEngine, *, queue_size: int, observer: Observer) -> None:
         """`queue_size`: requests that may wait for the engine, at most."""
         self._open_engine = open_engine
         self._queue_size = queue_size
+        self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[Request, EventStream]] = deque()
-        self._active: dict[str, _Active] = {}
-        self._stopping = False
+        self._waiting: deque[_Entry] = deque()
+        self._active: dict[str, _Entry] = {}
         self._outbox: list[tuple[EventStream, Event]] = []
         self._seconds = 1.0  # a moving average of what a request takes
+        self.stopping = False
+        """Whether no more requests are taken."""
         self._encoder = ThreadPoolExecutor(1, "encode")
         self._thread = ThreadPoolExecutor(1, "engine")
         self._ready: asyncio.Future[LoadedEngine] = self._loop.create_future()
@@ -149,8 +183,9 @@ class EngineThread:
             encoded.append(replace(request, prompt=prompt))
         self._check_room(len(requests))
         stream = EventStream(self, encoded)
+        arrived = time.monotonic()
         with self._changed:
-            self._waiting.extend((request, stream) for request in encoded)
+            self._waiting.extend(_Entry(request, stream, arrived, request.n) for request in encoded)
             self._changed.notify()
         return stream
 
@@ -158,24 +193,30 @@ class EngineThread:
         """End a request within a step; its samples end with `FinishReason.CANCELLED`. An unknown id does nothing."""
         with self._changed:
             for entry in self._waiting:
-                request, stream = entry
-                if request.id == request_id:
+                if entry.request.id == request_id:
                     self._waiting.remove(entry)
-                    for index in range(request.n):
-                        stream.put(_cancelled(request, index))
+                    for index in range(entry.samples):
+                        entry.stream.put(_cancelled(entry.request, index))
                     return
-            if request_id in self._active and self._ready.done():
+            if request_id in self._active:
                 self._ready.result().engine.cancel(request_id)
 
     def stop(self) -> None:
         """Take no more requests; the thread ends once it has answered those that it has."""
         with self._changed:
-            self._stopping = True
+            self.stopping = True
             self._changed.notify()
 
+    def abandon(self) -> None:
+        """The same, but end them within a step."""
+        self.stop()
+        streams = {entry.stream for entry in [*self._waiting, *self._active.values()]}
+        for stream in streams:
+            stream.fail(Stopping("the server stopped before the answer was complete."))
+
     def _check_room(self, count: int) -> None:
-        if self._stopping:
-            raise Stopping("the server is stopping.", "Send the request again in a moment.")
+        if self.stopping:
+            raise Stopping("the server is stopping.")
         if self._waiting and len(self._waiting) + count > self._queue_size:
             parallel = self._ready.result().engine.parallel if self._ready.done() else 1
             seconds = math.ceil(self._seconds * (1 + len(self._waiting) / parallel))
@@ -184,9 +225,9 @@ class EngineThread:
     def _run(self) -> None:
         """The thread: answer requests until it is stopped."""
         try:
-            with self._open_engine() as loaded:
+            with self._open_engine(self._flush) as loaded:
                 self._loop.call_soon_threadsafe(self._ready.set_result, loaded)
-                while not self._stopping or self._waiting:
+                while not self.stopping or self._waiting:
                     self._answer(loaded)
         except GptcliError as error:
             if not self._ready.done():
@@ -200,7 +241,6 @@ class EngineThread:
             with closing(loaded.engine.stream(self._requests())) as events:
                 for event in events:
                     self._handle(event)
-                    self._flush()
         except EngineError as error:
             for request_id in [*self._active]:
                 self._handle(Failed(request_id, error))
@@ -210,28 +250,37 @@ class EngineThread:
         """The next request that waits; None while others run, else it waits for one."""
         while True:
             with self._changed:
-                while not self._waiting and not self._active and not self._stopping:
+                while not self._waiting and not self._active and not self.stopping:
+                    self._flush()
                     self._changed.wait()
+                request = None
                 if self._waiting:
-                    request, stream = self._waiting.popleft()
-                    self._active[request.id] = _Active(stream, request.n)
-                elif self._active:
-                    request = None
-                else:
+                    entry = self._waiting.popleft()
+                    request = entry.request
+                    self._active[request.id] = entry
+                elif not self._active:
                     return
             yield request
 
     def _handle(self, event: Event) -> None:
-        active = self._active[event.id]
-        self._outbox.append((active.stream, event))
+        entry = self._active[event.id]
+        self._outbox.append((entry.stream, event))
+        if isinstance(event, Delta):
+            if not entry.has_text:
+                entry.has_text = True
+                self._observer.first_text(time.monotonic() - entry.arrived)
+            return
         if isinstance(event, Finished):
-            active.samples -= 1
-        if isinstance(event, Failed) or not active.samples:
+            entry.samples -= 1
+            self._observer.finished(event)
+        if isinstance(event, Failed) or not entry.samples:
             del self._active[event.id]
-            self._seconds += 0.1 * (time.monotonic() - active.started - self._seconds)
+            seconds = time.monotonic() - entry.arrived
+            self._seconds += 0.1 * (seconds - self._seconds)
+            self._observer.ended(seconds, failed=isinstance(event, Failed))
 
     def _flush(self) -> None:
-        """Hand the events so far to the event loop."""
+        """Hand the events so far to the event loop: before each step, whose computing needs no GIL."""
         outbox, self._outbox = self._outbox, []
         if outbox:
             self._loop.call_soon_threadsafe(_deliver, outbox)

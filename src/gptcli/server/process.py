@@ -4,64 +4,131 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from socket import socket
 
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gptcli.server.app import Service, make_app
+from gptcli.server.access import Keys
+from gptcli.server.app import make_app
+from gptcli.server.connections import IDLE_SECONDS, IdleConnections, allowed_connections, protocol
 from gptcli.server.engine_thread import EngineThread, OpenEngine
+from gptcli.server.metrics import Metrics
+from gptcli.server.service import Limits, Service
+
+PrivateRoutes = Callable[[EngineThread], Sequence[BaseRoute]]
+_LAST_SECONDS = 5
+"""Time for the last bytes of answers, after the grace."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a server behaves; `app.make_app` and `access.Access` document the fields of the same names."""
+
+    names: Sequence[str]
+    """What clients may call the model."""
+    limits: Limits = field(default_factory=Limits)
+    queue_size: int = 256
+    grace: float = 30.0
+    """Seconds for running requests to end after a signal."""
+    keys: Keys | None = None
+    hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, whose signals are handled here."""
+    """uvicorn's server, with connections and signals of our own."""
+
+    def __init__(
+        self, config: uvicorn.Config, connections: IdleConnections, engine: EngineThread, grace: float
+    ) -> None:
+        super().__init__(config)
+        self._idle = connections
+        self.engine = engine
+        self._grace = grace
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `stop`: uvicorn would end the process by the same signal in the end."""
         yield
+
+    def stop(self) -> None:
+        """Let running requests end, for a while; the second time, end them now."""
+        if self.should_exit:
+            self.engine.abandon()
+            return
+        self.should_exit = True
+        self.engine.stop()
+        asyncio.get_running_loop().call_later(self._grace, self.engine.abandon)
+
+    def end(self) -> None:
+        """The engine has ended, by itself or because it was told to."""
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            self._idle.close_expired(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
 
 def run(
     open_engine: OpenEngine,
     listeners: Sequence[socket],
+    options: ServerOptions,
     *,
-    queue_size: int,
-    grace: float,
     ready: Callable[[], None],
-    private_routes: Callable[[EngineThread], Sequence[BaseRoute]],
+    private_routes: PrivateRoutes,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; running requests then have `grace` seconds to end. `ready` is called once requests
-    are answered; `private_routes` are those of gptcli's own commands. Raises LoadError, RequestError, EngineError."""
-    asyncio.run(
-        _serve(open_engine, listeners, queue_size=queue_size, grace=grace, ready=ready, private_routes=private_routes)
-    )
+    """Serve until SIGTERM or Ctrl-C, and let running requests end. `ready` is called once requests are answered;
+    `private_routes` makes those of gptcli's own commands.
+
+    Raises LoadError, RequestError, EngineError."""
+    asyncio.run(_serve(open_engine, listeners, options, ready, private_routes))
 
 
 async def _serve(
     open_engine: OpenEngine,
     listeners: Sequence[socket],
-    *,
-    queue_size: int,
-    grace: float,
+    options: ServerOptions,
     ready: Callable[[], None],
-    private_routes: Callable[[EngineThread], Sequence[BaseRoute]],
+    private_routes: PrivateRoutes,
 ) -> None:
-    engine = EngineThread(open_engine, queue_size=queue_size)
-    await engine.loaded()
-    app = make_app(Service(engine), private_routes(engine))
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=int(grace))
-    server = _Server(config)
-
-    def stop() -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = True
-
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about what clients send
+    metrics = Metrics()
+    engine = EngineThread(open_engine, queue_size=options.queue_size, observer=metrics)
+    metrics.gauge("requests_running", "Requests that the engine computes.", lambda: engine.running)
+    metrics.gauge("requests_waiting", "Requests that wait for the engine.", lambda: engine.waiting)
+    connections = IdleConnections(allowed_connections())
+    metrics.gauge("connections", "Connections of clients.", lambda: connections.open)
+    app = make_app(
+        Service(engine, await engine.loaded(), options.names, options.limits, metrics),
+        keys=options.keys,
+        hosts=options.hosts,
+        origins=options.origins,
+        private_routes=private_routes(engine),
+    )
+    config = uvicorn.Config(
+        app,
+        http=protocol(connections),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=int(IDLE_SECONDS),
+        timeout_graceful_shutdown=math.ceil(options.grace) + _LAST_SECONDS,
+    )
+    server = _Server(config, connections, engine, options.grace)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, server.stop)
+    engine.ended.add_done_callback(lambda _: loop.call_soon_threadsafe(server.end))
     ready()
     await server.serve(sockets=list(listeners))
-    engine.stop()
+    engine.abandon()
     await asyncio.wrap_future(engine.ended)
