@@ -83,6 +83,7 @@ def begin(arguments: Sequence[str]) -> ModelLoader | None:
     from gptcli.models.store.integrity import check_samples
 
     try:
+        device, gpu_layers = _device(reference)
         found = resolve(reference, offline=True, report=Silent())
         check_samples(found.path)
     except GptcliError:
@@ -91,7 +92,23 @@ def begin(arguments: Sequence[str]) -> ModelLoader | None:
         return None
     from gptcli.llama.model import ModelLoader
 
-    return ModelLoader(found.path)
+    return ModelLoader(found.path, device, gpu_layers)
+
+
+def _device(reference: str | None) -> tuple[str, int | None]:
+    """The device and the layers on it that the user's settings have for the model. Raises GptcliError."""
+    from gptcli import settings
+
+    if not settings.are_set():
+        return "auto", None
+    from gptcli.models.refs.aliases import spellings
+    from gptcli.models.resolve import default_reference
+    from gptcli.settings.values import Settings
+
+    found = Settings.load()
+    models = spellings(reference or default_reference()) if found.has_sections else ()
+    found.check(models)
+    return found.get("device", models), found.get("gpu_layers", models)
 
 
 def _is_served(model: Path) -> bool:

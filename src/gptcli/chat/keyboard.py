@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +23,7 @@ from prompt_toolkit.key_binding.key_processor import KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.styles import Style
 
+from gptcli.editor import edit_file
 from gptcli.errors import GptcliError
 from gptcli.terminal import Terminal
 
@@ -129,15 +128,11 @@ class DumbKeyboard:
 
 def edit(text: str) -> str:
     """`text` after the user has changed it in their editor. Raises GptcliError if it cannot be started."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "message.md"
         path.write_text(text, encoding="utf-8", errors="replace")
-        try:
-            with _terminal_mode(lines=True):
-                subprocess.run([*shlex.split(editor), str(path)], check=True)
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            raise GptcliError(f"The editor {editor} failed: {error}.", "Set EDITOR to another one.") from error
+        with _terminal_mode(lines=True):
+            edit_file(path)
         return path.read_text(encoding="utf-8", errors="replace").removesuffix("\n")
 
 

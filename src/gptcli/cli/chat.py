@@ -17,6 +17,7 @@ from gptcli.cli.options import (
     OutputFormat,
     SamplingCommand,
     SamplingFlags,
+    groups_for,
     param_option,
     takes,
 )
@@ -48,7 +49,7 @@ class ChatFlags:
         str | None,
         _option("--chat", metavar="NAME|ID", autocompletion=suggestions.chats, help="Continue this conversation."),
     ] = None
-    no_save: Annotated[bool, _option("--no-save", help="Do not save anything.")] = False
+    no_save: Annotated[bool, _option("--no-save/--save", help="Do not save anything.")] = False
     overflow: Annotated[
         Overflow | None,
         _option("--overflow", help="When the context is full. (default: ask, or refuse in a pipe)", show_default=False),
@@ -57,9 +58,11 @@ class ChatFlags:
     stop: Annotated[list[str] | None, param_option("stop")] = None
     extract: Annotated[bool, typer.Option("--extract", "-x", help="Print only the first code block.")] = False
     extract_last: Annotated[bool, typer.Option("--xl", help="Print only the last code block.")] = False
-    plain: Annotated[bool, typer.Option("--plain", help="Do not format Markdown.")] = False
-    no_think: Annotated[bool, typer.Option("--no-think", help="Disable thinking.")] = False
-    hide_thinking: Annotated[bool, typer.Option("--hide-thinking", help="Do not show the model's reasoning.")] = False
+    plain: Annotated[bool, typer.Option("--plain/--markdown", help="Do not format Markdown.")] = False
+    no_think: Annotated[bool, typer.Option("--no-think/--think", help="Disable thinking.")] = False
+    hide_thinking: Annotated[
+        bool, typer.Option("--hide-thinking/--show-thinking", help="Do not show the model's reasoning.")
+    ] = False
     no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not read standard input.")] = False
 
     def check(self, output: OutputFlags) -> None:
@@ -105,6 +108,8 @@ def chat(
             return stack.enter_context(Store())
 
         conversation = _find_conversation(flags, store)
+        if model.model is None and conversation.model is not None:  # it may have settings of its own
+            flags, model, sampling, output = groups_for(ctx, conversation.model).values()
         options = model.engine_options(verbose=output.verbose)
         loader = _loader(options, conversation, context)
         text = "" if interactive else _read_message(message, flags, terminal)
@@ -186,7 +191,7 @@ def _settings(flags: ChatFlags, sampling: SamplingFlags, output: OutputFlags, in
         stop=tuple(flags.stop or ()),
         logprobs=output.logprobs,
         template_options=(("enable_thinking", False),) if flags.no_think else (),
-        overflow=flags.overflow or (Overflow.ASK if interactive else Overflow.REFUSE),
+        overflow=Overflow(flags.overflow) if flags.overflow else (Overflow.ASK if interactive else Overflow.REFUSE),
         stats=output.stats,
         markdown=not flags.plain,
         show_thinking=not flags.hide_thinking,

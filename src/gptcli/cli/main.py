@@ -27,6 +27,7 @@ _COMMANDS = {
     "serve": "Answer OpenAI's API for other programs.",
     "models": "Download and manage models.",
     "chats": "List, search, show and export conversations.",
+    "config": "Show and change settings.",
     "cache": "List and clear the prefix cache.",
     "completions": "Install shell completion.",
     "doctor": "Check the installation and devices.",

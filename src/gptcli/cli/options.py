@@ -13,9 +13,11 @@ from typing import Annotated, Any, TypeVar
 
 from typer import Exit, Option, echo
 from typer._click import Context, HelpFormatter
+from typer._click.globals import get_current_context
 from typer.core import TyperCommand, TyperOption
 
 from gptcli.cli import suggestions
+from gptcli.cli.defaults import with_settings
 from gptcli.errors import UsageError
 from gptcli.params import INT_MAX, PARAMS, SAMPLERS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
 from gptcli.runtime import EngineOptions
@@ -31,6 +33,7 @@ _MAX_THREADS = 512
 _COMMON = {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "grammar", "seed"}
 _RARE = "More sampling"
 """The panel of the sampling flags that only --help-all shows."""
+_GROUPS = "gptcli.groups"
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -38,17 +41,25 @@ def takes(**groups: type) -> Callable[[_Function], _Function]:
     """Let a command's parameter be a group of options.
 
     A group is a dataclass whose fields are `Annotated[..., typer.Option(...)]`, or `SamplingFlags`. Typer then sees the
-    options of all groups beside the command's own parameters, and the command gets a value of each group."""
+    options of all groups beside the command's own parameters, and the command gets a value of each group. What the
+    command line leaves open comes from the user's settings."""
 
     def expand(command: _Function) -> _Function:
         own = [p for p in inspect.signature(command).parameters.values() if p.name not in groups]
         options = {name: _parameters(group) for name, group in groups.items()}
+        made = groups.items()
 
         @functools.wraps(command)
         def call(**values: object) -> object:
-            for name, group in groups.items():
-                values[name] = group(**{parameter.name: values.pop(parameter.name) for parameter in options[name]})
-            return command(**values)
+            context = get_current_context()
+
+            def build(model: str | None) -> dict[str, object]:
+                filled = with_settings(context, values, model)
+                return {name: group(**{p.name: filled[p.name] for p in options[name]}) for name, group in made}
+
+            context.meta[_GROUPS] = build
+            model = values.get("model")
+            return command(**{p.name: values[p.name] for p in own}, **build(model if isinstance(model, str) else None))
 
         ordered = [*own, *(parameter for group in options.values() for parameter in group)]
         call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
@@ -57,6 +68,12 @@ def takes(**groups: type) -> Callable[[_Function], _Function]:
         return typing.cast(_Function, call)
 
     return expand
+
+
+def groups_for(context: Context, model: str) -> dict[str, Any]:
+    """The groups of options again, with the settings that `model` has; for a model that is known only later."""
+    build: Callable[[str], dict[str, Any]] = context.meta[_GROUPS]
+    return build(model)
 
 
 def _parameters(group: type) -> list[inspect.Parameter]:
@@ -94,12 +111,16 @@ def param_option(name: str, **more: object) -> object:
     """The flag of a parameter, validated by its table; `more` replaces its help or adds a panel."""
     param = PARAMS[name]
     options: dict[str, Any] = {"help": param.help, "callback": lambda value: _validated(name, value)}
+    flags = param.flags
     if param.kind is not Kind.BOOL:
         options["metavar"] = param.metavar
+    else:
+        flags = (f"{flags[0]}/{flags[0].replace('--', '--no-', 1)}",)
+        options["show_default"] = False
     if param.kind in (Kind.INT, Kind.FLOAT):
         options["min"] = param.low if param.low > -INT_MAX else None
         options["max"] = param.high if param.high < INT_MAX else None
-    return Option(*param.flags, **options | more)
+    return Option(*flags, **options | more)
 
 
 def _validated(name: str, value: object) -> object:
@@ -153,7 +174,10 @@ class LoadFlags:
     lora: Annotated[
         list[str] | None, _model("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.")
     ] = None
-    offline: Annotated[bool, _model("--offline", help="Never use the network.")] = False
+    chat_template: Annotated[
+        str | None, _model("--chat-template", metavar="FILE", help="Read the chat template from FILE.")
+    ] = None
+    offline: Annotated[bool, _model("--offline/--online", help="Never use the network.")] = False
     force: Annotated[bool, _model("--force", help="Load even if memory seems too small.")] = False
 
     def check(self) -> None:
@@ -285,7 +309,7 @@ class OutputFlags:
         int | None,
         param_option("logprobs", help="Log-probabilities with K alternatives; JSON only.", rich_help_panel="Output"),
     ] = None
-    stats: Annotated[bool, _output("--stats", help="Print rates, counts and the seed to stderr.")] = False
+    stats: Annotated[bool, _output("--stats/--no-stats", help="Print rates, counts and the seed to stderr.")] = False
     verbose: Annotated[bool, _output("--verbose", "-v", help="Show llama.cpp's log.")] = False
     quiet: Annotated[bool, _output("--quiet", "-q", help="Only errors on stderr.")] = False
 

@@ -32,12 +32,10 @@ class ModelFile:
 def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
     """The file that `text` refers to, downloaded if necessary; None is the default model.
 
-    The default is `GPTCLI_MODEL`, the user's default or the starter model. Raises ModelNotFound with the nearest names,
-    and OfflineError, within seconds, if the model is neither stored nor reachable."""
+    Raises ModelNotFound with the nearest names, and OfflineError, within seconds, if the model is neither stored nor
+    reachable."""
     names = aliases.load()
-    if text is None:
-        text = os.environ.get("GPTCLI_MODEL") or names.default or catalog.default_alias()
-    target = _parse(text)
+    target = _parse(default_reference() if text is None else text)
     if isinstance(target, AliasReference) and target.name in names.aliases:
         target = _parse(names.aliases[target.name])
     offline = offline or settings.offline()
@@ -68,6 +66,20 @@ def resolve(text: str | None, *, offline: bool, report: Report) -> ModelFile:
             f"Download it once without --offline, HF_HUB_OFFLINE and GPTCLI_OFFLINE, {_USE_FILE}",
         )
     return _model_file(path, name)
+
+
+def default_reference() -> str:
+    """The default model: `GPTCLI_MODEL`, that of the settings, that of `models default`, or the starter model.
+
+    Raises UsageError for settings that cannot be read."""
+    if chosen := os.environ.get("GPTCLI_MODEL"):
+        return chosen
+    if settings.are_set():
+        from gptcli.settings.values import Settings
+
+        if (found := Settings.load().find("model")) is not None:
+            return str(found.value)
+    return aliases.load().default or catalog.default_alias()
 
 
 def update(text: str, *, offline: bool, report: Report) -> Path:

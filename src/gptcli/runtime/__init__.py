@@ -17,6 +17,8 @@ class EngineOptions:
     threads_batch: int | None = None
     device: str = "auto"
     gpu_layers: int | None = None
+    chat_template: Path | None = None
+    """File with a template in place of the model's own."""
     adapters: tuple[tuple[Path, float], ...] = ()
     """LoRA files and their scales."""
     offline: bool = False

@@ -107,6 +107,15 @@ def set_default(text: str) -> None:
     save(names)
 
 
+def spellings(text: str) -> tuple[str, ...]:
+    """The names that a model has in a section of the settings: as written, what an alias stands for, and each without
+    its quantization; of a path also the file's name without its suffix."""
+    found = [text, load().aliases.get(text, text)]
+    found += [name.partition(":")[0] for name in found if "/" in name and ":" in name]
+    found += [Path(name).stem for name in found if name.lower().endswith(".gguf")]
+    return tuple(dict.fromkeys(found))
+
+
 def _checked_target(text: str) -> str:
     """`text` in the form in which it is stored, a path as an absolute one."""
     text = text.strip()

@@ -1,4 +1,4 @@
-"""Folders and environment variables of gptcli."""
+"""What a user sets once, and the folders of gptcli; `__init__` has the folders, for they are needed at every start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-_XDG = {"cache": ("XDG_CACHE_HOME", "~/.cache"), "data": ("XDG_DATA_HOME", "~/.local/share")}
+_XDG = {
+    "cache": ("XDG_CACHE_HOME", "~/.cache"),
+    "data": ("XDG_DATA_HOME", "~/.local/share"),
+    "config": ("XDG_CONFIG_HOME", "~/.config"),
+}
+
+FOLDER_VARIABLES = frozenset(f"GPTCLI_{kind}_DIR" for kind in ("CACHE", "DATA", "CONFIG", "RUNTIME"))
 
 
 def cache_dir() -> Path:
@@ -34,6 +40,23 @@ def runtime_dir() -> Path:
     return cache_dir() / "run"
 
 
+def config_dir() -> Path:
+    """For what users write themselves, settings and roles: `GPTCLI_CONFIG_DIR`, else the system's settings folder."""
+    return _folder("GPTCLI_CONFIG_DIR", "config")
+
+
+def settings_file() -> Path:
+    """The file of settings, which need not exist."""
+    return config_dir() / "settings.toml"
+
+
+def are_set() -> bool:
+    """Whether there is a setting anywhere: one look at the environment and one at the file system."""
+    if any(name.startswith("GPTCLI_") and name not in FOLDER_VARIABLES for name in os.environ):
+        return True
+    return os.path.lexists(settings_file())
+
+
 def hub_cache_dir() -> Path:
     """The model hub's cache, shared with other tools; follows huggingface_hub.constants."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
@@ -59,5 +82,5 @@ def _folder(variable: str, kind: str) -> Path:
         return Path(os.environ.get(home, "").strip() or os.path.expanduser(default), "gptcli")
     import platformdirs
 
-    folder = platformdirs.user_cache_path if kind == "cache" else platformdirs.user_data_path
-    return folder("gptcli", appauthor=False)
+    find = {"cache": platformdirs.user_cache_path, "data": platformdirs.user_data_path}
+    return find.get(kind, platformdirs.user_config_path)("gptcli", appauthor=False)
