@@ -82,10 +82,19 @@ def load_command(name: str) -> Command:
 class CommandContext:
     """What every command is given: the terminal, and a model that may be loading already.
 
-    `process_ends`: the process ends with the command, so nothing need be freed (a model and its context take 15 ms)."""
+    `process_ends`: the process ends with the command, so nothing need be freed (a model and its context take 15 ms).
+    `arguments`: the whole command line, to start the same in another process."""
 
-    def __init__(self, terminal: Terminal, early: ModelLoader | None = None, *, process_ends: bool = False) -> None:
+    def __init__(
+        self,
+        terminal: Terminal,
+        early: ModelLoader | None = None,
+        *,
+        process_ends: bool = False,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.terminal = terminal
+        self.arguments = arguments
         self.early = early
         self.process_ends = process_ends
 
@@ -134,7 +143,7 @@ def main(
     traceback."""
     root = typer.main.get_command(app)
     try:
-        session = CommandContext(terminal, early, process_ends=process_ends)
+        session = CommandContext(terminal, early, process_ends=process_ends, arguments=arguments)
         code = root.main(args=list(arguments), prog_name="gptcli", standalone_mode=False, obj=session)
     except NoArgsIsHelpError as error:  # a group without a command; rich has written its help already
         terminal.write(f"{error.message}\n" if error.message else "")

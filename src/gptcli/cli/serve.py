@@ -10,6 +10,7 @@ import typer
 
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import LoadFlags, takes
+from gptcli.cli.servers import ControlFlags, show_status, start_in_background, stop_servers
 from gptcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -82,14 +83,15 @@ class ServeFlags:
 
 
 @app.command(epilog=_EPILOG)
-@takes(flags=ServeFlags, model=LoadFlags)
-def serve(ctx: typer.Context, flags: ServeFlags, model: LoadFlags) -> int:
+@takes(flags=ServeFlags, control=ControlFlags, model=LoadFlags)
+def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: LoadFlags) -> int:
     """Answer OpenAI's API with one warm engine, for programs of this machine.
 
     It listens on 127.0.0.1 and on a private Unix socket. SIGTERM and Ctrl-C let running answers end; a second one ends
     them."""
     flags.check()
     model.check()
+    control.check()
     context: CommandContext = ctx.obj
     context.terminal.quiet = flags.quiet
     if flags.print_unit:
@@ -98,12 +100,19 @@ def serve(ctx: typer.Context, flags: ServeFlags, model: LoadFlags) -> int:
         context.terminal.write(make_unit([argument for argument in sys.argv[1:] if argument != "--print-unit"]))
         return ExitCode.OK
 
+    engine_options = model.engine_options(verbose=flags.verbose)
+    if control.status:
+        return show_status(context, as_json=control.as_json)
+    if control.stop:
+        return stop_servers(context, engine_options)
     _require_extra()
+    if control.background:
+        return start_in_background(context, engine_options)
+
     from gptcli.runtime.remote import describe_server
     from gptcli.server.private_routes import private_routes
     from gptcli.server.process import run
 
-    engine_options = model.engine_options(verbose=flags.verbose)
     loader = context.loader(engine_options)
     options = _server_options(flags, loader.model.name)
     with ExitStack() as stack:

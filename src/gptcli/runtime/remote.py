@@ -47,6 +47,8 @@ class ServerInfo:
     gpu_layers: int | None
     adapters: tuple[tuple[str, float], ...]
     """LoRA files with their real paths, sizes and modification times, and their scales."""
+    loaded: bool = True
+    """False: the model is loaded again for the next request."""
     device: str = ""
     chat_template: str | None = None
     limit: int = 0
