@@ -97,7 +97,7 @@ def socket_path(model: Path) -> Path:
 
     CRC-32 needs no import of hashlib (7 ms), and a wrong server would be found out: it tells what it serves."""
     identity = repr((__version__, _file_state(model))).encode()
-    return settings.runtime_dir() / f"{model.stem[:32]}-{zlib.crc32(identity):08x}.sock"
+    return settings.runtime_dir() / f"{model.stem[:24]}-{zlib.crc32(identity):08x}.sock"
 
 
 def find_server(model: Path, options: EngineOptions) -> Server | None:
