@@ -17,6 +17,7 @@ from gptcli.terminal import Terminal
 
 if TYPE_CHECKING:
     from gptcli.llama.model import ModelLoader
+    from gptcli.models.resolve import ModelFile
     from gptcli.runtime import EngineOptions
     from gptcli.runtime.loader import EngineLoader
 
@@ -30,6 +31,7 @@ _COMMANDS = {
     "config": "Show and change settings.",
     "cache": "List and clear the prefix cache.",
     "completions": "Install shell completion.",
+    "bench": "Measure this machine and recommend settings.",
     "doctor": "Check the installation and devices.",
 }
 """Name and one line for --help; the module gptcli.cli.NAME has a Typer `app`."""
@@ -97,6 +99,13 @@ class CommandContext:
         self.arguments = arguments
         self.early = early
         self.process_ends = process_ends
+
+    def find_model(self, options: EngineOptions) -> ModelFile:
+        """The file of a model, downloaded if it is not stored. Raises ModelNotFound."""
+        from gptcli.models.resolve import resolve
+        from gptcli.render.progress import DownloadBar
+
+        return resolve(options.model, offline=options.offline, report=DownloadBar(self.terminal))
 
     def loader(self, options: EngineOptions) -> EngineLoader:
         """Start to load a model. Raises ModelNotFound, LoadError."""

@@ -14,7 +14,7 @@ from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
 from gptcli.llama.library import show_log
-from gptcli.llama.model import ModelLoader
+from gptcli.llama.model import Model, ModelLoader
 from gptcli.models.gguf.quantization import split_paths
 from gptcli.models.resolve import ModelFile
 from gptcli.models.store import integrity
@@ -60,6 +60,10 @@ class LocalLoader:
         if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
             self._memory.check(options.ctx_size)
         self._loading = early or ModelLoader(*choice)
+
+    def load(self) -> Model:
+        """The model without an engine; the caller closes it. Raises LoadError."""
+        return self._loading.result()
 
     @contextlib.contextmanager
     def open(
