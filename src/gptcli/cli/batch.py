@@ -70,7 +70,7 @@ class Job:
         from gptcli.batch.input import Input, choose_format
 
         self.options = options
-        self.engine_options = model.engine_options(verbose=options.verbose)
+        self.engine_options = model.engine_options(chat_template=options.chat_template, verbose=options.verbose)
         self.terminal = context.terminal
         input_format = choose_format(inputs, options.input_format)
         if options.split is not None and input_format != "text":
@@ -230,13 +230,24 @@ class Job:
     def _settings(self) -> dict[str, object]:
         """What must be the same for a job to be resumed; settings that only affect speed are not in it."""
         options, base = self.options, self.builder.base
-        names = ("split", "encoding", "template", "system", "chat", "row_settings", "sample", "column", "deterministic")
+        names = (
+            "split",
+            "encoding",
+            "template",
+            "system",
+            "chat",
+            "row_settings",
+            "sample",
+            "column",
+            "deterministic",
+        )
         sampling = dataclasses.asdict(base.sampling)
         model = self.loader.model
         return {
             "model": model.name,
             "model size": model.path.stat().st_size,
             "adapters": [f"{file}={scale:g}" for file, scale in self.engine_options.adapters],
+            **({} if options.chat_template is None else {"chat template": options.chat_template}),
             "context": self.engine_options.ctx_size,
             "input format": self.input.format,
             "output format": self.out_format.value,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from typer import Option
 
+from gptcli.cli.options import CHAT_TEMPLATE
 from gptcli.cli.suggestions import one_of
 from gptcli.errors import UsageError
 from gptcli.params import REQUEST_PARAMS
@@ -45,6 +46,7 @@ class BatchOptions:
         None
     )
     chat: Annotated[bool, _input("--chat", help="Send prompts as chat messages.")] = False
+    chat_template: Annotated[str | None, CHAT_TEMPLATE] = None
     row_settings: Annotated[str | None, _input(metavar="A,B,…", help="Columns that are parameters, e.g. seed.")] = None
     limit: Annotated[int | None, _input(min=0, metavar="N", help="Only the first N rows.")] = None
     sample: Annotated[int | None, _input(min=1, metavar="N", help="Only N random rows, chosen by --seed.")] = None

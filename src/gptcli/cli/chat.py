@@ -12,6 +12,7 @@ from gptcli.chat.context_window import Overflow
 from gptcli.cli import suggestions
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import (
+    CHAT_TEMPLATE,
     ModelFlags,
     OutputFlags,
     OutputFormat,
@@ -63,6 +64,7 @@ class ChatFlags:
     hide_thinking: Annotated[
         bool, typer.Option("--hide-thinking/--show-thinking", help="Do not show the model's reasoning.")
     ] = False
+    chat_template: Annotated[str | None, CHAT_TEMPLATE] = None
     no_stdin: Annotated[bool, typer.Option("--no-stdin", help="Do not read standard input.")] = False
 
     def check(self, output: OutputFlags) -> None:
@@ -110,7 +112,7 @@ def chat(
         conversation = _find_conversation(flags, store)
         if model.model is None and conversation.model is not None:  # it may have settings of its own
             flags, model, sampling, output = groups_for(ctx, conversation.model).values()
-        options = model.engine_options(verbose=output.verbose)
+        options = model.engine_options(chat_template=flags.chat_template, verbose=output.verbose)
         loader = _loader(options, conversation, context)
         text = "" if interactive else _read_message(message, flags, terminal)
         switcher = stack.enter_context(ModelSwitcher(loader, options, context))

@@ -174,9 +174,6 @@ class LoadFlags:
     lora: Annotated[
         list[str] | None, _model("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.")
     ] = None
-    chat_template: Annotated[
-        str | None, _model("--chat-template", metavar="FILE", help="Read the chat template from FILE.")
-    ] = None
     offline: Annotated[bool, _model("--offline/--online", help="Never use the network.")] = False
     force: Annotated[bool, _model("--force", help="Load even if memory seems too small.")] = False
 
@@ -186,10 +183,14 @@ class LoadFlags:
             raise UsageError(f"--device cpu and --gpu-layers {self.gpu_layers} contradict each other.", "Drop one.")
         self.engine_options()
 
-    def engine_options(self, *, verbose: bool = False) -> EngineOptions:
-        """The same for the runtime. Raises UsageError for a LoRA file that does not exist."""
+    def engine_options(self, *, chat_template: str | None = None, verbose: bool = False) -> EngineOptions:
+        """The same for the runtime. Raises UsageError for a LoRA file or a template that does not exist."""
         shared = {name: getattr(self, name) for name in _SHARED}
-        return EngineOptions(**shared, adapters=tuple(map(_adapter, self.lora or [])), verbose=verbose)
+        template = None if chat_template is None else Path(chat_template).expanduser()
+        if template is not None and not template.is_file():
+            raise UsageError(f"--chat-template: there is no file {template}.", "Give a file with a jinja2 template.")
+        adapters = tuple(map(_adapter, self.lora or []))
+        return EngineOptions(**shared, chat_template=template, adapters=adapters, verbose=verbose)
 
 
 _SHARED = [field.name for field in dataclasses.fields(LoadFlags) if field.name != "lora"]
@@ -202,9 +203,12 @@ class ModelFlags(LoadFlags):
 
     no_server: Annotated[bool, _model("--no-server", help="Load the model even if `gptcli serve` has it.")] = False
 
-    def engine_options(self, *, verbose: bool = False) -> EngineOptions:
-        options = LoadFlags.engine_options(self, verbose=verbose)
+    def engine_options(self, *, chat_template: str | None = None, verbose: bool = False) -> EngineOptions:
+        options = LoadFlags.engine_options(self, chat_template=chat_template, verbose=verbose)
         return dataclasses.replace(options, use_server=not self.no_server)
+
+
+CHAT_TEMPLATE = _model("--chat-template", metavar="FILE", help="Read the chat template from FILE.")
 
 
 def _adapter(text: str) -> tuple[Path, float]:

@@ -22,7 +22,7 @@ class LoadedEngine:
     engine: Engine
     model: ModelFile
     chat_template: str | None
-    """The source of the template in the model's file."""
+    """The source of the template: the user's, else the one in the model's file."""
     device: str
     load_seconds: float
     interrupt: Interrupt

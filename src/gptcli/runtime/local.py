@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gptcli import settings
 from gptcli.engine.cache_config import choose_cores, measure_parallel
 from gptcli.engine.engine import LocalEngine
+from gptcli.errors import UsageError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
@@ -47,6 +48,7 @@ class LocalLoader:
         self._notify = notify
         self._process_ends = process_ends
         self.model = model
+        self._template = None if options.chat_template is None else _read_template(options.chat_template)
         if options.verbose:
             show_log()
         choice = (self.model.path, options.device, options.gpu_layers)
@@ -98,6 +100,7 @@ class LocalLoader:
                 stack.enter_context(replica)
             backend.share_threads(0, cores)
             vocabulary = backend.vocabulary
+            template = self._template or model.chat_template
             engine = LocalEngine(
                 backend,
                 replicas=replicas,
@@ -107,7 +110,7 @@ class LocalLoader:
                 reuse=reuse,
                 interrupt=interrupt,
                 template=ChatTemplate(
-                    model.chat_template,
+                    template,
                     bos=vocabulary.bos_text,
                     eos=vocabulary.eos_text,
                     specials=vocabulary.control_texts(),
@@ -117,8 +120,16 @@ class LocalLoader:
             )
             device, seconds = model.offload.description, self._loading.seconds
             yield LoadedEngine(
-                engine, self.model, model.chat_template, device, seconds, interrupt, lambda: engine.cells, vocabulary
+                engine, self.model, template, device, seconds, interrupt, lambda: engine.cells, vocabulary
             )
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"The chat template {path} cannot be read: {error}."
+        raise UsageError(message, "Give a file with a jinja2 template.") from None
 
 
 def prefix_cache_opener(

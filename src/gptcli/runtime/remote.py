@@ -61,6 +61,7 @@ class ServerInfo:
         return (
             self.version == __version__
             and not options.verbose
+            and options.chat_template is None
             and self.ctx_size == options.ctx_size
             and self.adapters == adapter_states(options)
             and options.threads in (None, self.threads)
