@@ -227,3 +227,49 @@ def test_bad_command_lines_are_refused_and_nothing_written(
     assert (code, out) == (2, "")
     assert words in err
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_rows_with_the_id_of_an_earlier_row_are_refused_unless_wanted(tiny: Path, here: Path) -> None:
+    Path("twice.jsonl").write_text('{"custom_id": "a", "prompt": "x"}\n{"custom_id": "a", "prompt": "y"}\n')
+    code, out, err = batch(tiny, "twice.jsonl")
+    errors = [json.loads(line)["error"] for line in out.splitlines()]
+    assert (code, errors[0], errors[1]["code"]) == (7, None, "duplicate_id")
+    assert errors[1]["message"].startswith("line 2: An earlier row has the id 'a'")
+    assert "1 of 2 rows failed (1 duplicate_id).\nThe output has the errors.\n" in err
+    code, out, _ = batch(tiny, "twice.jsonl", "--allow-duplicates")
+    assert code == 0
+    assert [json.loads(line)["custom_id"] for line in out.splitlines()] == ["a", "a"]
+
+
+def test_an_empty_prompt_is_an_error_unless_wanted(tiny: Path, here: Path) -> None:
+    Path("empty.csv").write_text("prompt,n\n,1\nx,2\n")
+    code, out, _ = batch(tiny, "empty.csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 7
+    assert [bool(row["completion"]) for row in rows] == [False, True]
+    assert "The prompt is empty" in rows[0]["completion_error"]
+    code, out, _ = batch(tiny, "empty.csv", "--allow-empty")
+    assert code == 0
+    assert all(row["completion"] for row in csv.DictReader(io.StringIO(out)))
+
+
+def test_columns_that_are_separated_otherwise_are_read_with_a_notice(tiny: Path, here: Path) -> None:
+    Path("in.csv").write_text("prompt;two words\nx;1\n")
+    code, out, err = batch(tiny, "in.csv")
+    assert code == 0
+    assert out.startswith("prompt;two words;completion;completion_error\nx;1;")
+    assert "The columns are separated by ';'." in err
+    Path("in.csv").write_text("two words;n\nx;1\n")
+    code, out, err = batch(tiny, "in.csv")
+    assert code == 2
+    assert """such as '{{ row["two words"] }}'.""" in err
+    assert batch(tiny, "in.csv", "--template", '{{ row["two words"] }}')[0] == 0
+
+
+def test_a_folder_is_answered_again_without_what_was_written_into_it(tiny: Path, here: Path) -> None:
+    Path("in").mkdir()
+    Path("in/a.txt").write_text("Once upon")
+    assert batch(tiny, "in", "-o", "in/out")[0] == 0
+    code, _, err = batch(tiny, "in", "-o", "in/out")
+    assert code == 0
+    assert err.startswith("Left out 3 files that are hidden or that gptcli wrote.\n1 of 1 rows, ")

@@ -11,10 +11,13 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given as any_of
+from hypothesis import strategies as st
 
 from gptcli.batch import input as batch_input
 from gptcli.batch import source
-from gptcli.batch.input import Input, choose_format, read_ahead, sample_rows
+from gptcli.batch.formats import TableRows
+from gptcli.batch.input import Input, choose_format, read_ahead, sample_rows, unique_ids
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.batch.structured import Table, read_jsonl
 from gptcli.batch.text import read_text
@@ -347,3 +350,92 @@ def test_a_file_that_is_not_parquet_is_reported(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(GptcliError, match="cannot be read as Parquet"):
         rows_of(path, "parquet")
+
+
+def test_a_quote_that_is_never_closed_ends_the_table_and_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text('text,more\n"good, \nand ""quoted""",1\n"bad,2\nlast,3\n')
+    table = Input((str(path),), "csv", io.BytesIO())
+    rows = table.open()
+    assert next(rows).cells == ['good, \nand "quoted"', "1"]
+    with pytest.raises(GptcliError, match="on line 4 is never closed"):
+        next(rows)
+    table.close()
+
+
+def test_a_last_row_without_a_line_end_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text('text\n"a\nb"')
+    assert texts(rows_of(path)) == ["a\nb"]
+
+
+@pytest.mark.parametrize(("text", "reason"), [("", "It is empty"), ('"text\nmore\n', "never closed")])
+def test_a_table_without_a_header_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=reason):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_the_delimiter_of_a_table_is_found(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(f'"text, long"{delimiter}more\na,b{delimiter}1\n')
+    given = Input((str(path),), "csv", io.BytesIO())
+    assert [row.cells for row in given.open()] == [["a,b", "1"]]
+    assert given.table is not None
+    assert given.table.delimiter == delimiter
+    given.close()
+
+
+@pytest.mark.parametrize(("byte", "encoding"), [(b"\xe9", "utf-8"), (b"\x81", "cp1252")])
+def test_bytes_that_are_invalid_are_named_and_kept(tmp_path: Path, byte: bytes, encoding: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(b"text,more\nhi,caf" + byte + b"\n")
+    [row] = rows_of(path, encoding=encoding)
+    assert isinstance(row, RowError)
+    assert row.message.startswith(f"Byte 4 of the column 'more', 0x{byte.hex()}, is invalid in the input's encoding")
+    written = TableRows(["text", "more"], ",", "\n", "answer").error(row, row.code, "bad").out
+    assert written.startswith(b"hi,caf" + byte + b",")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl", "in.txt"])
+def test_other_unicode_is_refused_by_its_name(tmp_path: Path, name: str, encoding: str) -> None:
+    path = tmp_path / name
+    path.write_bytes("text\n".encode(encoding))
+    with pytest.raises(UsageError) as caught:
+        rows_of(path)
+    assert caught.value.hint == f"Add --encoding {encoding}."
+
+
+@any_of(st.lists(st.integers(0, 40), max_size=60))
+def test_an_id_may_be_used_once(ids: list[int]) -> None:
+    rows = [Row(number, number + 1, 0, {}, str(name)) for number, name in enumerate(ids)]
+    found = list(unique_ids(rows))
+    assert [row.number for row in found] == list(range(len(ids)))
+    assert [isinstance(row, Row) for row in found] == [name not in ids[:place] for place, name in enumerate(ids)]
+
+
+def test_many_ids_are_all_told_apart() -> None:
+    rows = (Row(number, number + 1, 0, {}, str(number % 5000)) for number in range(6000))
+    assert sum(isinstance(row, RowError) for row in unique_ids(rows)) == 1000
+
+
+def test_rows_of_a_table_and_rows_without_an_id_may_be_alike() -> None:
+    rows = [Row(0, 1, 0, {}, "a", ["a"]), Row(1, 2, 0, {}, "a", ["a"]), Row(2, 3, 0, {}), Row(3, 4, 0, {})]
+    assert list(unique_ids(rows)) == rows
+
+
+def test_what_a_batch_wrote_and_what_is_hidden_is_left_out_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.txt", ".b", "out/a.txt", "out/deep/c.txt", "out.errors.jsonl", "out.gptcli-journal", "x.jsonl"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("text")
+    (tmp_path / "in.gptcli-journal").write_text("an earlier batch wrote the folder itself, which is wanted now")
+    given = Input((str(tmp_path / "in"),), "files", io.BytesIO())
+    assert [row.id for row in given.open()] == ["a.txt", "x.jsonl"]
+    assert given.left_out == 5
+    named = Input((str(tmp_path / "in" / "out" / "a.txt"),), "files", io.BytesIO())
+    assert texts(named.open()) == ["text"]
+    assert named.left_out == 0

@@ -24,8 +24,8 @@ def half() -> BatchStatus:
 
 
 def test_without_a_terminal_one_plain_line_at_the_end() -> None:
-    assert output(half(), half()) == "20 of 40 rows, 2 failed, 8 at once, 100 tokens/s, 10 s left\n"
-    assert output(BatchStatus(done=3, seconds=2.0)) == "3 rows, 0 tokens/s, 2.0 s so far\n"
+    assert output(half(), half()) == "20 of 40 rows, 2 failed, 100 tokens/s, in 5.0 s\n"
+    assert output(BatchStatus(done=3, seconds=2.0)) == "3 rows, 0 tokens/s, in 2.0 s\n"
 
 
 def test_on_a_terminal_a_bar() -> None:

@@ -303,7 +303,7 @@ def test_requests_are_pulled_as_there_is_room_and_rows_do_not_pile_up() -> None:
 def test_prompts_reach_the_engine_byte_for_byte() -> None:
     engine = TinyEngine()
     engine.keep_requests = True
-    runner, _ = streamed(engine, rows("naïve 漢字\n", ""))
+    runner, _ = streamed(engine, rows("naïve 漢字\n", " a "))
     runner.run()
-    assert [prompt_bytes(request) for request in engine.requests] == ["naïve 漢字\n".encode(), b""]
+    assert [prompt_bytes(request) for request in engine.requests] == ["naïve 漢字\n".encode(), b" a "]
     assert not any(request.stream for request in engine.requests)

@@ -99,7 +99,7 @@ class TableRows(ResultFormat):
     """The input's table with one more column, row by row.
 
     A row that failed has an empty cell there, and its error in a second column or in the file of errors. The output is
-    UTF-8 whatever the input is, for an answer may hold any character."""
+    UTF-8 whatever the input is, for an answer may hold any character; bytes that are not text stay as they are."""
 
     def __init__(
         self, header: list[str], delimiter: str, newline: str, column: str, *, separate_errors: bool = False
@@ -135,7 +135,7 @@ class TableRows(ResultFormat):
         self._buffer.seek(0)
         self._buffer.truncate()
         self._write(cells)
-        return self._buffer.getvalue().encode("utf-8", "replace")
+        return self._buffer.getvalue().encode("utf-8", "surrogateescape")  # a bad cell keeps its bytes
 
 
 class Files(ResultFormat):

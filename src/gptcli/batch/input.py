@@ -7,12 +7,13 @@ import os
 import queue
 import random
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
 from typing import BinaryIO
 
-from gptcli.batch.row import Row, RowError
+from gptcli.batch.row import Code, Row, RowError
 from gptcli.batch.source import Source, open_source, reading, uncompressed_name
 from gptcli.batch.structured import Table, read_jsonl, read_parquet
 from gptcli.batch.text import find_files, read_files, read_text
@@ -24,6 +25,7 @@ _SUFFIXES |= {".txt": "text", ".parquet": "parquet"}
 
 SMALL_BYTES = 4 << 20
 """Size of the largest file that is read at once; of a larger one, progress is measured in bytes."""
+_HASH = (1 << 64) - 1
 QUEUED_ROWS = 256
 """Rows of a pipe that are read before they are needed."""
 
@@ -41,6 +43,8 @@ class Input:
     """The open table, if rows are read from one."""
     files: int | None = field(default=None, init=False)
     """The number of files, if each is a row."""
+    left_out: int = field(default=0, init=False)
+    """Files of folders and patterns that are hidden or that gptcli wrote."""
     _source: Source | None = field(default=None, init=False)
 
     @property
@@ -58,7 +62,7 @@ class Input:
 
         Raises UsageError and GptcliError, while opening and while reading."""
         if self.format == "files":
-            found = find_files(self.paths)
+            found, self.left_out = find_files(self.paths)
             self.files = len(found)
             return read_files(self.paths, found, self.encoding)
         if self.format == "parquet":
@@ -140,6 +144,47 @@ def sample_rows(rows: Iterable[Row | RowError], count: int, seed: int) -> Iterat
     for number, row in enumerate(kept):
         row.number = number
         yield row
+
+
+def unique_ids(rows: Iterable[Row | RowError]) -> Iterator[Row | RowError]:
+    """The rows, in which one with the id of an earlier row is an error.
+
+    Rows of a table may have the same id, for their answers stand beside them."""
+    seen = _SeenIds()
+    for row in rows:
+        if isinstance(row, RowError) or row.id is None or row.cells is not None or seen.add(row.id):
+            yield row
+        else:
+            message = f"An earlier row has the id {row.id[:80]!r}; add --allow-duplicates to answer both."
+            yield RowError(row.number, row.line, row.digest, Code.DUPLICATE_ID, message, row.id)
+
+
+class _SeenIds:
+    """Hashes of ids, in an open-addressing table: 8 to 32 bytes each, where a set takes 80."""
+
+    def __init__(self) -> None:
+        self._table = array("Q", bytes(8 * 1024))
+        self._count = 0
+
+    def add(self, id: str) -> bool:
+        """Whether the id is new."""
+        if 2 * self._count >= len(self._table):
+            old, self._table = self._table, array("Q", bytes(16 * len(self._table)))
+            for key in filter(None, old):
+                self._table[self._place(key)] = key
+        key = hash(id) & _HASH or 1  # 0 is an empty place
+        place = self._place(key)
+        new = not self._table[place]
+        self._table[place] = key
+        self._count += new
+        return new
+
+    def _place(self, key: int) -> int:
+        """Where the key is, or would be."""
+        place = key % len(self._table)
+        while self._table[place] not in (0, key):
+            place = (place + 1) % len(self._table)
+        return place
 
 
 class LiveRows:

@@ -22,6 +22,7 @@ from gptcli.batch.formats import Result
 from gptcli.batch.journal import HEADER_ROW, Held, Journal, RowSet, Written, sync_folder
 from gptcli.batch.row import Row, RowError
 from gptcli.batch.targets import FileTarget, FolderTarget, StreamTarget, Target
+from gptcli.batch.text import JOURNAL
 from gptcli.errors import GptcliError, UsageError
 
 SYNC_SECONDS = 1.0
@@ -209,7 +210,7 @@ def open_path(
 
     Raises UsageError, unless `overwrite`, if `path` holds something else or was made with other settings, and
     GptcliError if another process is writing it."""
-    beside = path.with_name(path.name + ".gptcli-journal")
+    beside = path.with_name(path.name + JOURNAL)
     settings = json.loads(json.dumps(settings))
     with writing(), ExitStack() as stack:
         existing = [place for place in (path, errors) if place is not None and _has_content(place)]

@@ -101,6 +101,8 @@ class RequestBuilder:
     template: Template | None = None
     columns: frozenset[str] = frozenset()
     """Columns that are parameters, with a template or a table; in other rows every field may be one."""
+    allow_empty: bool = False
+    """Whether a prompt may be empty or blank."""
 
     def build(self, row: Row) -> Request:
         """The request of `row`; its id is the row's number. Raises InvalidRequest."""
@@ -129,6 +131,9 @@ class RequestBuilder:
 
     def _prompt(self, text: str) -> Prompt:
         openai.check_text("The prompt", text, "prompt")
+        if not (self.allow_empty or text.strip()):
+            message = "The prompt is empty; add --allow-empty to answer it all the same."
+            raise InvalidRequest(message, code="missing_field", param="prompt")
         if self.chat:
             return self._with_system(ChatPrompt((Message("user", text),)))
         return TextPrompt(text.encode())

@@ -12,6 +12,7 @@ class Code(str, Enum):
     INVALID_ENCODING = "invalid_encoding"  # bytes that are invalid in the input's encoding
     INVALID_JSON = "invalid_json"
     INVALID_CSV = "invalid_csv"
+    DUPLICATE_ID = "duplicate_id"
     INVALID_REQUEST = "invalid_request"  # wrong types or values
     LINE_TOO_LONG = "line_too_long"
     MISSING_FIELD = "missing_field"  # the row lacks what the template or the format needs

@@ -75,7 +75,8 @@ class Runner:
             raise self._error
         if self._cancelled:
             raise Cancelled(
-                f"Stopped after {self.status.done:,} rows; they are kept.", "Run the same command again to continue."
+                f"Stopped after {self.status.finished:,} rows; they are kept.",
+                "Run the same command again to continue.",
             )
         return self.status
 
@@ -166,6 +167,7 @@ class Runner:
         self._put(row, self.format.answer(row, request, answer), failed=False)
 
     def _fail(self, row: Row | RowError, code: Code, message: str) -> None:
+        self.status.reasons[code.value] += 1
         self._put(row, self.format.error(row, code, message), failed=True)
         failed = self.status.failed
         if self.max_failures is not None and failed > self.max_failures:
@@ -188,11 +190,10 @@ class Runner:
         status.seconds = now - status.began
         status.active = len(self._active)
         status.failed_ever = self.output.failed
-        known = status.done + status.resumed
         if status.total:
-            status.share = known / status.total
+            status.share = status.finished / status.total
         elif (read := self.share_read()) is not None:
-            status.share = read * known / max(1, known + status.active)
+            status.share = read * status.finished / max(1, status.finished + status.active)
         self.progress.update(status)
 
 

@@ -20,8 +20,9 @@ from gptcli.errors import GptcliError, UsageError
 BOM = codecs.BOM_UTF8
 LIMIT = 64 << 20
 """Bytes of the longest record that is read; a longer one is an error (a prompt of 64 MiB fits no context)."""
-_BAD = "\udcff"
-"""Stands for bytes that are invalid in the encoding. It is not UTF-8 either, so the row that holds it is an error."""
+_OTHER_MARKS = dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32")
+_OTHER_MARKS |= dict.fromkeys((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16")
+"""Byte order marks of other encodings; the longer ones first, for UTF-32's begins with UTF-16's."""
 
 
 @dataclass(slots=True)
@@ -50,6 +51,10 @@ def open_source(path: str, stdin: BinaryIO, encoding: str = "utf-8") -> Source:
     codec = _codec(encoding)
     with reading(path):
         source = _standard_input(stdin) if path == "-" else _file(path)
+        start = b"" if codec != "utf-8" or source.live else _peek(source.stream)
+    if other := next((other for mark, other in _OTHER_MARKS.items() if start.startswith(mark)), None):
+        source.stream.close()
+        raise UsageError(f"{source.name} is in {other.upper()}, not in UTF-8.", f"Add --encoding {other}.")
     if codec != "utf-8":
         source.recoded = source.stream
         source.stream = io.BufferedReader(_Recoded(source.stream, encoding), 1 << 16)
@@ -87,6 +92,11 @@ def _codec(encoding: str) -> str:
             f"Python has no text encoding {encoding!r}.", "Try utf-8, utf-16, cp1252 or latin-1."
         ) from None
     return "utf-8" if name in ("utf-8", "ascii") else name
+
+
+def _peek(stream: BinaryIO) -> bytes:
+    """The first bytes of a stream, which stay in it; none where it has no buffer."""
+    return stream.peek(4) if isinstance(stream, io.BufferedReader) else b""
 
 
 def _standard_input(stdin: BinaryIO) -> Source:
@@ -186,10 +196,10 @@ class _Frames(io.RawIOBase):
 
 
 class _Recoded(io.RawIOBase):
-    """Converts text to UTF-8; bytes that are invalid in its encoding become `_BAD`."""
+    """Converts text to UTF-8. Bytes that are invalid in its encoding are kept, and are invalid in UTF-8 too."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
-        codecs.register_error("gptcli-bad", _replace_bad)
+        codecs.register_error("gptcli-bad", _keep_bad)
         self._text = io.TextIOWrapper(stream, encoding, errors="gptcli-bad", newline="")
         self._rest = b""
 
@@ -199,7 +209,7 @@ class _Recoded(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         if not self._rest:
             # One line at most: reading more could mean waiting for a pipe although a whole row has arrived.
-            self._rest = self._text.readline(1 << 14).encode("utf-8", "surrogatepass")
+            self._rest = self._text.readline(1 << 14).encode("utf-8", "gptcli-bad")
         size = min(len(buffer), len(self._rest))
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
@@ -210,9 +220,15 @@ class _Recoded(io.RawIOBase):
         super().close()
 
 
-def _replace_bad(problem: UnicodeError) -> tuple[str, int]:
-    assert isinstance(problem, UnicodeDecodeError)
-    return _BAD, problem.end
+def _keep_bad(problem: UnicodeError) -> tuple[str | bytes, int]:
+    """Decode invalid bytes to lone surrogates, and encode these to the bytes. There is one at least: 0xff for none."""
+    if isinstance(problem, UnicodeDecodeError):
+        text = problem.object[problem.start : problem.end].decode("ascii", "surrogateescape")
+        return (text if not text.isascii() else text + "\udcff"), problem.end
+    assert isinstance(problem, UnicodeEncodeError)
+    character = problem.object[problem.start]
+    data = bytes([ord(character) & 0xFF]) if "\udc80" <= character <= "\udcff" else b"\xff"
+    return data, problem.start + 1
 
 
 class Record(NamedTuple):

@@ -6,13 +6,14 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 from zlib import crc32
 
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.batch.source import LIMIT, Record, lines
-from gptcli.batch.text import decode_record
+from gptcli.batch.text import bad_byte, decode_record
 from gptcli.errors import GptcliError, UsageError
 
 
@@ -20,6 +21,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
+_DELIMITERS = ",;\t|"
 _decode_json = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
@@ -64,18 +66,21 @@ class Table:
     """An open table; only its header has been read."""
 
     def __init__(self, stream: BinaryIO, delimiter: str) -> None:
-        """Read the header. Raises UsageError if there is none, or if two columns have the same name."""
+        """Read the header. Raises UsageError if there is none, or if two columns have the same name.
+
+        Where the header is one column with `delimiter`, another delimiter that is in it takes its place."""
         csv.field_size_limit(LIMIT)
-        self.delimiter = delimiter
         # surrogateescape: a bad byte spoils its own row, not the file; newline="": line ends inside quotes stay.
         self._text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-        self._first = ""
-        self._cells = csv.reader(self._lines(), delimiter=delimiter)
+        first = self._text.readline(LIMIT)
+        self.delimiter = _delimiter(first, delimiter)
+        self.newline = "\r\n" if first.endswith("\r\n") else "\n"
+        self._ended = False
+        self._cells = csv.reader(self._lines(first), delimiter=self.delimiter)
         self.header = self._read_header()
-        self.newline = "\r\n" if self._first.endswith("\r\n") else "\n"
 
     def rows(self) -> Iterator[Row | RowError]:
-        """A row for each line of cells; empty lines are skipped."""
+        """A row for each line of cells; empty lines are skipped. Raises GptcliError for a quote that is not closed."""
         number = 0
         while True:
             line = self._cells.line_num + 1
@@ -88,6 +93,11 @@ class Table:
             else:
                 if not cells:
                     continue
+                if self._ended:  # a row that is complete does not read on to the end of the file
+                    raise GptcliError(
+                        f"A quote that opens in the row on line {line:,} is never closed.",
+                        "Close it and run the same command again; answered rows are kept.",
+                    )
                 yield self._row(number, line, cells)
             number += 1
 
@@ -97,20 +107,34 @@ class Table:
         if len(cells) != len(self.header):
             message = f"The row has {len(cells)} cells, the header {len(self.header)} columns."
             return RowError(number, line, digest, Code.INVALID_CSV, message, cells=cells)
-        if not joined.isascii() and any("\ud800" <= character <= "\udfff" for character in joined):
-            message = "The row holds bytes that are invalid in the input's encoding."
+        if not joined.isascii() and (message := self._bad_byte(cells)):
             return RowError(number, line, digest, Code.INVALID_ENCODING, message, cells=cells)
         fields: dict[str, object] = dict(zip(self.header, cells, strict=True))
         return Row(number, line, digest, fields, _row_id(fields), cells)
 
-    def _lines(self) -> Iterator[str]:
-        while line := self._text.readline(LIMIT):
-            self._first = self._first or line
+    def _bad_byte(self, cells: list[str]) -> str:
+        """Where the first byte is that is invalid in the input's encoding; empty if there is none."""
+        for name, cell in zip(self.header, cells, strict=True):
+            data = cell.encode("utf-8", "surrogateescape")
+            try:
+                data.decode()
+            except UnicodeDecodeError as problem:
+                return bad_byte(f"the column {name!r}", data, problem.start)
+        return ""
+
+    def _lines(self, first: str) -> Iterator[str]:
+        line = first
+        while line:
             yield line
+            line = self._text.readline(LIMIT)
+        self._ended = True
 
     def _read_header(self) -> list[str]:
         try:
             header = next(self._cells, [])
+            if self._ended:
+                problem = "A quote in it is never closed" if header else "It is empty"
+                raise UsageError(f"The table has no header: {problem}.", "Its first line must name the columns.")
         except csv.Error as problem:
             raise UsageError(
                 f"The table's header cannot be read: {problem}.", "Its first line must name the columns."
@@ -119,6 +143,13 @@ class Table:
         if twice:
             raise UsageError(f"Two columns of the table are named {twice[0]!r}.", "Give every column its own name.")
         return header
+
+
+def _delimiter(header: str, usual: str) -> str:
+    """What separates the columns of a header: `usual`, unless it is not there and another one is."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    others = [other for other in _DELIMITERS if other in unquoted]
+    return usual if usual in unquoted or not others else max(others, key=unquoted.count)
 
 
 def read_parquet(path: str) -> Iterator[Row | RowError]:

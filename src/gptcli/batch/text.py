@@ -25,6 +25,9 @@ from gptcli.batch.source import (
 )
 from gptcli.errors import GptcliError, UsageError
 
+JOURNAL, ERRORS = ".gptcli-journal", ".errors.jsonl"
+"""What the names of a batch's journal, and of the errors of a folder, end with, after the name of the output."""
+
 
 def read_text(stream: BinaryIO, split: str | None = None) -> Iterator[Row | RowError]:
     """A row with the field `text` for each record that is not blank.
@@ -33,9 +36,13 @@ def read_text(stream: BinaryIO, split: str | None = None) -> Iterator[Row | RowE
     return itertools.starmap(_text_row, enumerate(_records(stream, split)))
 
 
-def find_files(inputs: Sequence[str]) -> list[Path]:
-    """The files of `inputs`, in their order; those of a folder are sorted, and hidden ones skipped."""
-    return list(_paths(inputs))
+def find_files(inputs: Sequence[str]) -> tuple[list[Path], int]:
+    """The files of `inputs`, in their order, those of a folder sorted; and how many are left out.
+
+    Left out of folders and patterns are hidden files, and what an earlier batch wrote: its journal and its output."""
+    every = list(_paths(inputs))
+    found = [path for path, root in every if root is None or not (_is_hidden(path) or _written_by_batch(path, root))]
+    return found, len(every) - len(found)
 
 
 def read_files(inputs: Sequence[str], files: Iterable[Path], encoding: str = "utf-8") -> Iterator[Row | RowError]:
@@ -54,9 +61,14 @@ def decode_record(number: int, record: Record) -> str | RowError:
     try:
         return record.data.decode()
     except UnicodeDecodeError as problem:
-        byte = f"Byte {problem.start + 1} of the row, 0x{problem.object[problem.start]:02x},"
-        message = f"{byte} is invalid in the input's encoding."
+        message = bad_byte("the row", record.data, problem.start)
         return RowError(number, record.line, crc32(record.data), Code.INVALID_ENCODING, message)
+
+
+def bad_byte(where: str, data: bytes, start: int) -> str:
+    """The message for a byte that is invalid in the input's encoding."""
+    byte = f"Byte {start + 1} of {where}, 0x{data[start]:02x},"
+    return f"{byte} is invalid in the input's encoding, which --encoding sets."
 
 
 def _text_row(number: int, record: Record) -> Row | RowError:
@@ -96,14 +108,15 @@ def _file_row(number: int, path: Path, root: Path, encoding: str) -> Row | RowEr
     return row
 
 
-def _paths(inputs: Sequence[str]) -> Iterator[Path]:
+def _paths(inputs: Sequence[str]) -> Iterator[tuple[Path, Path | None]]:
+    """Files, and the folder that each was found in; None for one that was named itself."""
     for given in inputs:
         if os.path.isdir(given):
-            yield from _walk(given)
+            yield from ((path, Path(given)) for path in _walk(given))
         elif os.path.exists(given):
-            yield Path(given)
+            yield Path(given), None
         elif found := sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path)):
-            yield from map(Path, found)
+            yield from ((Path(path), Path(path).parent) for path in found)
         else:
             raise UsageError(f"There is no file or folder {given}, and no file matches it.", "Check the name.")
 
@@ -112,12 +125,21 @@ def _walk(folder: str) -> Iterator[Path]:
     with reading(folder):
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry.path)
-        elif entry.is_file():
+        if entry.is_file():
             yield Path(entry.path)
+        elif entry.is_dir() and not entry.name.startswith("."):
+            yield from _walk(entry.path)
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
+def _written_by_batch(path: Path, root: Path) -> bool:
+    """Whether a file is a journal of a batch, or an output, below `root`, that has one beside it."""
+    places = itertools.takewhile(lambda place: place != root, (path, *path.parents))
+    journals = (place.with_name(place.name.removesuffix(ERRORS) + JOURNAL) for place in places)
+    return path.name.endswith((JOURNAL, f"{JOURNAL}-new")) or any(journal.exists() for journal in journals)
 
 
 def _root(inputs: Sequence[str]) -> Path:

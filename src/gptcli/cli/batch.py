@@ -121,9 +121,11 @@ class Job:
                 if self.options.stats_file is not None:
                     self.options.stats_file.write_text(json.dumps(runner.status.facts()) + "\n")
         if status.failed_ever:
-            where = self.options.errors or self.options.output or "the output"
-            rows_in_all = status.done + status.resumed
-            raise RowsFailed(f"{status.failed_ever:,} of {rows_in_all:,} rows failed.", f"{where} has the errors.")
+            where = self.options.errors or self.options.output or "The output"
+            counts = ", ".join(f"{count:,} {code}" for code, count in status.reasons.most_common())
+            reasons = f" ({counts})" if counts and status.failed == status.failed_ever else ""
+            message = f"{status.failed_ever:,} of {status.finished:,} rows failed{reasons}."
+            raise RowsFailed(message, f"{where} has the errors.")
         return ExitCode.OK
 
     def show_plan(self) -> int:
@@ -151,11 +153,15 @@ class Job:
 
     def _open_rows(self) -> "Iterator[Row | RowError]":
         """The rows that are wanted; the first ones are read now, unless that could mean waiting for a pipe."""
-        from gptcli.batch.input import read_ahead, sample_rows
+        from gptcli.batch.input import read_ahead, sample_rows, unique_ids
 
         rows = self.input.open()
         if self.input.table is not None:
             self._check_table(self.input.table)
+        if count := self.input.left_out:
+            self._remark(f"Left out {count:,} files that are hidden or that gptcli wrote.")
+        if not self.options.allow_duplicates:
+            rows = unique_ids(rows)
         if self.options.sample is not None:
             rows = sample_rows(rows, self.options.sample, self.builder.base.sampling.seed or 0)
         elif self.options.limit is not None:
@@ -164,12 +170,21 @@ class Job:
             rows, self.rows_read = read_ahead(rows, None if self.input.small else _FEW_ROWS + 1)
         return rows
 
+    def _remark(self, text: str) -> None:
+        """Print what was decided about the input, into a log too."""
+        if not self.terminal.quiet:
+            self.terminal.report(text)
+
     def _check_table(self, table: "Table") -> None:
         """Raises UsageError if no column is the prompt, or if the new column is not new."""
+        if table.delimiter != ("\t" if self.input.format == "tsv" else ","):
+            self._remark(f"The columns are separated by {table.delimiter!r}.")
         if self.builder.template is None and not {"prompt", "text"} & set(table.header):
+            name = next(filter(None, table.header), "name")
+            field = name if name.isidentifier() else f"row[{json.dumps(name, ensure_ascii=False)}]"
             raise UsageError(
                 f"None of the columns {', '.join(table.header)} is called prompt or text.",
-                "Make the prompt with --template, such as '{{ " + (table.header or ["name"])[0] + " }}'.",
+                f"Make the prompt with --template, such as '{{{{ {field} }}}}'.",
             )
         if self.out_format is OutFormat.TABLE and self.options.column in table.header:
             message = f"The table has a column {self.options.column!r} already."
@@ -197,6 +212,7 @@ class Job:
 
     def _open_output(self) -> "Output":
         from gptcli.batch.output import open_path, open_stream
+        from gptcli.batch.text import ERRORS
 
         options = self.options
         created = 0 if options.deterministic else int(time.time())
@@ -208,7 +224,7 @@ class Job:
             stream = self.terminal.stdout if path is None else open(path, "wb")  # noqa: SIM115 - a device or a pipe
             return open_stream(stream, errors, ordered=ordered, overwrite=options.overwrite, created=created)
         if folder and errors is None:
-            errors = path.with_name(path.name + ".errors.jsonl")
+            errors = path.with_name(path.name + ERRORS)
         return open_path(
             path,
             errors,
@@ -282,7 +298,8 @@ def _request_builder(options: BatchOptions, text: TextFlags, sampling: SamplingF
         logprobs=options.logprobs,
     )
     template = None if options.template is None else Template(_template_text(options.template))
-    return RequestBuilder(base, options.system, options.chat or options.system is not None, template, columns)
+    chat = options.chat or options.system is not None
+    return RequestBuilder(base, options.system, chat, template, columns, allow_empty=options.allow_empty)
 
 
 def _template_text(given: str) -> str:

@@ -48,6 +48,10 @@ class BatchOptions:
     chat: Annotated[bool, _input("--chat", help="Send prompts as chat messages.")] = False
     chat_template: Annotated[str | None, CHAT_TEMPLATE] = None
     row_settings: Annotated[str | None, _input(metavar="A,B,…", help="Columns that are parameters, e.g. seed.")] = None
+    allow_duplicates: Annotated[
+        bool, _input("--allow-duplicates", help="Answer rows that have an id of an earlier row.")
+    ] = False
+    allow_empty: Annotated[bool, _input("--allow-empty", help="Answer rows whose prompt is empty.")] = False
     limit: Annotated[int | None, _input(min=0, metavar="N", help="Only the first N rows.")] = None
     sample: Annotated[int | None, _input(min=1, metavar="N", help="Only N random rows, chosen by --seed.")] = None
     output: Annotated[

@@ -22,6 +22,8 @@ class BatchStatus:
     done: int = 0
     """Rows that this run has finished, with the failed ones."""
     failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Error codes of the rows that failed in this run."""
     failed_ever: int = 0
     """Failed rows in the output, with those of earlier runs."""
     resumed: int = 0
@@ -37,6 +39,11 @@ class BatchStatus:
     began: float = field(default_factory=time.monotonic)
 
     @property
+    def finished(self) -> int:
+        """Rows that this run and earlier ones have finished."""
+        return self.done + self.resumed
+
+    @property
     def rate(self) -> float:
         """Generated tokens a second."""
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
@@ -46,8 +53,7 @@ class BatchStatus:
         """An estimate from the rows of this run; None before there is one."""
         if not self.share or not self.done or self.share > 1:
             return None
-        known = self.done + self.resumed
-        return self.seconds / self.done * (known / self.share - known)
+        return self.seconds / self.done * (self.finished / self.share - self.finished)
 
     def facts(self) -> dict[str, object]:
         """The statistics, for a program."""
@@ -87,7 +93,7 @@ class _Bar(BatchProgress):
         self._progress.update(self._task, description=_text(status), total=total, completed=status.share or 0.0)
 
     def finish(self, status: BatchStatus) -> None:
-        self.update(status)
+        self._progress.update(self._task, description=_text(status, ended=True), completed=status.share or 0.0)
         self._progress.stop()
 
 
@@ -102,18 +108,20 @@ class _Lines(BatchProgress):
             self._terminal.report(_text(status))
 
     def finish(self, status: BatchStatus) -> None:
-        self._terminal.report(_text(status))
+        self._terminal.report(_text(status, ended=True))
 
 
-def _text(status: BatchStatus) -> str:
-    known = status.done + status.resumed
-    parts = [f"{known:,} of {status.total:,} rows" if status.total is not None else f"{known:,} rows"]
+def _text(status: BatchStatus, *, ended: bool = False) -> str:
+    of = "" if status.total is None else f" of {status.total:,}"
+    parts = [f"{status.finished:,}{of} rows"]
     if status.failed_ever:
         parts.append(f"{status.failed_ever:,} failed")
-    if status.active:
+    if status.active and not ended:
         parts.append(f"{status.active} at once")
     parts.append(f"{status.rate:,.0f} tokens/s")
     left = status.seconds_left if status.active else None
+    if ended:
+        return f"{', '.join(parts)}, in {duration(status.seconds)}"
     parts.append(f"{duration(status.seconds)} so far" if left is None else f"{duration(left)} left")
     return ", ".join(parts)
 
