@@ -22,7 +22,7 @@ PATTERNS: Mapping[str, str] = {
     "json-pointer": f"^{_POINTER}$",
     "relative-json-pointer": f"^(?:0|[1-9][0-9]*)(?:#|{_POINTER})$",
     "uri-reference": rf"^(?:[A-Za-z][A-Za-z0-9+\-.]*:)?{_SEGMENTS}(?:#{_URI}*)?$",
-    "uri-template": rf"^(?:{_URI}|\{{[A-Za-z0-9_]+\}})*$",
+    "uri-template": rf"^(?:{_URI}|\{{[+#./;?&]?[A-Za-z0-9_.,*:]+\}})*$",
     "byte": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
 }
 """Formats that are given to llguidance as patterns: what it lacks, or allows too much of. Leap seconds, lower-case `t`

@@ -18,11 +18,19 @@ _MAX_BYTES = 4 << 20
 """The largest schema that llguidance's authors have tried."""
 
 
+_MAX_LINES = 20
+
+
 class SchemaError(UsageError):
     """The schema cannot be kept. `problems` has one line for each reason, beginning with its JSON pointer."""
 
     def __init__(self, message: str, hint: str = "", *, problems: tuple[str, ...] = ()) -> None:
-        super().__init__("\n  ".join((message, *problems)), hint)
+        listed = (
+            problems
+            if len(problems) <= _MAX_LINES
+            else (*problems[:_MAX_LINES], f"and {len(problems) - _MAX_LINES} more")
+        )
+        super().__init__("\n  ".join((message, *listed)), hint)
         self.problems = problems
 
 

@@ -15,6 +15,7 @@ from gptcli.constraints.negation import Inexpressible, negate
 from gptcli.constraints.patterns import rust_pattern
 from gptcli.constraints.productive import without_endless
 from gptcli.constraints.references import Place, References, UnknownReference, escape_token
+from gptcli.constraints.sharing import shared_texts
 from gptcli.constraints.short_form import Json
 from gptcli.constraints.vocabulary import KEYWORDS, TYPE_OF, TYPES, is_annotation, nearest, types_of
 
@@ -48,9 +49,10 @@ class Translation:
         schema = self._translate(self._references.root, 0)
         while self._waiting:
             self._define(next(iter(self._waiting)))
-        if isinstance(schema, dict) and self._definitions:
-            schema = without_endless({**schema, "$defs": self._definitions})
-        self.schema = schema
+        if isinstance(schema, dict):
+            schema = shared_texts({**schema, "$defs": self._definitions})
+            schema = without_endless(schema) if schema.get("$defs") else schema
+        self.schema: Json = schema
         """False where no finite text satisfies it."""
 
     def _translate(self, place: Place, depth: int) -> Json:

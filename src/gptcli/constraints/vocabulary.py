@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 
 from gptcli.constraints.short_form import Json
 
@@ -96,7 +97,8 @@ $schema $id id $anchor $dynamicAnchor $recursiveAnchor $vocabulary $comment $def
 examples deprecated readOnly writeOnly contentMediaType contentEncoding contentSchema
 example externalDocs xml discriminator
 markdownDescription enumDescriptions markdownEnumDescriptions enumNames deprecationMessage doNotSuggest suggestSortText
-patternErrorMessage errorMessage defaultSnippets allowComments allowTrailingCommas tsType tsEnumNames enumTitles
+patternErrorMessage errorMessage defaultSnippets allowComments allowTrailingCommas enumTitles
+tsType tsEnumNames tsAdditionalProperties
 propertyOrder order order_position meta:enum javaType
 strict x-guidance
 """
@@ -123,6 +125,7 @@ def is_annotation(keyword: str) -> bool:
     return keyword in ANNOTATIONS or keyword.startswith(("x-", "_"))
 
 
+@lru_cache(maxsize=256)
 def nearest(keyword: str) -> str | None:
     """The keyword that was probably meant, if one is near."""
     by_folded = {name.lower(): name for name in (*KEYWORDS, *ANNOTATIONS)}
