@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 
 from fake_backend import END, alphabet
 
-from gptcli.types import Delta, Event, Failed, Finished, FinishReason, Prefill, Request, Started, TextPrompt, TokenInfo
+from gptcli.types import (
+    ContinuationLogprobs,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Prefill,
+    PromptLogprobs,
+    Request,
+    Started,
+    TextPrompt,
+    TokenInfo,
+)
 
 Model = Callable[[list[int], int], int]
 
@@ -29,6 +42,11 @@ class Answers:
     samples: dict[tuple[str, int], Answer] = field(default_factory=dict)
     started: dict[str, Started] = field(default_factory=dict)
     failed: dict[str, Failed] = field(default_factory=dict)
+    prompts: dict[str, list[TokenInfo]] = field(default_factory=dict)
+    """Scored tokens of prompts."""
+    starts: dict[str, int] = field(default_factory=dict)
+    """Positions of their first ones."""
+    continuations: dict[tuple[str, int], list[TokenInfo]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
@@ -49,6 +67,18 @@ class Answers:
                 assert event.text or event.tokens, "an empty delta"
                 answer.text += event.text
                 answer.tokens += event.tokens
+        elif isinstance(event, PromptLogprobs):
+            assert event.id in self.started
+            scored = self.prompts.setdefault(event.id, [])
+            first = self.starts.setdefault(event.id, event.start)
+            assert event.start == first + len(scored), "a gap, or tokens that were scored twice"
+            assert event.tokens, "an empty event"
+            scored += event.tokens
+        elif isinstance(event, ContinuationLogprobs):
+            assert event.id in self.started
+            assert (event.id, 0) not in self.samples, "a continuation after Finished"
+            assert (event.id, event.index) not in self.continuations, "scored twice"
+            self.continuations[event.id, event.index] = event.tokens
         else:
             assert isinstance(event, Prefill)
             assert event.id in self.started

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind
-from gptcli.errors import EngineError
+from gptcli.errors import EngineError, LoadError
 from gptcli.params import Sampling
 from gptcli.types import Alternative, TokenInfo
 
@@ -27,6 +27,22 @@ def alphabet(tokens: list[int], seed: int) -> int:
         state = (state * 31 + token + 7) % 1_000_003
     choice = state % 30
     return END if choice == 29 else ord("a") + choice % 26
+
+
+def logprob(tokens: Sequence[int], token: int) -> float:
+    """Of `token` after `tokens`; a multiple of 1/64, so that sums in any order are exactly the same."""
+    return _logprob_of(_state(tokens), token)
+
+
+def _state(tokens: Sequence[int]) -> int:
+    state = 1
+    for token in tokens:
+        state = (state * 29 + token + 3) % 999_983
+    return state
+
+
+def _logprob_of(state: int, token: int) -> float:
+    return -(1 + (state + 37 * token) % 512) / 64
 
 
 class ByteVocabulary:
@@ -83,6 +99,9 @@ class FakeBackend:
     max_sequences: int = 256
     trained_context: int = 4096
     step_tokens: int = 32
+    scored_rows: int = 4
+    damaged: frozenset[int] = frozenset()
+    """Tokens behind which there are only logits that are NaN."""
     capacity: int | None = None
     fail_at: frozenset[int] = frozenset()
     cpu_threads: int = 2
@@ -129,6 +148,8 @@ class FakeBackend:
             raise EngineError("the fake backend fails as configured.")
         if not self._fits(batch):
             return Decoded.NO_ROOM
+        rows = sum(entry.logits for entry in batch)
+        assert rows <= self.config.sequences + self.config.scored_rows, "more rows of logits than there is memory for"
         self.outputs = {}
         for row, entry in enumerate(batch):
             held = self._cache[entry.sequence]
@@ -179,9 +200,19 @@ class FakeBackend:
         return made
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
-        even = -math.log(257)
-        top = [Alternative(token, self.vocabulary.name(token), even)][:alternatives]
-        return TokenInfo(token, self.vocabulary.name(token), even, top)
+        if self.outputs[row][-1] in self.damaged:
+            raise LoadError("the model computes no usable numbers.")
+        state = _state(self.outputs[row])
+        scores = [(_logprob_of(state, other), other) for other in range(257 if alternatives else 0)]
+        best = sorted(scores)[::-1][:alternatives]
+        top = [Alternative(other, self.vocabulary.name(other), score) for score, other in best]
+        return TokenInfo(token, self.vocabulary.name(token), _logprob_of(state, token), top)
+
+    def describe_prompt(self, row: int, tokens: Sequence[int], alternatives: int) -> list[TokenInfo]:
+        return [self.describe(row + offset, token, alternatives) for offset, token in enumerate(tokens)]
+
+    def describe_first(self, token: int) -> TokenInfo:
+        return TokenInfo(token, self.vocabulary.name(token), math.nan, [])
 
     def _fits(self, batch: list[_Entry]) -> bool:
         """Whether there are cells for the batch; a shared prefix is held once in a unified cache."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -38,6 +39,8 @@ class CacheConfig:
     """Whether sequences share the cells and common prefixes; if not, each has `cells / sequences` of its own."""
     flash: bool = True
     """Whether attention is flash attention; if not, a step multiplies all its tokens with all cells."""
+    scored_rows: int = 0
+    """Rows of logits that a step may have beside one of each sequence."""
 
     def same_kind(self, other: CacheConfig) -> bool:
         """Whether the contents of one cache can be carried over to the other."""
@@ -67,6 +70,8 @@ class Backend(Protocol):
     """Tokens that one sequence of this model may have."""
     step_tokens: int
     """The most tokens that one `decode` computes."""
+    scored_rows: int
+    """Rows of logits that a step may well have beside one of each sequence: as many as take a bounded memory."""
 
     @property
     def cpu_threads(self) -> int:
@@ -112,4 +117,12 @@ class Backend(Protocol):
         """A sampler that has seen `history`. Raises RequestError for a bad grammar or bias."""
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
-        """The token's probability in the logits of `row`, and the most likely `alternatives`."""
+        """The token's probability in the logits of `row`, and the most likely `alternatives`. Raises LoadError where
+        the model computes no numbers."""
+
+    def describe_prompt(self, row: int, tokens: Sequence[int], alternatives: int) -> list[TokenInfo]:
+        """The same for the tokens of a prompt, the first one by the logits of `row`, and so on. All those rows must
+        have logits. A control token has its name as its text."""
+
+    def describe_first(self, token: int) -> TokenInfo:
+        """The first token of a prompt, whose log-probability is NaN."""

@@ -29,6 +29,10 @@ _DENSE_THREADS = 1
 _DENSE_CELLS = 8192
 """Above, the scores of a step take too much memory: a MiB for each head."""
 
+_SCORED_STEPS = 2
+"""Steps that prompts which are only scored fill together: more of them at once are no faster, for each is computed in
+whole steps, and every token attends to all cells of a unified cache."""
+
 GROUP = 16
 """Numbers of parallel requests are multiples of this: llama.cpp multiplies quantized matrices so many columns at a time
 on a CPU, and ten sequences are slower than eight (Q4_0, AVX-512: 16 at once 895 tokens/s, 12 at once 590)."""
@@ -59,11 +63,14 @@ class CachePlanner:
     def choose(self, waiting: Many[Sequence]) -> CacheConfig:
         """The config for requests like `waiting`, of which there is at least one."""
         backend, parallel = self.backend, self.parallel
-        samples = max(1 + len(leader.forks) for leader in waiting)
+        samples = max(1 + leader.followers for leader in waiting)
         needs = [self.need(leader) for leader in waiting]
         if min(parallel * samples, backend.max_sequences) == 1:
             return CacheConfig(needs[0], 1)
         shared = shared_tokens([leader.tokens for leader in waiting])
+        only_scored = all(leader.is_scoring and leader.request.max_tokens == 0 for leader in waiting)
+        if only_scored:
+            parallel = min(parallel, -(-_SCORED_STEPS * backend.step_tokens * len(waiting) // (sum(needs) - shared)))
         sharing_pays = backend.memory is MemoryKind.ATTENTION and _sharing_pays(shared, waiting)
         # A single request says nothing about those to come, so it does not change a unified cache.
         may_partition = self.may_partition and (len(waiting) > 1 or not backend.config.unified)
@@ -72,7 +79,7 @@ class CachePlanner:
             return CacheConfig(-(-max(needs) // ROUND) * ROUND * sequences, sequences, unified=False)
         prefix = shared / max(1, len(waiting) - 1)
         used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
-        dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS
+        dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS and not only_scored
         if dense_pays and self.auto_parallel:
             parallel = _fewer(parallel, prefix, own)
         # If fewer run than wait, they still need all of the prefixes; if more run, these may bring further ones.
@@ -82,8 +89,10 @@ class CachePlanner:
 
     def need(self, leader: Sequence) -> int:
         """Cells that a request needs at most, its samples together."""
-        samples = 1 + len(leader.forks)
+        samples = 1 + leader.followers
         answer = leader.request.max_tokens if leader.request.max_tokens is not None else _OPEN_END
+        if leader.request.continuations:
+            return min(leader.prompt_tokens + leader.tokens_below, self.limit * samples)
         return min(leader.prompt_tokens + answer * samples, self.limit * samples)
 
     def smaller(self, config: CacheConfig, least: int) -> CacheConfig | None:

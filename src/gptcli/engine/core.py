@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,11 +11,22 @@ from dataclasses import dataclass, field
 from gptcli.engine.backend import Backend, Decoded
 from gptcli.engine.kv_cache import KVCacheManager
 from gptcli.engine.scheduler import plan
-from gptcli.engine.sequence import Sequence, make_sequence
-from gptcli.errors import EngineError, GptcliError, LoadError
+from gptcli.engine.sequence import Sequence, make_branch, make_sequence
+from gptcli.errors import ContextFull, EngineError, GptcliError, LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import Event, Failed, Finished, FinishReason, Prefill, Request, Started
+from gptcli.types import (
+    ContinuationLogprobs,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Prefill,
+    PromptLogprobs,
+    Request,
+    Started,
+    TokenInfo,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +85,9 @@ class EngineCore:
     def schedule(self) -> None:
         """Fill the batch of the next step."""
         self.kv_cache.compact(self.running)
-        self._steps = plan(self.running, self.backend.step_tokens, partitioned=not self.backend.config.unified)
+        config = self.backend.config
+        budget = self.backend.step_tokens
+        self._steps = plan(self.running, budget, partitioned=not config.unified, rows=config.scored_rows)
         for sequence, count in self._steps:
             self._add(sequence, count)
 
@@ -98,11 +112,17 @@ class EngineCore:
             yield from self._reclaim()
         elif outcome is Decoded.OK:
             for sequence, count in steps:
-                if sequence.sampler is None:  # another sample in this step has failed the whole request
+                if sequence.slot < 0:  # another sample in this step has failed the whole request
                     continue
                 sequence.computed += count
+                if sequence.score_from <= sequence.computed:
+                    yield from self._score(sequence)
+                if sequence.slot < 0:
+                    continue
                 if sequence.pending:
                     yield Prefill(sequence.request.id, sequence.computed, len(sequence.tokens))
+                elif sequence.branch is not None:
+                    yield from self._follow(sequence)
                 else:
                     yield from self._advance(sequence)
 
@@ -143,9 +163,60 @@ class EngineCore:
     def _add(self, sequence: Sequence, count: int) -> None:
         start, last = sequence.computed, sequence.computed + count - 1
         add, tokens, slot = self.backend.add, sequence.tokens, sequence.slot
+        scored = sequence.score_from - 1  # the logits at a position are those of the next token
         for position in range(start, last):
-            add(tokens[position], position, slot, logits=False)
-        sequence.row = add(tokens[last], last, slot, logits=count == sequence.pending)
+            add(tokens[position], position, slot, logits=position >= scored)
+        sequence.row = add(tokens[last], last, slot, logits=count == sequence.pending or last >= scored)
+
+    def _score(self, sequence: Sequence) -> Iterator[Event]:
+        """Deliver the log-probabilities of the prompt's tokens behind those that were computed."""
+        start, end = max(1, sequence.score_from), min(sequence.computed + 1, sequence.prompt_tokens)
+        alternatives = sequence.request.prompt_logprobs or 0
+        if sequence.leader is not None:
+            alternatives = sequence.request.logprobs or 0
+        infos = [self.backend.describe_first(sequence.tokens[0])] if sequence.score_from == 0 else []
+        if start < end:
+            row = sequence.row - (sequence.computed - start)
+            try:
+                infos += self.backend.describe_prompt(row, sequence.tokens[start:end], alternatives)
+            except LoadError as error:
+                yield from self._fail([sequence], error)
+                return
+        first = sequence.score_from
+        sequence.score_from = end if end < sequence.prompt_tokens else sys.maxsize
+        if sequence.leader is not None:
+            sequence.scored += infos
+        elif infos:
+            yield PromptLogprobs(sequence.request.id, first, infos)
+
+    def _follow(self, sequence: Sequence) -> Iterator[Event]:
+        """Let the branches below go on from a sequence that is computed; they begin with its last logits."""
+        branch, leader = sequence.branch, sequence.leader or sequence
+        assert branch is not None
+        yield from self._deliver(leader, branch.ends, sequence.scored)
+        for child in branch.children:
+            try:
+                (first,) = self.backend.describe_prompt(sequence.row, child.tokens[:1], sequence.request.logprobs or 0)
+            except LoadError as error:
+                yield from self._fail([sequence], error)
+                return
+            if child.is_computed:
+                following = make_branch(sequence, child, first)
+                self.kv_cache.fork(sequence, following)
+                self.running.append(following)
+            else:
+                yield from self._deliver(leader, child.ends, [*sequence.scored, first])
+        sequence.branch = None
+        if leader.unscored:
+            self._release(sequence)
+        else:
+            yield from self._finish(sequence, FinishReason.LENGTH)
+
+    def _deliver(self, leader: Sequence, ends: list[int], infos: list[TokenInfo]) -> Iterator[Event]:
+        """The scores of the continuations that end here."""
+        for index in ends:
+            leader.unscored -= 1
+            yield ContinuationLogprobs(leader.request.id, index, infos)
 
     def _advance(self, sequence: Sequence) -> Iterator[Event]:
         """Sample the next token of a sequence that is computed, and of each fork of its prompt."""
@@ -157,7 +228,7 @@ class EngineCore:
         self.running += sequence.forks
         sequence.forks = []
         for sample in samples:
-            if sample.sampler is not None:
+            if sample.slot >= 0:
                 yield from self._sample(sample)
 
     def _sample(self, sequence: Sequence) -> Iterator[Event]:
@@ -191,6 +262,11 @@ class EngineCore:
             yield from self._finish(sequence, FinishReason.CONTEXT)
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Event]:
+        self._release(sequence)
+        sequence = sequence.leader or sequence
+        if sequence.ended:  # with another branch
+            return
+        sequence.ended = True
         yield from sequence.output.finish()
         now = time.perf_counter()
         yield Finished(
@@ -207,7 +283,6 @@ class EngineCore:
             dropped_bytes=sequence.output.dropped_bytes,
             tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
         )
-        self._release(sequence)
 
     def _reclaim(self) -> Iterator[Event]:
         """The KV cache is full: evict what is cached, grow, or preempt the youngest sequence."""
@@ -221,6 +296,9 @@ class EngineCore:
             self._preempt(len(self.running))
         elif len(self.running) > 1:
             self._preempt(1)
+        elif self.running[0].is_scoring:
+            full = ContextFull("the KV cache has no room for all that is to be scored.", "Use a larger --ctx-size.")
+            yield from self._fail(self.running, full)
         else:
             yield from self._finish(self.running[0], FinishReason.CONTEXT)
 

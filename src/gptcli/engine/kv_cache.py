@@ -55,6 +55,8 @@ class KVCacheManager:
 
         Raises LoadError where there is not enough memory."""
         config = self._planner.choose(waiting)
+        if any(map(_is_scored, waiting)):
+            config = replace(config, scored_rows=self._backend.scored_rows)
         while True:
             try:
                 self._ensure(config)
@@ -69,19 +71,22 @@ class KVCacheManager:
         """Give the sequence a slot, with the longest prefix that is available; False if it must wait for others.
 
         With nothing running it always succeeds, after `configure`."""
-        reserved = sum(len(sequence.forks) for sequence in running)
-        if running and self._slots.idle - reserved <= len(leader.forks):
+        reserved = sum(sequence.followers for sequence in running)
+        if running and self._slots.idle - reserved <= leader.followers:
             return False
-        donor, shared = self._running_donor(leader.tokens, running)
+        if running and _is_scored(leader) and not self._provide_rows():
+            return False
+        tokens = leader.tokens[: leader.reusable + 1]
+        donor, shared = self._running_donor(tokens, running)
         whole = self._backend.memory is MemoryKind.RECURRENT
-        slot, cached = self._slots.longest_prefix(leader.tokens, whole=whole)
+        slot, cached = self._slots.longest_prefix(tokens, whole=whole)
         if donor is not None and shared - max(donor.computed, cached) >= _MIN_WAIT:
             return False
         available = max(cached, min(shared, donor.computed) if donor is not None else 0)
         if running and not self._has_cells(leader, available, running):
             return False
-        if self._restore_prefix(leader.tokens, available, running):
-            slot, cached = self._slots.longest_prefix(leader.tokens, whole=whole)
+        if self._restore_prefix(tokens, available, running):
+            slot, cached = self._slots.longest_prefix(tokens, whole=whole)
         if donor is not None and min(shared, donor.computed) > cached:
             self._start_new(leader, donor.slot, min(shared, donor.computed))
         elif slot is not None:
@@ -91,8 +96,8 @@ class KVCacheManager:
         return True
 
     def fork(self, leader: Sequence, child: Sequence) -> None:
-        """Start `child` with the prompt that `leader` has computed; its slot was reserved when that got its own."""
-        self._start_new(child, leader.slot, leader.prompt_tokens)
+        """Start `child` with what `leader` has computed; its slot was reserved when that got its own."""
+        self._start_new(child, leader.slot, leader.computed)
         child.reused = leader.reused
 
     def free(self, sequence: Sequence, *, keep: bool = True) -> None:
@@ -191,10 +196,18 @@ class KVCacheManager:
         if not config.unified:
             answer = leader.request.max_tokens or _HEADROOM
             return min(leader.prompt_tokens + answer, self._limit) <= config.cells // config.sequences
-        own = sum(len(sequence.tokens) - sequence.prefix + _HEADROOM for sequence in running)
+        own = sum(len(sequence.tokens) - sequence.prefix + _growth(sequence) for sequence in running)
         prefixes = [sequence.prefix for sequence in running]
         common = max(prefixes) if min(prefixes) else 0  # one that began with nothing has the prefix among its own
-        return own + common + len(leader.tokens) - available + _HEADROOM <= config.cells
+        return own + common + len(leader.tokens) - available + _growth(leader) <= config.cells
+
+    def _provide_rows(self) -> bool:
+        """Let a step have the logits of scored tokens; False if there is not enough memory."""
+        try:
+            self._ensure(replace(self._backend.config, scored_rows=self._backend.scored_rows))
+        except LoadError:
+            return False
+        return True
 
     @property
     def _unified(self) -> bool:
@@ -215,9 +228,9 @@ class KVCacheManager:
         for slot in self._slots.cached() if changes else ():
             self._clear(slot)
         cells = max(wanted.cells, self._context)
-        if changes or cells > current.cells or wanted.sequences > current.sequences:
-            sequences = max(wanted.sequences, current.sequences)
-            self._reserve(replace(wanted, cells=max(cells, current.cells), sequences=sequences))
+        sequences, rows = max(wanted.sequences, current.sequences), max(wanted.scored_rows, current.scored_rows)
+        if changes or cells > current.cells or (sequences, rows) != (current.sequences, current.scored_rows):
+            self._reserve(replace(wanted, cells=max(cells, current.cells), sequences=sequences, scored_rows=rows))
 
     def _reserve(self, config: CacheConfig) -> None:
         self._backend.reserve(replace(config, cells=-(-config.cells // ROUND) * ROUND))
@@ -234,7 +247,7 @@ class KVCacheManager:
 
     def _start_cached(self, sequence: Sequence, slot: Slot, shared: int) -> None:
         """Continue the cached tokens of `slot`: a copy of them if there are cells for both, else themselves, cut."""
-        shared = min(shared, len(sequence.tokens) - 1)
+        shared = min(shared, sequence.reusable)
         if shared < len(slot.tokens) and self._can_copy_part and self._slots.empty:
             self._start_new(sequence, slot.number, shared)
         elif self._truncate(slot, shared):
@@ -270,3 +283,14 @@ class KVCacheManager:
     def _clear(self, slot: Slot) -> None:
         self._backend.remove(slot.number, 0)
         slot.tokens = []
+
+
+def _is_scored(sequence: Sequence) -> bool:
+    """Whether a step needs more than one row of logits for it."""
+    return sequence.request.prompt_logprobs is not None or bool(sequence.request.continuations)
+
+
+def _growth(sequence: Sequence) -> int:
+    """Cells to keep free for what will follow a sequence."""
+    answer = sequence.request.max_tokens
+    return sequence.tokens_below + (_HEADROOM if answer is None else min(answer, _HEADROOM))

@@ -12,8 +12,11 @@ FEW = 8
 """Pending tokens that are just as well computed one a step, beside the sequences that decode."""
 
 
-def plan(running: Many[Sequence], budget: int, *, partitioned: bool = False) -> list[tuple[Sequence, int]]:
-    """Pairs of a sequence and how many of its pending tokens to compute now; together at most `budget` tokens.
+def plan(
+    running: Many[Sequence], budget: int, *, partitioned: bool = False, rows: int = 0
+) -> list[tuple[Sequence, int]]:
+    """Pairs of a sequence and how many of its pending tokens to compute now; together at most `budget` tokens, and
+    with at most `rows` rows of logits beside one of each sequence.
 
     The rule:
     1. Sequences with one pending token, which decode, go first: they never wait for another one's long prompt.
@@ -28,9 +31,11 @@ def plan(running: Many[Sequence], budget: int, *, partitioned: bool = False) -> 
     for sequence, most in prompts:
         if left == 0:
             break
-        count = min(most, left)
+        unscored = max(0, sequence.score_from - 1 - sequence.computed)
+        count = min(most, left, unscored + rows + 1)
         steps.append((sequence, count))
         left -= count
+        rows -= max(0, count - unscored - 1)
     if partitioned:
         steps.sort(key=lambda step: step[0].slot)
     return steps

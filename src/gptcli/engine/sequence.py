@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Backend, Sampler
 from gptcli.engine.output import OutputProcessor
+from gptcli.engine.tree import Branch, make_tree
 from gptcli.errors import ContextFull, RequestError
 from gptcli.params import SEEDS
 from gptcli.prompt.encoding import encode
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import Request
+from gptcli.types import Request, TokenInfo
 
 
 @dataclass(slots=True, eq=False)
@@ -43,11 +45,46 @@ class Sequence:
     decode_started: float = 0.0
     row: int = -1
     """Index of its last token in the current batch; -1 if it is not in there."""
+    score_from: int = sys.maxsize
+    """The next of the prompt's tokens whose log-probability is wanted."""
+    is_last_needed: bool = True
+    """Whether the last token is computed too; it need not be where nothing follows it."""
+    branch: Branch | None = None
+    """Continuations of the prompt to be scored, or the branch of them that it ends with."""
+    leader: Sequence | None = None
+    """Of a branch: the sequence of the prompt."""
+    scored: list[TokenInfo] = field(default_factory=list)
+    """Of a branch: the scored tokens after the prompt."""
+    unscored: int = 0
+    """Of a prompt: continuations that have no scores yet."""
+    ended: bool = False
+    """Of a prompt: whether its request has ended."""
 
     @property
     def pending(self) -> int:
         """Tokens to compute before the next one can be sampled."""
-        return len(self.tokens) - self.computed
+        return len(self.tokens) - self.computed - (not self.is_last_needed)
+
+    @property
+    def reusable(self) -> int:
+        """Tokens that need not be computed if another sequence has them: some must be, for the logits behind them."""
+        last = len(self.tokens) - 1 - (not self.is_last_needed)
+        return min(last, max(0, self.score_from - 1))
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether log-probabilities of the prompt, or of what follows it, are still to be delivered."""
+        return self.score_from < self.prompt_tokens or self.branch is not None
+
+    @property
+    def followers(self) -> int:
+        """Sequences that will go on from this one, each with a slot of its own."""
+        return len(self.forks) + (self.branch.below if self.branch is not None else 0)
+
+    @property
+    def tokens_below(self) -> int:
+        """Tokens of the branches that will go on from this one."""
+        return self.branch.tokens_below if self.branch is not None else 0
 
     @property
     def generated(self) -> int:
@@ -61,15 +98,9 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
     vocabulary = backend.vocabulary
     prompt = encode(request.prompt, vocabulary, template)
     tokens = list(prompt.tokens)
-    if len(tokens) >= limit:
-        trained = backend.trained_context
-        hint = f"Use --ctx-size {min(trained, len(tokens) + 256)} or more (this model's limit is {trained:,})."
-        if limit >= trained:
-            hint = "Shorten the prompt. This model was trained for no more, so --ctx-size cannot help."
-        raise ContextFull(
-            f"the prompt has {len(tokens):,} tokens; the context holds {limit:,}, and the answer needs at least one.",
-            hint,
-        )
+    _check_length(request, len(tokens), limit, backend.trained_context)
+    if request.continuations or (request.max_tokens == 0 and request.prompt_logprobs is not None):
+        return _scoring_sequence(request, backend, tokens)
     if request.n > backend.max_sequences:
         raise RequestError(
             f"{request.n:,} samples were requested; llama.cpp computes {backend.max_sequences:,} at once.",
@@ -86,4 +117,59 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
         sampler = backend.sampler(sampling, sample_seed, tokens, ignore_end=request.ignore_eos)
         samples.append(Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler))
     leader, *leader.forks = samples
+    if request.prompt_logprobs is not None:
+        leader.score_from = request.prompt_logprobs_start
     return leader
+
+
+def _check_length(request: Request, length: int, limit: int, trained: int) -> None:
+    """Raises ContextFull for a prompt of `length` tokens that leaves no room for what is to follow it."""
+    following = max(map(len, request.continuations), default=1)
+    if not request.continuations and request.max_tokens == 0 and request.prompt_logprobs is not None:
+        following = 0
+    if length + following <= limit:
+        return
+    hint = f"Use --ctx-size {min(trained, length + following + 255)} or more (this model's limit is {trained:,})."
+    if limit >= trained:
+        hint = "Shorten the prompt. This model was trained for no more, so --ctx-size cannot help."
+    needs = f"and the answer needs at least {'one' if following == 1 else f'{following:,}'}"
+    raise ContextFull(f"the prompt has {length:,} tokens; the context holds {limit:,}, {needs}.", hint)
+
+
+def _scoring_sequence(request: Request, backend: Backend, tokens: list[int]) -> Sequence:
+    """The sequence of a request that generates nothing. Raises RequestError."""
+    output = OutputProcessor(request, 0, is_chat=False, thinking=False)
+    sequence = Sequence(request, 0, tokens, len(tokens), request.sampling.seed or 0, output)
+    if request.prompt_logprobs is not None:
+        sequence.score_from = request.prompt_logprobs_start
+    if not request.continuations:
+        sequence.is_last_needed = len(tokens) == 1
+        return sequence
+    sequence.branch = make_tree(request.continuations)
+    sequence.unscored = len(request.continuations)
+    if sequence.followers >= backend.max_sequences:
+        raise RequestError(
+            f"the continuations have {sequence.followers:,} branches; llama.cpp computes {backend.max_sequences:,}.",
+            "Score them in several requests.",
+        )
+    return sequence
+
+
+def make_branch(parent: Sequence, branch: Branch, first: TokenInfo) -> Sequence:
+    """The sequence of a branch that follows `parent`; `first` is its first token, which is scored already."""
+    tokens = [*parent.tokens, *branch.tokens]
+    return Sequence(
+        parent.request,
+        parent.index,
+        tokens,
+        len(tokens),
+        parent.seed,
+        parent.output,
+        started=parent.started,
+        reused=parent.reused,
+        score_from=len(parent.tokens) + 1,
+        is_last_needed=bool(branch.children),
+        branch=branch,
+        leader=parent.leader or parent,
+        scored=[*parent.scored, first],
+    )

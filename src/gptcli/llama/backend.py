@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.params import SAMPLING_PARAMS, Kind, Param, Sampling, sampler_name
 from gptcli.types import Alternative, TokenInfo
 
+_LOGITS_BYTES = 32 * 1024 * 1024
+"""What the logits of a step's scored tokens may take; llama.cpp has them twice."""
 _TRIAL_TOKENS = 256
 _TRIAL_STEPS = 2
 
@@ -58,6 +61,7 @@ class LlamaBackend:
         self.trained_context: int = C.llama_model_n_ctx_train(model.handle)
         self.config = CacheConfig()
         self.step_tokens = STEP_TOKENS
+        self.scored_rows = max(1, min(STEP_TOKENS, _LOGITS_BYTES // (4 * self.vocabulary.size)))
         self.max_sequences: int = C.llama_max_parallel_sequences()
 
     def replica(self) -> LlamaBackend:
@@ -157,20 +161,28 @@ class LlamaBackend:
         )
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
-        import numpy as np  # late: 70 ms that a single text does not earn back
+        from gptcli.llama.logprobs import (
+            token_logprobs,  # late: numpy takes 70 ms that a single text does not earn back
+        )
 
-        vocabulary = self.vocabulary
         logits = C.llama_get_logits_ith(self._live.handle, row)
-        logprobs = np.ctypeslib.as_array(logits, (vocabulary.size,)).astype(np.float64)
-        peak = logprobs.max()
-        logprobs -= peak + np.log(np.exp(logprobs - peak).sum())
-        best: list[int] = []
-        if alternatives:
-            top = np.argpartition(logprobs, -min(alternatives, logprobs.size))[-alternatives:]
-            best = top[np.argsort(logprobs[top])[::-1]].tolist()
-        others = [Alternative(other, vocabulary.name(other), float(logprobs[other])) for other in best]
-        text = vocabulary.piece(token).decode("utf-8", "surrogateescape")  # empty for a control token, as in the output
-        return TokenInfo(token, text, float(logprobs[token]), others)
+        ((logprob, top),) = token_logprobs(logits, self.vocabulary.size, [token], alternatives)
+        text = self.vocabulary.piece(token).decode("utf-8", "surrogateescape")  # empty for control tokens, as in text
+        return TokenInfo(token, text, logprob, self._alternatives(top))
+
+    def describe_prompt(self, row: int, tokens: Sequence[int], alternatives: int) -> list[TokenInfo]:
+        from gptcli.llama.logprobs import token_logprobs
+
+        logits = C.llama_get_logits_ith(self._live.handle, row)
+        found = zip(tokens, token_logprobs(logits, self.vocabulary.size, tokens, alternatives), strict=True)
+        name = self.vocabulary.name
+        return [TokenInfo(token, name(token), logprob, self._alternatives(top)) for token, (logprob, top) in found]
+
+    def describe_first(self, token: int) -> TokenInfo:
+        return TokenInfo(token, self.vocabulary.name(token), math.nan, [])
+
+    def _alternatives(self, top: list[tuple[int, float]]) -> list[Alternative]:
+        return [Alternative(token, self.vocabulary.name(token), logprob) for token, logprob in top]
 
     def _make_context(self, config: CacheConfig) -> Context:
         return Context(self.model, config, self._own_threads, self._interrupt)

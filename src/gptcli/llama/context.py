@@ -28,7 +28,8 @@ class Context:
         parameters.n_batch = min(STEP_TOKENS, config.cells)
         parameters.n_ubatch = min(STEP_TOKENS if config.flash else _DENSE_TOKENS, config.cells)
         parameters.n_seq_max = config.sequences
-        parameters.n_outputs_max = config.sequences  # logits of one token per sequence, not of every prompt token
+        # Logits of one token of each sequence, and of a bounded number of scored tokens; not of every prompt token.
+        parameters.n_outputs_max = config.sequences + config.scored_rows
         parameters.n_threads, parameters.n_threads_batch = threads
         parameters.kv_unified = config.unified
         if not config.flash:

@@ -49,8 +49,13 @@ class _Sampler:
         logits = C.llama_get_logits_ith(self._context(), row)
         some = {logits[index] for index in range(0, self._size, 1 + self._size // 16)}
         if len(set(filter(math.isfinite, some))) < 2:
-            message = "the model computes no usable numbers (NaN, or the same for every token): it is probably damaged."
-            raise LoadError(message, "Check it with `gptcli models verify`, or download it again.")
+            raise no_usable_logits()
+
+
+def no_usable_logits() -> LoadError:
+    """The error for logits that come of damaged weights."""
+    message = "the model computes no usable numbers (NaN, or the same for every token): it is probably damaged."
+    return LoadError(message, "Check it with `gptcli models verify`, or download it again.")
 
 
 class LlamaSampler(_Sampler):
