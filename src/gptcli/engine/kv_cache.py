@@ -292,5 +292,4 @@ def _is_scored(sequence: Sequence) -> bool:
 
 def _growth(sequence: Sequence) -> int:
     """Cells to keep free for what will follow a sequence."""
-    answer = sequence.request.max_tokens
-    return sequence.tokens_below + (_HEADROOM if answer is None else min(answer, _HEADROOM))
+    return sequence.tokens_below + (0 if sequence.request.max_tokens == 0 else _HEADROOM)
