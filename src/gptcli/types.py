@@ -103,9 +103,10 @@ class Request:
     logprobs: int | None = None
     """None: none. k: each token's log-probability with the k likeliest alternatives (k may be 0)."""
     echo: bool = False
-    """The answer begins with the prompt: its text, and its tokens if `prompt_logprobs` asks for them."""
+    """Each sample's first `Delta` is the prompt: its text, and its tokens if `prompt_logprobs` asks for them. With
+    `logprobs`, a token that ends the text is among the tokens too, so that these are one more than the text has."""
     prompt_logprobs: int | None = None
-    """The same as `logprobs` for the prompt's own tokens, which come in `PromptLogprobs`."""
+    """The same as `logprobs` for the prompt's own tokens, which come in `PromptLogprobs`, or as an echo."""
     prompt_logprobs_start: int = 0
     """Position of the first prompt token that is scored; those before it may be reused from an earlier prompt."""
     continuations: tuple[tuple[int, ...], ...] = ()

@@ -184,7 +184,7 @@ class EngineCore:
                 return
         first = sequence.score_from
         sequence.score_from = end if end < sequence.prompt_tokens else sys.maxsize
-        if sequence.leader is not None:
+        if sequence.leader is not None or sequence.request.echo:
             sequence.scored += infos
         elif infos:
             yield PromptLogprobs(sequence.request.id, first, infos)
@@ -220,7 +220,7 @@ class EngineCore:
 
     def _advance(self, sequence: Sequence) -> Iterator[Event]:
         """Sample the next token of a sequence that is computed, and of each fork of its prompt."""
-        samples = [sequence]
+        samples, scored = [sequence], sequence.scored
         for fork in sequence.forks:
             self.kv_cache.fork(sequence, fork)
             fork.row = sequence.row
@@ -228,6 +228,8 @@ class EngineCore:
         self.running += sequence.forks
         sequence.forks = []
         for sample in samples:
+            if sample.request.echo and not sample.generated:
+                yield from sample.output.echo(scored, self.backend.vocabulary)
             if sample.slot >= 0:
                 yield from self._sample(sample)
 
@@ -247,6 +249,8 @@ class EngineCore:
             sequence.prompt_seconds = sequence.decode_started - sequence.started
         vocabulary = self.backend.vocabulary
         if vocabulary.is_end(token) and not request.ignore_eos:
+            if request.echo and request.logprobs is not None:
+                yield from output.push(b"", self.backend.describe(sequence.row, token, request.logprobs))
             yield from self._finish(sequence, FinishReason.STOP)
             return
         info = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import codecs
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from gptcli.prompt.encoding import Vocabulary
 from gptcli.prompt.reasoning import ChannelSplitter
-from gptcli.types import Channel, Delta, Request, TokenInfo
+from gptcli.types import Channel, Delta, Request, TextPrompt, TokenInfo, TokenPrompt
 
 _utf8 = codecs.getincrementaldecoder("utf-8")
 
@@ -87,6 +88,18 @@ class TextStream:
         return max(sizes, default=0)
 
 
+def _texts_within(data: bytes, tokens: list[TokenInfo]) -> list[TokenInfo]:
+    """The tokens with the texts that they have in `data`: none for what a tokenizer added, BOS or a first space."""
+    found, at = [], 0
+    for token in tokens:
+        piece = token.text.encode("utf-8", "surrogateescape")
+        if not data.startswith(piece, at):
+            piece = piece.removeprefix(b" ") if data.startswith(piece.removeprefix(b" "), at) else b""
+        at += len(piece)
+        found.append(replace(token, text=piece.decode("utf-8", "surrogateescape")))
+    return found
+
+
 class OutputProcessor:
     """The text of one sample, delivered at once or, for a request that is not streamed, at its end."""
 
@@ -125,6 +138,15 @@ class OutputProcessor:
                 self._splitter.push(text)
         if self._splitter is not None:
             self._delivered = self._splitter.held  # it was delivered when the answer was interrupted
+
+    def echo(self, tokens: list[TokenInfo], vocabulary: Vocabulary) -> list[Delta]:
+        """The prompt itself, as the first delta; `tokens` are those of it that are scored."""
+        prompt = self._request.prompt
+        data = prompt.data if isinstance(prompt, TextPrompt) else b""
+        if isinstance(prompt, TokenPrompt):
+            data = b"".join(map(vocabulary.piece, prompt.tokens))
+        text = data.decode("utf-8", "surrogateescape")
+        return [Delta(self._request.id, self._index, text, _texts_within(data, tokens))] if text or tokens else []
 
     def push(self, piece: bytes, info: TokenInfo | None) -> list[Delta]:
         """Add a token's bytes; returns the deltas that are certain now."""

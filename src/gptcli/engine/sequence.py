@@ -54,7 +54,7 @@ class Sequence:
     leader: Sequence | None = None
     """Of a branch: the sequence of the prompt."""
     scored: list[TokenInfo] = field(default_factory=list)
-    """Of a branch: the scored tokens after the prompt."""
+    """Of a branch: the scored tokens after the prompt. Of a prompt that is echoed: its own."""
     unscored: int = 0
     """Of a prompt: continuations that have no scores yet."""
     ended: bool = False
@@ -99,7 +99,7 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
     prompt = encode(request.prompt, vocabulary, template)
     tokens = list(prompt.tokens)
     _check_length(request, len(tokens), limit, backend.trained_context)
-    if request.continuations or (request.max_tokens == 0 and request.prompt_logprobs is not None):
+    if request.continuations or (request.max_tokens == 0 and request.prompt_logprobs is not None and request.n == 1):
         return _scoring_sequence(request, backend, tokens)
     if request.n > backend.max_sequences:
         raise RequestError(

@@ -25,7 +25,9 @@ class Alignment:
         self._start = self._offset = start
 
     def logprobs(self, tokens: list[TokenInfo], end: int) -> dict[str, object]:
-        """The object for the next tokens. `end`: length of the text with these tokens, in characters."""
+        """The object for the next tokens. `end`: length of the text with these tokens, in characters.
+
+        The first token of a prompt has null for its log-probability and its alternatives."""
         texts, offsets = [], []
         for token in tokens:
             text = self._decoder.decode(_bytes(token))[: self._start + end - self._offset]
@@ -34,8 +36,8 @@ class Alignment:
             self._offset += len(text)
         return {
             "tokens": texts,
-            "token_logprobs": [_finite(token.logprob) for token in tokens],
-            "top_logprobs": [{_name(other): _finite(other.logprob) for other in token.top} for token in tokens],
+            "token_logprobs": [None if math.isnan(token.logprob) else _finite(token.logprob) for token in tokens],
+            "top_logprobs": [None if math.isnan(token.logprob) else _top(token) for token in tokens],
             "text_offset": offsets,
         }
 
@@ -44,6 +46,11 @@ def chat_logprobs(tokens: list[TokenInfo]) -> dict[str, object]:
     """The `logprobs` object of a chat completion."""
     content = [{**_entry(token), "top_logprobs": [_entry(other) for other in token.top]} for token in tokens]
     return {"content": content, "refusal": None}
+
+
+def _top(token: TokenInfo) -> dict[str, float]:
+    """The alternatives by name; of those with the same name it is the likelier one, so that the maximum is true."""
+    return {_name(other): _finite(other.logprob) for other in reversed(token.top)}
 
 
 def _entry(token: TokenInfo | Alternative) -> dict[str, object]:
