@@ -127,6 +127,31 @@ def test_the_likeliest_token_is_what_greedy_takes(complete) -> None:
     assert [next(iter(top.values())) for top in found["top_logprobs"]] == found["token_logprobs"]
 
 
+@pytest.mark.parametrize("count", ["0", "1", "9"])
+def test_an_echo_has_the_log_probabilities_of_the_prompt_too(complete, count: str) -> None:
+    prompt = "Once upon a time é"
+    arguments = (prompt, "-n", count, "--temp", "0", "--echo", "--logprobs", "1", "--ignore-eos")
+    (whole,) = chunks(complete(*arguments, "--format", "json"))
+    choice, found = whole["choices"][0], whole["choices"][0]["logprobs"]
+    assert choice["text"].startswith(prompt)
+    tokens, usage = found["tokens"], whole["usage"]
+    assert len(tokens) == usage["prompt_tokens"] + usage["completion_tokens"] == usage["prompt_tokens"] + int(count)
+    assert "".join(tokens) == choice["text"]
+    assert found["text_offset"] == [len("".join(tokens[:index])) for index in range(len(tokens))]
+    assert found["token_logprobs"][0] is found["top_logprobs"][0] is None
+    assert all(logprob < 0 for logprob in found["token_logprobs"][1:])
+    assert all(
+        max(top.values()) >= own for own, top in zip(found["token_logprobs"], found["top_logprobs"], strict=True) if top
+    )
+    answer = slice(
+        usage["prompt_tokens"], None
+    )  # the likeliest tokens, equal as floats: that is how lm-eval knows them
+    assert [max(top.values()) for top in found["top_logprobs"][answer]] == found["token_logprobs"][answer]
+    streamed = [p["choices"][0] for p in chunks(complete(*arguments, "--format", "jsonl"))[:-1]]
+    for name in ("tokens", "token_logprobs", "text_offset", "top_logprobs"):
+        assert [item for piece in streamed if piece["logprobs"] for item in piece["logprobs"][name]] == found[name]
+
+
 def test_samples_differ_and_are_separated_by_an_empty_line(complete) -> None:
     arguments = ("Once upon", "-n", "12", "--seed", "3", "--samples", "3")
     (whole,) = chunks(complete(*arguments, "--format", "json"))

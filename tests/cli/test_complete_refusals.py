@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("home")
 CONTRADICTIONS = [
     ("--verbose", "--quiet"),
     ("--suffix", "b", "--echo"),
-    ("--echo", "--logprobs", "1", "--format", "json"),
+    ("--echo", "--logprobs", "1"),
     ("--no-stdin", "-f", "-"),
     ("--logprobs", "1"),
     ("--device", "cpu", "--gpu-layers", "3"),

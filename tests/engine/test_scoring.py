@@ -7,15 +7,17 @@ from dataclasses import replace
 
 import pytest
 from answers import Answers, collect
-from fake_backend import FakeBackend, logprob
+from fake_backend import END, FakeBackend, logprob
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import MemoryKind
 from gptcli.engine.engine import LocalEngine
+from gptcli.engine.output import _texts_within
 from gptcli.engine.tree import Branch, make_tree
 from gptcli.errors import ContextFull, LoadError, RequestError
-from gptcli.types import FinishReason, Prefill, PromptLogprobs, Request, TokenPrompt
+from gptcli.params import Sampling
+from gptcli.types import FinishReason, Prefill, Prompt, PromptLogprobs, Request, TextPrompt, TokenInfo, TokenPrompt
 
 LIMIT = 160
 
@@ -181,6 +183,43 @@ def test_generation_goes_on_beside_scoring() -> None:
     answers = collect(LocalEngine(FakeBackend(), parallel=2).stream([plain, scored]))
     check(answers, [scored, replace(plain)])
     assert len(answers.samples["s", 0].tokens) == 4
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("max_tokens", [0, 5])
+@pytest.mark.parametrize("prompt", [TextPrompt("né!".encode()), TokenPrompt(tuple("né!".encode()))])
+def test_an_echo_is_the_first_delta_of_each_sample(n: int, max_tokens: int, prompt: Prompt) -> None:
+    plain = Request("a", prompt, Sampling(seed=1), max_tokens=max_tokens, n=n, logprobs=0, ignore_eos=True)
+    without = collect(LocalEngine(FakeBackend()).stream([plain]))
+    echo = replace(plain, echo=True, prompt_logprobs=2)
+    answers = collect(LocalEngine(FakeBackend()).stream([echo]))
+    assert not answers.prompts
+    for index in range(n):
+        sample, bare = answers.samples["a", index], without.samples["a", index]
+        assert sample.text == "né!" + bare.text
+        assert sample.tokens[4:] == bare.tokens
+        assert [info.token for info in sample.tokens[:4]] == list("né!".encode())
+        assert [len(info.top) for info in sample.tokens[:4]] == [0, 2, 2, 2]
+    silent = collect(LocalEngine(FakeBackend()).stream([replace(plain, echo=True, logprobs=None)]))
+    assert silent.samples["a", 0].text == answers.samples["a", 0].text
+    assert silent.samples["a", 0].tokens == []
+
+
+def test_an_echo_has_an_entry_for_the_token_that_ends_the_text() -> None:
+    backend = FakeBackend(model=lambda tokens, seed: END)
+    one = Request("a", TextPrompt(b"abc"), max_tokens=1, logprobs=1, echo=True, prompt_logprobs=1)
+    sample = collect(LocalEngine(backend).stream([one])).samples["a", 0]
+    assert [info.token for info in sample.tokens] == [*b"abc", END]  # lm-eval counts on prompt + 1
+    assert sample.finished is not None
+    assert (sample.finished.reason, sample.finished.completion_tokens) == (FinishReason.STOP, 0)
+
+
+def test_an_echo_leaves_out_what_the_tokenizer_added() -> None:
+    def info(text: str) -> TokenInfo:
+        return TokenInfo(0, text, -1.0, [])
+
+    found = _texts_within(b"Hi there", [info("<s>"), info(" Hi"), info(" there")])
+    assert [one.text for one in found] == ["", "Hi", " there"]
 
 
 def test_nan_fails_the_request_and_no_other() -> None:

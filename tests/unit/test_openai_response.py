@@ -54,10 +54,10 @@ THOUGHTS: list[Event] = [
 ]
 
 
-def rendered(events: list[Event], *, lines: bool, chat: bool, logprobs: bool, before: str = "") -> list[dict[str, Any]]:
+def rendered(events: list[Event], *, lines: bool, chat: bool, logprobs: bool) -> list[dict[str, Any]]:
     out = io.BytesIO()
     terminal = Terminal(io.BytesIO(), out, io.StringIO())
-    renderer = json_renderer(terminal, "m", lines=lines, chat=chat, logprobs=logprobs, before=before)
+    renderer = json_renderer(terminal, "m", lines=lines, chat=chat, logprobs=logprobs)
     for event in events:
         renderer.show(event)
     renderer.close()
@@ -114,15 +114,6 @@ def test_the_chunks_of_a_stream_add_up_to_the_whole_object(chat: bool, events: l
             assert "".join(choice["text"] for choice in choices) == expected["text"]
             for field, values in expected["logprobs"].items():
                 assert [item for part in logprobs for item in part[field]] == values
-
-
-def test_the_echoed_prompt_is_in_front_of_every_sample() -> None:
-    (whole,) = rendered(EVENTS, lines=False, chat=False, logprobs=False, before="> ")
-    assert [choice["text"] for choice in whole["choices"]] == ["> naïve \ufffd", "> two"]
-    chunks = rendered(EVENTS, lines=True, chat=False, logprobs=False, before="> ")
-    assert [chunk["choices"][0]["text"] for chunk in chunks[:3]] == ["> naï", "> two", "ve \ufffd"]
-    (end, _) = rendered([finished(0, FinishReason.STOP, 0)], lines=True, chat=False, logprobs=False, before="> ")
-    assert end["choices"][0]["text"] == "> "
 
 
 def test_a_chat_of_which_nothing_came_writes_nothing() -> None:

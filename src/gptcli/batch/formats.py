@@ -160,8 +160,8 @@ def _key(row: Row | RowError) -> str:
 
 
 def _text_offset(request: Request) -> int:
-    """Offset of the answer in logprobs, which count from the beginning of the prompt."""
-    if request.logprobs is None or not isinstance(request.prompt, TextPrompt):
+    """Offset of the text in logprobs, which count from the beginning of the prompt; an echo begins there."""
+    if request.logprobs is None or request.echo or not isinstance(request.prompt, TextPrompt):
         return 0
     return len(request.prompt.data.decode("utf-8", "surrogateescape"))
 

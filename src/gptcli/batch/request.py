@@ -115,7 +115,7 @@ class RequestBuilder:
         prompt = self._plain_prompt(fields)
         if row.cells is not None:
             return build_request(request_id, prompt, self._column_params(row), self.base)
-        params = ((name, value) for name, value in fields.items() if request_param(name) is not None)
+        params = ((name, value) for name, value in fields.items() if _is_param(name))
         return build_request(request_id, prompt, params, self.base)
 
     def _plain_prompt(self, fields: dict[str, object]) -> Prompt:
@@ -167,6 +167,10 @@ class RequestBuilder:
             if row.cells is not None and isinstance(value, str):
                 value = _cell_value(name, value)
             yield name, value
+
+
+def _is_param(name: str) -> bool:
+    return request_param(name) is not None or name == "echo"
 
 
 def _cell_value(name: str, cell: str) -> object:

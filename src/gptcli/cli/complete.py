@@ -41,7 +41,9 @@ class PromptFlags:
     suffix: Annotated[
         str | None, typer.Option("--suffix", metavar="TEXT", help="Fill in the text between the prompt and TEXT.")
     ] = None
-    echo: Annotated[bool, typer.Option("--echo", help="Print the prompt before the text.")] = False
+    echo: Annotated[
+        bool, typer.Option("--echo", help="Print the prompt before the text; with --logprobs, its tokens' too.")
+    ] = False
     samples: Annotated[int, param_option("n", help="Number of independent samples.")] = 1
     cache_prompt: Annotated[
         bool, typer.Option("--cache-prompt", help="Save the computed prompt on disk for prompts that start the same.")
@@ -52,8 +54,6 @@ class PromptFlags:
         """Raises UsageError for flags that contradict each other."""
         if self.suffix is not None and self.echo:
             raise UsageError("--suffix and --echo contradict each other: the text goes between two parts.", "Drop one.")
-        if self.echo and output.logprobs is not None:
-            raise UsageError("--echo with --logprobs would need the log-probabilities of the prompt.", "Drop one.")
         if self.no_stdin and "-" in (self.file or []):
             raise UsageError("--no-stdin and -f - contradict each other.", "Drop one.")
 
@@ -96,6 +96,8 @@ def complete(
         stop=tuple(text.stop or ()),
         ignore_eos=text.ignore_eos,
         n=source.samples,
+        echo=source.echo,
+        prompt_logprobs=output.logprobs if source.echo else None,
         logprobs=output.logprobs,
         stream=output.format is not OutputFormat.JSON,
     )
@@ -109,9 +111,8 @@ def _run(
     from gptcli.render.renderers import choose, report_cut_texts, show_stats
 
     assert isinstance(request.prompt, TextPrompt)
-    before = request.prompt.data.decode("utf-8", "surrogateescape") if source.echo else ""
     logprobs = output.logprobs is not None
-    renderer = choose(terminal, output.format, loader.model.name, before=before, logprobs=logprobs)
+    renderer = choose(terminal, output.format, loader.model.name, logprobs=logprobs)
     ended: list[Finished] = []
     with loader.open() as loaded, loaded.interrupt.watch():
         if source.show_prompt:

@@ -25,8 +25,6 @@ class Body:
     stream: bool = False
     include_usage: bool = False
     """Whether a stream ends with the usage."""
-    echo: bool = False
-    """Whether each text begins with its prompt."""
 
 
 def parse_json(data: bytes) -> dict[str, object]:
@@ -47,19 +45,12 @@ def parse_body(key: str, body: Mapping[str, object], base: Request, *, chat: boo
 
     Fields that the body lacks are those of `base`. Raises InvalidRequest."""
     stream = _boolean(body, "stream")
-    echo = not chat and _boolean(body, "echo")
     include_usage = _parse_stream_options(body.get("stream_options"), stream=stream)
-    own = {"stream", "stream_options"} if chat else {"stream", "stream_options", "echo"}
-    rest = {name: value for name, value in body.items() if name not in own}
+    rest = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
     requests = _parse_chat(key, rest, base) if chat else _parse_completions(key, rest, base)
-    if echo and body.get("suffix"):
-        raise InvalidRequest("echo and suffix contradict each other: the text goes between two parts.", param="echo")
-    if echo and requests[0].logprobs is not None:
-        message = "echo with logprobs, the log-probabilities of the prompt, is not supported."
-        raise InvalidRequest(message, code="unsupported", param="echo")
     model = body.get("model")
     requests = tuple(replace(request, stream=stream) for request in requests)
-    return Body(requests, chat, model if isinstance(model, str) else None, stream, include_usage, echo)
+    return Body(requests, chat, model if isinstance(model, str) else None, stream, include_usage)
 
 
 def _parse_completions(key: str, body: dict[str, object], base: Request) -> tuple[Request, ...]:

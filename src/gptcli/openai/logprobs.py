@@ -50,7 +50,10 @@ def chat_logprobs(tokens: list[TokenInfo]) -> dict[str, object]:
 
 def _top(token: TokenInfo) -> dict[str, float]:
     """The alternatives by name; of those with the same name it is the likelier one, so that the maximum is true."""
-    return {_name(other): _finite(other.logprob) for other in reversed(token.top)}
+    found: dict[str, float] = {}
+    for other in token.top:
+        found.setdefault(_name(other), _finite(other.logprob))
+    return found
 
 
 def _entry(token: TokenInfo | Alternative) -> dict[str, object]:

@@ -17,7 +17,6 @@ _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant"
 
 _DEFAULTS: dict[str, tuple[object, ...]] = {
     "stream": (False,),
-    "echo": (False,),
     "store": (False,),
     "tools": ([],),
     "functions": ([],),
@@ -40,6 +39,8 @@ _COMBINED = {"best_of": REQUEST_PARAMS["n"], "top_logprobs": REQUEST_PARAMS["log
 def parse_chat_completion(request_id: str, body: Mapping[str, object], base: Request) -> Request:
     """The request in a body of `/v1/chat/completions`, with the fields of `base` it lacks. Raises InvalidRequest."""
     prompt = ChatPrompt(parse_messages(_required(body, "messages")))
+    if body.get("echo"):
+        raise _unsupported("echo in a chat completion", "echo")
     if not isinstance(body.get("logprobs"), (bool, type(None))):
         raise InvalidRequest("logprobs must be true or false in a chat completion.", param="logprobs")
     return build_request(request_id, prompt, _without(body, "model", "messages"), base)
@@ -69,6 +70,10 @@ def build_request(request_id: str, prompt: Prompt, fields: Iterable[tuple[str, o
             if key in values and values[key] != valid:
                 raise InvalidRequest(f"{names[key]} and {name} contradict each other.", param=name)
             values[key], names[key] = valid, name
+        elif name == "echo":
+            if not isinstance(value, bool):
+                raise InvalidRequest("echo must be true or false.", param="echo")
+            values["echo"] = value
         elif name in _DEFAULTS:
             if value not in _DEFAULTS[name]:
                 raise _unsupported(f"{name} {json.dumps(value, default=str)[:60]}", name)
@@ -76,7 +81,19 @@ def build_request(request_id: str, prompt: Prompt, fields: Iterable[tuple[str, o
             raise _unsupported(f"The field {json.dumps(name[:40])}", name)
     _combine(values, base)
     sampling = base.sampling.with_params({name: values.pop(name) for name in [*values] if name in SAMPLING_PARAMS})
-    return replace(base, id=request_id, prompt=prompt, sampling=sampling, **values)
+    request = replace(base, id=request_id, prompt=prompt, sampling=sampling, **values)
+    return with_echo(request) if request.echo else request
+
+
+def with_echo(request: Request) -> Request:
+    """The same with its prompt before the answer, and the prompt's log-probabilities where the answer has them.
+
+    Raises InvalidRequest for a prompt that cannot be shown as one text."""
+    if isinstance(request.prompt, TextPrompt) and request.prompt.suffix is not None:
+        raise InvalidRequest("echo and suffix contradict each other: the text goes between two parts.", param="echo")
+    if isinstance(request.prompt, ChatPrompt):
+        raise _unsupported("echo in a chat", "echo")
+    return replace(request, echo=True, prompt_logprobs=request.logprobs)
 
 
 def request_param(name: str) -> Param | None:

@@ -84,8 +84,6 @@ class ResponseBuilder:
     """Seconds since 1970."""
     chat: bool
     logprobs: bool = False
-    before: str = ""
-    """Text in front of every sample: the prompt, if it is to be echoed."""
     first_index: int = 0
     """Index of its first choice; others come before it if a body had several prompts."""
     text_offset: int = 0
@@ -109,7 +107,7 @@ class ResponseBuilder:
     def chunk(self, event: Delta | Finished) -> dict[str, object]:
         """The chunk of a stream for more text, or for the end of a sample."""
         first = event.index not in self._lengths
-        text = readable((self.before if first else "") + (event.text if isinstance(event, Delta) else ""))
+        text = readable(event.text if isinstance(event, Delta) else "")
         self._lengths[event.index] = self._lengths.get(event.index, 0) + len(text)
         choice: dict[str, object] = {"text": text, "index": self.first_index + event.index}
         if self.chat:
@@ -139,7 +137,7 @@ class ResponseBuilder:
             choice: dict[str, object] = {"index": index, "message": self._message(sample)}
             logprobs = chat_logprobs(sample.tokens) if self.logprobs else None
         else:
-            choice = {"text": readable(self.before + "".join(sample.answer)), "index": index}
+            choice = {"text": sample.text, "index": index}
             logprobs = text_logprobs(sample, self.text_offset) if self.logprobs else None
         return choice | {"logprobs": logprobs, "finish_reason": finish_reason(sample.end.reason)}
 

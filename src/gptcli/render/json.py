@@ -46,12 +46,10 @@ class JsonLines:
             _write(self._terminal, self._builder.usage_chunk(usage(self._ends)))
 
 
-def json_renderer(
-    terminal: Terminal, model: str, *, lines: bool, chat: bool, logprobs: bool, before: str = ""
-) -> JsonObject | JsonLines:
-    """A renderer for an answer that is made now. `before`: text in front of each sample (the prompt, with --echo)."""
+def json_renderer(terminal: Terminal, model: str, *, lines: bool, chat: bool, logprobs: bool) -> JsonObject | JsonLines:
+    """A renderer for an answer that is made now."""
     now = time.time()
-    builder = ResponseBuilder(model, f"{int(now * 1000):x}", int(now), chat, logprobs, before)
+    builder = ResponseBuilder(model, f"{int(now * 1000):x}", int(now), chat, logprobs)
     return JsonLines(terminal, builder) if lines else JsonObject(terminal, builder)
 
 

@@ -27,13 +27,11 @@ def choose(
     thinking: bool = True,
     report_reused: bool = False,
     extract: int | None = None,
-    before: str = "",
     logprobs: bool = False,
 ) -> Renderer:
     """The renderer for a format (text, json, jsonl).
 
-    The options of a chat are those of `ChatText`; `extract` is the index of the only code block to print. `before` is
-    written before each text of a completion."""
+    The options of a chat are those of `ChatText`; `extract` is the index of the only code block to print."""
     if extract is not None:
         return CodeBlock(terminal, extract)
     if format == "text" and chat:
@@ -41,25 +39,21 @@ def choose(
 
         return ChatText(terminal, markdown=markdown, thinking=thinking, report_reused=report_reused)
     if format == "text":
-        return PlainText(terminal, before)
+        return PlainText(terminal)
     from gptcli.render.json import json_renderer
 
-    return json_renderer(terminal, model, lines=format == "jsonl", chat=chat, logprobs=logprobs, before=before)
+    return json_renderer(terminal, model, lines=format == "jsonl", chat=chat, logprobs=logprobs)
 
 
 class PlainText:
     """Streams sample 0 and writes the others at the end, each after an empty line."""
 
-    def __init__(self, terminal: Terminal, before: str = "") -> None:
-        self._terminal, self._before = terminal, before
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
         self._others: dict[int, list[str]] = {}
         self._last = ""
-        self._started = False
 
     def show(self, event: Event) -> None:
-        if not self._started:  # not sooner: a request that fails has no output
-            self._started = True
-            self._write(self._before)
         if isinstance(event, Delta | Finished):
             text = event.text if isinstance(event, Delta) else ""
             if event.index == 0:
@@ -70,7 +64,7 @@ class PlainText:
     def close(self) -> None:
         """Write the other samples; on a terminal, end the line."""
         for _, pieces in sorted(self._others.items()):
-            self._write("\n\n" + self._before + "".join(pieces))
+            self._write("\n\n" + "".join(pieces))
         if self._terminal.stdout_tty and not self._last.endswith("\n"):
             self._terminal.write("\n")
 

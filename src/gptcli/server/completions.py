@@ -14,7 +14,7 @@ from gptcli.params import Sampling
 from gptcli.server.answers import Answering, Part, StreamedAnswer
 from gptcli.server.bodies import read_body
 from gptcli.server.service import Service
-from gptcli.types import Request, TextPrompt, TokenPrompt
+from gptcli.types import Request, TextPrompt
 
 _COMPLETION = Request("", TextPrompt(b""), Sampling(), max_tokens=16)
 """OpenAI's defaults; 16 tokens are its own for a text completion."""
@@ -38,36 +38,25 @@ async def _create(request: HttpRequest, *, chat: bool) -> Response:
     for one in body.requests:
         service.check_tokens(one)
     events = await service.engine.submit(body.requests)
-    answering = Answering(events, _parts(service, key, body), service.limits.seconds)
+    answering = Answering(events, _parts(service.names[0], key, body), service.limits.seconds)
     if body.stream:
         return StreamedAnswer(answering, include_usage=body.include_usage)
     return await answering.whole(request.receive)
 
 
-def _parts(service: Service, key: str, body: Body) -> dict[str, Part]:
+def _parts(name: str, key: str, body: Body) -> dict[str, Part]:
     created, parts, index = int(time.time()), {}, 0
     for request in body.requests:
-        before = _text(service, request) if body.echo else ""
         logprobs = request.logprobs is not None
         builder = ResponseBuilder(
-            body.model or service.names[0],
+            body.model or name,
             key,
             created,
             body.chat,
             logprobs,
-            before,
             first_index=index,
-            text_offset=len(before),
             null_fields=True,
         )
         parts[request.id] = Part(builder)
         index += request.n
     return parts
-
-
-def _text(service: Service, request: Request) -> str:
-    """The prompt, to be echoed."""
-    if isinstance(request.prompt, TextPrompt):
-        return request.prompt.data.decode("utf-8", "surrogateescape")
-    assert isinstance(request.prompt, TokenPrompt)
-    return service.detokenize(request.prompt.tokens)
