@@ -31,6 +31,7 @@ _COMMANDS = {
     "config": "Show and change settings.",
     "cache": "List and clear the prefix cache.",
     "completions": "Install shell completion.",
+    "shell": "Bind a key that writes shell commands.",
     "bench": "Measure this machine and recommend settings.",
     "doctor": "Check the installation and devices.",
 }
