@@ -11,10 +11,15 @@ from gptcli.cli.chats import Json, Row, time_text, write_listing
 if TYPE_CHECKING:
     from gptcli.cli.main import CommandContext
 
-app = typer.Typer(help="List and clear the prefix cache.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="List and clear the prefix cache.",
+    epilog="Example: gptcli cache list",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
-@app.command("list")
+@app.command("list", epilog="Example: gptcli cache list")
 def list_cache(context: typer.Context, as_json: Json = False) -> None:
     """List saved prefixes, the last used first: tokens, bytes, time, model, start and end of the text."""
     from gptcli.chat.export import utc
@@ -35,7 +40,7 @@ def list_cache(context: typer.Context, as_json: Json = False) -> None:
     write_listing(terminal, as_json, records, ("TOKENS", "SIZE", "USED", "MODEL", "TEXT"), rows, empty)
 
 
-@app.command()
+@app.command(epilog="Example: gptcli cache clear")
 def clear(context: typer.Context) -> None:
     """Delete all saved prefixes; long prompts are computed again."""
     from gptcli.engine.prefix_cache import delete_prefixes

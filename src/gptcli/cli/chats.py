@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _HELP = "List, show, search, export, rename and delete saved conversations."
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False)
+app = typer.Typer(epilog="Example: gptcli chats search lisbon", help=_HELP, no_args_is_help=True, add_completion=False)
 
 Reference = Annotated[
     str,
@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Row = tuple[str, ...]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: gptcli chats list --json")
 def list_chats(context: typer.Context, as_json: Json = False) -> None:
     """List conversations, the last used first: id, name, time, messages, title."""
     from gptcli.chat.export import row_record
@@ -44,7 +44,7 @@ def list_chats(context: typer.Context, as_json: Json = False) -> None:
     write_listing(terminal, as_json, records, ("ID", "NAME", "USED", "MESSAGES", "TITLE"), rows, empty)
 
 
-@app.command()
+@app.command(epilog="Example: gptcli chats show trip")
 def show(
     context: typer.Context,
     chat: Reference,
@@ -62,7 +62,7 @@ def show(
         terminal.write(tree(found) if everything else markdown(found))
 
 
-@app.command()
+@app.command(epilog="Example: gptcli chats search lisbon hotel")
 def search(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words that a message must contain.")],
@@ -80,7 +80,7 @@ def search(
     write_listing(_terminal(context), as_json, records, ("ID", "NAME", "ROLE", "TEXT"), rows, empty)
 
 
-@app.command()
+@app.command(epilog="Example: gptcli chats export trip > trip.md")
 def export(
     context: typer.Context,
     chat: Reference,
@@ -100,7 +100,7 @@ def export(
         terminal.write(markdown(found))
 
 
-@app.command()
+@app.command(epilog="Example: gptcli chats rename 7f3a trip")
 def rename(
     context: typer.Context,
     chat: Reference,
@@ -117,7 +117,7 @@ def rename(
     )
 
 
-@app.command()
+@app.command(epilog="Example: gptcli chats rm trip")
 def rm(
     context: typer.Context,
     chats: Annotated[

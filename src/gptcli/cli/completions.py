@@ -24,7 +24,10 @@ from gptcli.errors import GptcliError, UsageError
 from gptcli.terminal import Terminal
 
 app = typer.Typer(
-    help="Complete commands, flags and model names in your shell.", no_args_is_help=True, add_completion=False
+    help="Complete commands, flags and model names in your shell.",
+    epilog="Example: gptcli completions install",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 VARIABLE = "_GPTCLI_COMPLETE"
@@ -41,7 +44,7 @@ class Shell(str, Enum):
     POWERSHELL = "powershell"
 
 
-@app.command()
+@app.command(epilog="Example: gptcli completions show fish | source")
 def show(
     context: typer.Context,
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.")],
@@ -51,7 +54,7 @@ def show(
     session.terminal.write(script(shell))
 
 
-@app.command()
+@app.command(epilog="Example: gptcli completions install zsh")
 def install(
     context: typer.Context,
     shell: Annotated[

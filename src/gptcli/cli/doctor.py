@@ -12,7 +12,7 @@ from gptcli.cli.main import CommandContext
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(epilog="Example: gptcli doctor")
 def doctor(ctx: typer.Context) -> None:
     """Check the installation and devices, and show where files are stored and how to use a GPU."""
     from gptcli.llama.devices import (

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
+from typer._click import HelpFormatter
 from typer._click.core import Command, Context  # typer >= 0.26 brings its own click, and no public names for these
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperGroup
@@ -37,7 +38,12 @@ _COMMANDS = {
 }
 """Name and one line for --help; the module gptcli.cli.NAME has a Typer `app`."""
 
-
+_SECTIONS = {
+    "Generate text": ("complete", "chat", "batch", "serve"),
+    "Judge text": ("score", "classify", "filter", "eval", "explain"),
+    "Models and conversations": ("models", "chats", "cache"),
+}
+"""How --help groups the commands; the others follow as the last group."""
 _OVERVIEW = """\
 gptcli runs GPT models on this machine, in the terminal and in pipes.
 
@@ -67,6 +73,15 @@ class _LateGroup(TyperGroup):
                 error.message = f"No such command {args[0]!r}. Did you mean '{_SYNONYMS[args[0]]}'?"
             raise
         return name, command and load_command(args[0]), rest
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        listed = {name for names in _SECTIONS.values() for name in names}
+        others = tuple(name for name in _COMMANDS if name not in listed)
+        for title, names in {**_SECTIONS, "Set up": others}.items():
+            rows = [(name, _COMMANDS[name]) for name in names if name in _COMMANDS]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows, col_spacing=max(2, 14 - max(len(name) for name, _ in rows)))
 
     def invoke(self, ctx: Context) -> object:
         try:
@@ -125,6 +140,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # --help in 40 ms instead of 85
     help="Local GPT models in the terminal.",
+    epilog='Example: git diff | gptcli chat "write a commit message"',
 )
 for _name, _line in _COMMANDS.items():
     app.command(_name, help=_line)(lambda: None)

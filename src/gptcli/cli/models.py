@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from gptcli.models.store.inventory import Stored
     from gptcli.render.progress import DownloadBar
 
-app = typer.Typer(help="Download and manage models.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Download and manage models.",
+    epilog="Example: gptcli models pull smollm2 && gptcli models list",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 def _models(metavar: str, help: str) -> object:
@@ -31,7 +36,7 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models pull user/repo-GGUF:Q4_K_M")
 def pull(context: typer.Context, refs: References, offline: Offline = False, quiet: Quiet = False) -> None:
     """Download models, or update them, in the hub's cache."""
     from gptcli.models.resolve import update
@@ -41,7 +46,7 @@ def pull(context: typer.Context, refs: References, offline: Offline = False, qui
         bar.note(f"{text} is stored in {update(text, offline=offline, report=bar)}.")
 
 
-@app.command("list")
+@app.command("list", epilog="Example: gptcli models list --json | jq -r '.[].name'")
 def list_models(
     context: typer.Context,
     as_json: Json = False,
@@ -57,7 +62,7 @@ def list_models(
     table.write(terminal, as_json)
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models show smollm2 --ctx-size 8192")
 def show(
     context: typer.Context,
     ref: Reference,
@@ -82,7 +87,7 @@ def show(
         terminal.write(models_tables.show(header, ctx_size, as_json))
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models search qwen3 instruct")
 def search(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words to search for.")],
@@ -100,13 +105,13 @@ def search(
     table.write(_terminal(context), as_json)
 
 
-@app.command()
+@app.command(epilog='Example: gptcli complete -m "$(gptcli models path smollm2)" "Hello"')
 def path(context: typer.Context, ref: Reference) -> None:
     """Print the path of a stored model's file."""
     _terminal(context).write(f"{_find(ref)}\n")
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models verify")
 def verify(
     context: typer.Context,
     refs: Annotated[list[str] | None, _models("[REF...]", "Only these models.")] = None,
@@ -128,7 +133,7 @@ def verify(
         )
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models rm gpt2")
 def rm(context: typer.Context, refs: References, yes: Yes = False) -> None:
     """Delete stored models; files shared with other models stay."""
     from gptcli.models.store import inventory
@@ -143,7 +148,7 @@ def rm(context: typer.Context, refs: References, yes: Yes = False) -> None:
     terminal.notice(f"Deleted {', '.join(model.name for model in models)} ({bytes_text(freed)}).")
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models alias small smollm2")
 def alias(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
@@ -164,7 +169,7 @@ def alias(
         aliases.add(name, ref)
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models default smollm2")
 def default(
     context: typer.Context, ref: Annotated[str | None, _models("[REF]", "The new default model.")] = None
 ) -> None:
@@ -181,7 +186,7 @@ def default(
             _terminal(context).report(f"{ref} is not stored here yet; the first command that uses it downloads it.")
 
 
-@app.command("import")
+@app.command("import", epilog="Example: gptcli models import ~/Downloads/model.gguf --name mine")
 def import_model(
     context: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="FILE|DIR|WHEEL", help="A GGUF file, a folder or a Python wheel.")],
@@ -195,7 +200,7 @@ def import_model(
     _terminal(context).write("".join(f"{one}\n" for one in names))
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models quantize mine Q4_K_M")
 def quantize(
     context: typer.Context,
     ref: Reference,
@@ -210,7 +215,7 @@ def quantize(
     _terminal(context).write(f"{quantize_model(_find(ref), kind, name, requantize, _bar(context, quiet))}\n")
 
 
-@app.command()
+@app.command(epilog="Example: gptcli models outdated")
 def outdated(context: typer.Context, offline: Offline = False, as_json: Json = False) -> None:
     """List stored models whose file has changed on the hub; `pull` updates them."""
     _check_network(offline)
