@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from gptcli.constraints.matcher import Compiler, Matcher
+from gptcli.constraints.tokens import Tokens
 from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind
 from gptcli.errors import EngineError, LoadError
 from gptcli.params import Sampling
-from gptcli.types import Alternative, TokenInfo
+from gptcli.types import Alternative, Constraint, TokenInfo
 
 END = 256
 """The token that ends a generation; 0 to 255 are bytes."""
@@ -49,6 +51,7 @@ class ByteVocabulary:
     size = 257
     bos_text, eos_text = "", "<end>"
     begin: int | None = None
+    ends = (END,)
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         return list(text)
@@ -79,10 +82,22 @@ class FakeSampler:
     backend: FakeBackend
     seed: int
     closed: bool = False
+    accepted: list[int] = field(default_factory=list)
 
     def sample(self, row: int) -> int:
         assert not self.closed
         return self.backend.model(self.backend.outputs[row], self.seed)
+
+    def choose(self, row: int, mask: bytearray) -> int:
+        """The model's token or, if the mask forbids it, the next one that is allowed."""
+        wanted: int = self.sample(row)
+        ordered = [*range(wanted, END + 1), *range(wanted)]
+        token: int = next(token for token in ordered if mask[token >> 3] >> (token & 7) & 1)
+        return token
+
+    def accept(self, token: int) -> None:
+        assert not self.closed
+        self.accepted.append(token)
 
     def close(self) -> None:
         assert not self.closed, "closed twice"
@@ -113,6 +128,7 @@ class FakeBackend:
     """Number of tokens computed so far."""
     decodes: int = 0
     samplers: list[FakeSampler] = field(default_factory=list)
+    compiler: Compiler | None = None
     _cache: dict[int, list[int]] = field(default_factory=dict)
     _first: dict[int, int] = field(default_factory=dict)
     """The first position that a sequence's window still holds; cutting its end does not restore earlier ones."""
@@ -198,6 +214,11 @@ class FakeBackend:
         made = FakeSampler(self, seed)
         self.samplers.append(made)
         return made
+
+    def matcher(self, constraint: Constraint) -> Matcher:
+        if self.compiler is None:
+            self.compiler = Compiler(Tokens(vocabulary=self.vocabulary))
+        return self.compiler.matcher(constraint)
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
         if self.outputs[row][-1] in self.damaged:

@@ -255,7 +255,6 @@ class Sampling:
         Kind.BIAS, (), "TOKEN=BIAS", "Add to the logit of a token; -inf forbids it; repeatable.", "-l"
     )
     """Pairs of a token id, or a text whose every token is meant, and what is added to its logit."""
-    grammar: str = _field(Kind.TEXT, "", "GBNF", "Grammar that the text must follow.")
     seed: int | None = _field(Kind.INT, None, "N", "Seed for reproducible text; -1: random.", low=-1, high=2**64 - 1)
     """None: a random one, which `Finished` reports. Sample i of a request uses seed + i (modulo `SEEDS`)."""
     chosen: frozenset[str] = frozenset()

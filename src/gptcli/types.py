@@ -116,7 +116,8 @@ class Request:
     """False: one `Delta` with the whole text before `Finished`, for those who do not show it."""
     constraint: Constraint | None = None
     close: bool = True
-    """Whether an answer with a constraint that ends early (a limit, a cancellation) gets its shortest legal ending."""
+    """Whether an answer with a constraint gets its shortest legal ending when it is cancelled. At a limit it always
+    does."""
 
 
 class FinishReason(str, Enum):

@@ -52,7 +52,6 @@ SAMPLING: list[tuple[tuple[str, ...], str, Any]] = [
     (("--samplers", "top-k; temp;typical"), "samplers", ("top_k", "temperature", "typ_p")),
     (("--logit-bias", " the=-2", "-l", "15=inf"), "logit_bias", ((" the", -2.0), (15, float("inf")))),
     (("-l", '"42"=-inf', "-l", "15+1.5", "-l", "a=b=1"), "logit_bias", (("42", -float("inf")), (15, 1.5), ("a=b", 1))),
-    (("--grammar", 'root ::= "a"'), "grammar", 'root ::= "a"'),
     (("--seed", "4294967295"), "seed", 4294967295),
 ]
 EFFECTS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
@@ -86,6 +85,10 @@ EFFECTS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("--samplers", "top_k"), ()),
     (("--logit-bias", " =-inf"), ("--top-k", "0")),
     (("--grammar", 'root ::= "a"'), ()),
+    (("--json",), ()),
+    (("--json-schema", "name"), ()),
+    (("--regex", "[ab]+"), ()),
+    (("--choices", "yes,no"), ()),
     (("--seed", "2"), ()),
     (("--max-tokens", "3"), ()),
     (("-n", "3"), ()),
@@ -102,6 +105,7 @@ EFFECTS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ELSEWHERE = {
     # flags that are tested by themselves: in the named test here, or in another file of this folder
     "--help", "--help-all", "--model", "--file", "--no-stdin", "--suffix", "--verbose", "--quiet", "--grammar-file",
+    "--lenient", "--on-interrupt",
     "--ignore-eos", "--cache-prompt", "--device", "--gpu-layers", "--lora", "--offline", "--force", "--threads",
     "--threads-batch", "--no-server",
 }  # fmt: skip
@@ -142,12 +146,6 @@ def test_a_sampling_flag_is_a_field(flags: tuple[str, ...], field: str, value: A
     assert found.chosen == said
     for other in {item.name for item in fields(Sampling)} - said - {"chosen"}:
         assert getattr(found, other) == getattr(Sampling(), other)
-
-
-def test_a_grammar_may_come_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "g.gbnf").write_text('root ::= "ä"', encoding="utf-8")
-    found = sampling("--grammar-file", str(tmp_path / "g.gbnf"))
-    assert (found.grammar, found.chosen) == ('root ::= "ä"', {"grammar"})
 
 
 def test_nothing_said_nothing_chosen() -> None:

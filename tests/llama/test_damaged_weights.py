@@ -41,7 +41,6 @@ SAMPLINGS = {
     "greedy": Sampling(temperature=0),
     "random": Sampling(seed=1),
     "mirostat": Sampling(seed=1, mirostat=2),
-    "grammar": Sampling(seed=1, grammar="root ::= [a-z ]+"),
 }
 
 

@@ -59,7 +59,6 @@ def test_forbidden_tokens_are_not_chosen(tmp_path: Path, open_backend: Open, bac
         {"presence_penalty": 1.0},
         {"dry_multiplier": 1.0},
         {"logit_bias": ((5, 4.0),)},
-        {"grammar": "root ::= [a-z ]+"},
         {"mirostat": 2},
         {"typical_p": 0.5},
         {"temperature": 0.5},

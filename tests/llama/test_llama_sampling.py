@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,9 +15,8 @@ from answers import Answers, collect
 
 from gptcli.engine.backend import CacheConfig
 from gptcli.engine.engine import LocalEngine
-from gptcli.errors import EngineError, RequestError
+from gptcli.errors import RequestError
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.library import C
 from gptcli.llama.sampler import _CHAIN
 from gptcli.params import SAMPLER_NAMES, SAMPLING_PARAMS, Sampling
 from gptcli.types import FinishReason, Request, TextPrompt, TokenInfo
@@ -239,119 +237,6 @@ def test_an_end_stops_unless_it_is_ignored(backend: LlamaBackend) -> None:
     assert (answer.text, answer.finished.reason, answer.finished.completion_tokens) == ("", FinishReason.STOP, 0)
     ignored = run(backend, PLAIN, ignore_eos=True, max_tokens=300, logprobs=0).samples["r", 0]
     assert end not in [info.token for info in ignored.tokens]
-
-
-# Grammars
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_grammar_is_followed(backend: LlamaBackend, seed: int) -> None:
-    sampling = replace(PLAIN, seed=seed, grammar='root ::= ("yes" | "no" | "日本") " " [0-9] [0-9]? "."')
-    answer = run(backend, sampling, ignore_eos=False, max_tokens=None).samples["r", 0]
-    assert answer.finished is not None
-    assert answer.finished.reason is FinishReason.STOP
-    word, number = answer.text.removesuffix(".").split(" ")
-    assert word in ("yes", "no", "日本")
-    assert 0 <= int(number) <= 99
-
-
-def test_a_grammar_works_with_greedy_sampling_and_with_mirostat(backend: LlamaBackend) -> None:
-    for sampling in (Sampling(temperature=0), replace(PLAIN, mirostat=1), replace(PLAIN, mirostat=2)):
-        with_grammar = replace(sampling, grammar="root ::= [ab]+")
-        assert set(text(backend, with_grammar, ignore_eos=False)) <= {"a", "b"}
-
-
-def test_a_grammar_that_the_text_follows_anyway_does_not_change_the_text(open_backend: Open) -> None:
-    """No token is refused, so the chain is run once for each and its random numbers are the same."""
-    anything = replace(PLAIN, grammar="root ::= [\\x00-\\U0010FFFF]*")
-    free = replace(PLAIN, top_k=3)
-    assert text(open_backend(), replace(anything, top_k=3)) == text(open_backend(), free)
-
-
-@pytest.mark.parametrize(
-    ("grammar", "complaint"),
-    [
-        ('root ::= "a" | nothing', "Undefined rule identifier 'nothing' (line 1, column 16)"),
-        ('root ::= none-such\nnone ::= "a" | such\n', "Undefined rule identifier 'none-such' (line 1, column 10)"),
-        ('root ::= "ä" | word\nword = "at"\n', "expecting ::= (line 2, column 6)"),
-        ('root ::= "ä" ("b"', "expecting ')' (line 1, column 18)"),
-        ('root ::= "a"\n\nb ::= [x', "unexpected end of input (line 3, column 9)"),
-        ('root ::= "a" @ at', "expecting newline or end (line 1, column 14)"),
-        ('start ::= "a"', "grammar does not contain a 'root' symbol"),
-        ('root ::= root "a"', "unsupported grammar, left recursion detected for nonterminal at index 0"),
-    ],
-)
-def test_a_bad_grammar_is_refused_with_the_complaint_and_its_position(
-    backend: LlamaBackend, capfd: pytest.CaptureFixture[str], grammar: str, complaint: str
-) -> None:
-    with pytest.raises(RequestError) as caught:
-        text(backend, replace(PLAIN, grammar=grammar))
-    assert caught.value.message == f"the grammar is not valid GBNF: {complaint}."
-    assert "root" in caught.value.hint
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("grammar", "complaint"),
-    [
-        ('root ::= "a"{3,1}', "the repetition {3,1} ends below its start (line 1, column 13)"),
-        (
-            'root ::= "\\"{" # {1,2}\nx ::= [\\]{]{ 9 , # or\n 3 }',
-            "the repetition {9,3} ends below its start (line 2, column 12)",
-        ),
-        ('root ::= "a"{0010,00}', "the repetition {10,0} ends below its start (line 1, column 13)"),
-        ('root ::= "a"{10001}', "a repetition goes above 10,000 (line 1, column 13)"),
-        (f'root ::= "a"{{1,{10**40}}}', "a repetition goes above 10,000 (line 1, column 13)"),
-        (
-            f'root ::= "{"a" * 999}"{{2000}}',
-            "its repetitions have more than 1,000,000 characters (line 1, column 1011)",
-        ),
-        ('root ::= "a"{1200}{1200}', "its repetitions have more than 1,000,000 characters (line 1, column 19)"),
-        (
-            "root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000,
-            "groups are nested more than 200 deep (line 1, column 210)",
-        ),
-        ('root ::= "a"\n' * 50_000, "it has 650,000 characters, and the limit is 524,288"),
-    ],
-    ids=range(9),
-)
-def test_a_grammar_that_would_take_the_process_down_is_refused(
-    backend: LlamaBackend, grammar: str, complaint: str
-) -> None:
-    with pytest.raises(RequestError) as caught:
-        text(backend, replace(PLAIN, grammar=grammar))
-    assert caught.value.message == f"the grammar cannot be used: {complaint}."
-
-
-def test_repetitions_of_a_usual_size_are_followed(backend: LlamaBackend) -> None:
-    grammar = 'root ::= ("{3,1}"{ 2 , # at least\n}) ("x"{0,3} "y"{3}){1,40}'
-    assert text(backend, replace(PLAIN, grammar=grammar, seed=1)).startswith("{3,1}" * 2)
-
-
-def test_what_others_print_while_a_grammar_is_parsed_is_shown(
-    backend: LlamaBackend, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parse = C.llama_sampler_init_grammar
-
-    def noisy(*arguments: object) -> object:
-        os.write(2, b"before|")
-        grammar = parse(*arguments)
-        os.write(2, b"after\n")
-        return grammar
-
-    monkeypatch.setattr(C, "llama_sampler_init_grammar", noisy)
-    assert set(text(backend, replace(PLAIN, grammar="root ::= [ab]+"))) <= {"a", "b"}
-    with pytest.raises(RequestError, match="unexpected end of input"):
-        text(backend, replace(PLAIN, grammar='root ::= "'))
-    assert capfd.readouterr().err == "before|after\n" * 2
-
-
-def test_a_grammar_with_nothing_left_is_an_error_and_not_the_end_of_the_process(backend: LlamaBackend) -> None:
-    with pytest.raises(EngineError, match="grammar allows none"):
-        text(backend, replace(PLAIN, grammar='root ::= "ab"'), ignore_eos=True)
-    with pytest.raises(EngineError, match="grammar allows none"):
-        text(backend, Sampling(temperature=0, grammar='root ::= "ab"', logit_bias=(("ab", -math.inf),)))
-    assert text(backend, PLAIN)
 
 
 # The file's own defaults

@@ -484,7 +484,6 @@ _VALUES = {
     "dry_sequence_breakers": ('"a b" c', ("a b", "c")),
     "samplers": ("top-k;temp", ("top_k", "temperature")),
     "logit_bias": ('" the"=-2', ((" the", -2.0),)),
-    "grammar": ('root ::= "a b"', 'root ::= "a b"'),
     "stop": ('"a b" c', ("a b", "c")),
     "ignore_eos": ("true", True),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gptcli.batch.row import Row
 from gptcli.errors import InvalidRequest, UsageError
 from gptcli.openai import request as openai
+from gptcli.openai.constraints import DISTINCT
 from gptcli.openai.request import build_request, request_param
 from gptcli.params import Kind
 from gptcli.types import ChatPrompt, Message, Prompt, Request, TextPrompt
@@ -170,7 +171,7 @@ class RequestBuilder:
 
 
 def _is_param(name: str) -> bool:
-    return request_param(name) is not None or name == "echo"
+    return request_param(name) is not None or name == "echo" or name in DISTINCT
 
 
 def _cell_value(name: str, cell: str) -> object:

@@ -211,6 +211,8 @@ class ChatSession:
             stop=settings.stop,
             ignore_eos=settings.ignore_eos,
             logprobs=settings.logprobs,
+            constraint=settings.constraint,
+            close=settings.close,
         )
 
     def _prompt(self, partial: Turn | None) -> Prompt:
@@ -250,7 +252,7 @@ class ChatSession:
         """The model's short summary of messages. Raises Cancelled if it is stopped."""
         options = (*self.settings.template_options, ("enable_thinking", False))
         prompt = ChatPrompt((*messages, Message("user", _SUMMARIZE)), template_options=options)
-        sampling = dataclasses.replace(self.settings.sampling, grammar="", logit_bias=())
+        sampling = dataclasses.replace(self.settings.sampling, logit_bias=())
         request = Request(str(next(self._ids)), prompt, sampling, summary_tokens(self.model.engine.limit), stream=False)
         summary, reason = "", FinishReason.CANCELLED
         for event in self.model.engine.stream([request]):

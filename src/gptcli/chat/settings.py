@@ -9,6 +9,7 @@ from typing import Any
 from gptcli.chat.context_window import Overflow
 from gptcli.errors import GptcliError
 from gptcli.params import PARAMS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, find_param
+from gptcli.types import JSON_OBJECT, Constraint, ConstraintKind
 
 _SWITCHES: dict[str, tuple[str, bool]] = {
     "verbose": ("stats", True),
@@ -22,7 +23,7 @@ _SWITCHES: dict[str, tuple[str, bool]] = {
 }
 _THINKING = ("think", "nothink", "think low", "think medium", "think high")
 _NOT_IN_CHATS = ("n", "logprobs")
-WORDS = ("parameter", "system", "overflow", *_THINKING, *_SWITCHES)  # for completion
+WORDS = ("parameter", "system", "overflow", "format", *_THINKING, *_SWITCHES)  # for completion
 HELP = """\
 /set parameter NAME VALUE   temperature, top_k, top_p, min_p, seed, num_predict...; "" restores the default
 /set parameter stop TEXT…   end an answer before any of these; put quotes around a text with spaces
@@ -30,6 +31,7 @@ HELP = """\
 /set think [low|medium|high] | nothink   whether, and how hard, a reasoning model thinks
 /set think shown | hidden   show its reasoning, or not
 /set overflow CHOICE        when the context is full: ask, refuse, oldest or summarize
+/set format json | SCHEMA | none   answers are JSON objects, or satisfy a schema (JSON, FILE or 'name, age int')
 /set history | nohistory    save what you type to the history file, or not
 /set verbose | quiet        print statistics after each answer, or not
 /set markdown | plain       format answers as Markdown, or not"""
@@ -44,6 +46,10 @@ class Settings:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     logprobs: int | None = None
+    constraint: Constraint | None = None
+    close: bool = (
+        False  # whether Ctrl-C ends an answer that has a constraint legally; /continue cannot go on from there
+    )
     template_options: tuple[tuple[str, object], ...] = ()
     overflow: Overflow = Overflow.REFUSE
     stats: bool = False  # whether statistics follow each answer
@@ -63,6 +69,8 @@ class Settings:
             options = dict(self.template_options) | {"enable_thinking": name == "think"}
             options |= {"reasoning_effort": value} if value else {}
             self.template_options = tuple(options.items())
+        elif name == "format" and value:
+            self.constraint = _constraint(value)
         elif name == "overflow" and value in {choice.value for choice in Overflow}:
             self.overflow = Overflow(value)
         else:
@@ -74,7 +82,7 @@ class Settings:
         sampling = self.sampling
         rows = [(name + "*" * (name in sampling.chosen), getattr(sampling, name)) for name in SAMPLING_PARAMS]
         rows += [(name, getattr(self, name)) for name in ("max_tokens", "stop", "ignore_eos")]
-        rows += [("overflow", self.overflow.value), *self.template_options]
+        rows += [("overflow", self.overflow.value), ("format", _format(self.constraint)), *self.template_options]
         lines = [f"{name:<22} {_shown(name, value)}" for name, value in rows]
         return "\n".join([*lines, "* set by you. The model's file may have its own defaults for the others."])
 
@@ -100,6 +108,21 @@ class Settings:
             if reset:
                 self.sampling = dataclasses.replace(self.sampling, chosen=self.sampling.chosen - {param.name})
         return f"{name} has its default value again." if reset else f"{name} is now {text}."
+
+
+def _constraint(text: str) -> Constraint | None:
+    """What `/set format TEXT` means. Raises SchemaError."""
+    if text in ("none", "json"):
+        return JSON_OBJECT if text == "json" else None
+    from gptcli.constraints.schema import load_schema
+
+    return Constraint(ConstraintKind.JSON_SCHEMA, load_schema(text.strip("'")).text)
+
+
+def _format(constraint: Constraint | None) -> str:
+    if constraint is None:
+        return "none"
+    return "json" if constraint == JSON_OBJECT else f"{constraint.kind.value} {constraint.text}"
 
 
 def _parse(param: Param, name: str, text: str) -> Any:

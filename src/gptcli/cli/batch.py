@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gptcli.cli.batch_options import BatchOptions, OutFormat
+from gptcli.cli.constraint_options import ConstraintFlags
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import ModelFlags, SamplingCommand, SamplingFlags, TextFlags, takes
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gptcli.batch.row import Row, RowError
     from gptcli.batch.structured import Table
     from gptcli.runtime.loaded import LoadedEngine
-    from gptcli.types import Engine
+    from gptcli.types import Constraint, Engine
 
 app = typer.Typer(add_completion=False)
 
@@ -34,23 +35,25 @@ _EPILOG = "Example: gptcli batch questions.csv --chat --template 'Answer briefly
 
 
 @app.command(cls=SamplingCommand, epilog=_EPILOG)
-@takes(options=BatchOptions, text=TextFlags, model=ModelFlags, sampling=SamplingFlags)
+@takes(options=BatchOptions, text=TextFlags, model=ModelFlags, structure=ConstraintFlags, sampling=SamplingFlags)
 def batch(
     ctx: typer.Context,
     options: BatchOptions,
     text: TextFlags,
     model: ModelFlags,
+    structure: ConstraintFlags,
     sampling: SamplingFlags,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="A file, - for stdin, a folder or patterns.")],
 ) -> int:
     """Answer every row of a file: JSONL (also OpenAI Batch), CSV, TSV, text, Parquet, or a folder of prompts.
 
     If the job is interrupted, the same command resumes it. Rows that fail become error lines; the exit code is 7."""
-    for group in (options, model, sampling):
+    for group in (options, model, structure, sampling):
         group.check()
+    structure.check_stop(text.stop)
     context: CommandContext = ctx.obj
     context.terminal.quiet = options.quiet
-    job = Job(inputs, options, text, model, sampling, context)
+    job = Job(inputs, options, text, model, structure, sampling, context)
     return job.show_plan() if options.plan else job.run()
 
 
@@ -63,6 +66,7 @@ class Job:
         options: BatchOptions,
         text: TextFlags,
         model: ModelFlags,
+        structure: ConstraintFlags,
         sampling: SamplingFlags,
         context: CommandContext,
     ) -> None:
@@ -71,13 +75,15 @@ class Job:
 
         self.options = options
         self.engine_options = model.engine_options(chat_template=options.chat_template, verbose=options.verbose)
+        if structure.given:
+            self.engine_options = dataclasses.replace(self.engine_options, constrained=True)
         self.terminal = context.terminal
         input_format = choose_format(inputs, options.input_format)
         if options.split is not None and input_format != "text":
             raise UsageError(f"--split is for text, not for {input_format}.", "Add --from text or omit --split.")
         self.input = Input(tuple(inputs), input_format, self.terminal.stdin, options.encoding, options.split)
         self.out_format = _choose_out_format(options, input_format)
-        self.builder = _request_builder(options, text, sampling)
+        self.builder = _request_builder(options, text, structure.constraint(self.terminal.report), sampling)
         self.loader = context.loader(self.engine_options)
         self.rows_read: int | None = None
         """The number of rows, if they are so few that all of them have been read."""
@@ -272,16 +278,20 @@ class Job:
             **{name: getattr(options, name) for name in names},
             **{name: sampling[name] for name in sorted(base.sampling.chosen)},
             **{name: getattr(base, name) for name in ("max_tokens", "stop", "ignore_eos", "n", "logprobs")},
+            **({} if base.constraint is None else {base.constraint.kind.value: base.constraint.text}),
         }
 
 
-def _request_builder(options: BatchOptions, text: TextFlags, sampling: SamplingFlags) -> "RequestBuilder":
+def _request_builder(
+    options: BatchOptions, text: TextFlags, constraint: "Constraint | None", sampling: SamplingFlags
+) -> "RequestBuilder":
     from gptcli.batch.request import RequestBuilder, Template
+    from gptcli.openai.constraints import CONSTRAINTS
     from gptcli.openai.request import request_param
     from gptcli.types import Request, TextPrompt
 
     columns = frozenset((options.row_settings or "").replace(" ", "").split(",")) - {""}
-    if unknown := sorted(name for name in columns if request_param(name) is None):
+    if unknown := sorted(name for name in columns if request_param(name) is None and name not in CONSTRAINTS):
         message = f"--row-settings: {unknown[0]!r} is no parameter."
         raise UsageError(message, "For example: seed,temperature,max_tokens.")
     chosen = sampling.sampling()
@@ -296,6 +306,8 @@ def _request_builder(options: BatchOptions, text: TextFlags, sampling: SamplingF
         ignore_eos=text.ignore_eos,
         n=options.samples,
         logprobs=options.logprobs,
+        constraint=constraint,
+        close=False,  # a row that is interrupted is answered again
     )
     template = None if options.template is None else Template(_template_text(options.template))
     chat = options.chat or options.system is not None

@@ -10,6 +10,7 @@ import typer
 
 from gptcli.chat.context_window import Overflow
 from gptcli.cli import suggestions
+from gptcli.cli.constraint_options import ConstraintFlags, OnInterrupt
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import (
     CHAT_TEMPLATE,
@@ -79,11 +80,12 @@ class ChatFlags:
 
 
 @app.command(cls=SamplingCommand, epilog="Example: git diff | gptcli chat 'write a commit message'")
-@takes(flags=ChatFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
+@takes(flags=ChatFlags, model=ModelFlags, structure=ConstraintFlags, sampling=SamplingFlags, output=OutputFlags)
 def chat(
     ctx: typer.Context,
     flags: ChatFlags,
     model: ModelFlags,
+    structure: ConstraintFlags,
     sampling: SamplingFlags,
     output: OutputFlags,
     message: Annotated[
@@ -91,13 +93,15 @@ def chat(
     ] = None,
 ) -> int:
     """Chat with a model, or get one answer to standard input, an empty line and the message."""
-    for group in (model, sampling, output):
+    for group in (model, structure, sampling, output):
         group.check()
     flags.check(output)
+    structure.check_stop(flags.stop)
     context: CommandContext = ctx.obj
     terminal = context.terminal
     terminal.quiet = output.quiet
     interactive = _is_interactive(message, flags, output, terminal)
+    constraint = structure.constraint(terminal.report)
 
     from gptcli.chat.session import ChatSession
     from gptcli.chat.store import Store
@@ -111,13 +115,16 @@ def chat(
 
         conversation = _find_conversation(flags, store)
         if model.model is None and conversation.model is not None:  # it may have settings of its own
-            flags, model, sampling, output = groups_for(ctx, conversation.model).values()
+            flags, model, _, sampling, output = groups_for(ctx, conversation.model).values()
         options = model.engine_options(chat_template=flags.chat_template, verbose=output.verbose)
+        options = dataclasses.replace(options, constrained=bool(structure.given))
         loader = _loader(options, conversation, context)
         text = "" if interactive else _read_message(message, flags, terminal)
         switcher = stack.enter_context(ModelSwitcher(loader, options, context))
         switcher.saves_prefixes = not flags.no_save
         settings = _settings(flags, sampling, output, interactive)
+        settings.constraint = constraint
+        settings.close = structure.on_interrupt is OnInterrupt.CLOSE and not interactive
         save_to = None if flags.no_save else store()
         session = ChatSession(switcher.model, conversation, save_to, settings, terminal.report)
         if flags.system is not None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gptcli.cli.constraint_options import ConstraintFlags, OnInterrupt
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import (
     ModelFlags,
@@ -59,22 +60,30 @@ class PromptFlags:
 
 
 @app.command(cls=SamplingCommand, epilog=_EPILOG)
-@takes(source=PromptFlags, text=TextFlags, model=ModelFlags, sampling=SamplingFlags, output=OutputFlags)
+@takes(
+    source=PromptFlags,
+    text=TextFlags,
+    model=ModelFlags,
+    structure=ConstraintFlags,
+    sampling=SamplingFlags,
+    output=OutputFlags,
+)
 def complete(
     ctx: typer.Context,
     source: PromptFlags,
     text: TextFlags,
     model: ModelFlags,
+    structure: ConstraintFlags,
     sampling: SamplingFlags,
     output: OutputFlags,
 ) -> int:
     """Continue a text: the files of -f, then standard input, then the arguments, joined as they are.
 
     An empty line separates several samples; --format json keeps them apart for programs."""
-    model.check()
-    sampling.check()
-    output.check()
+    for group in (model, structure, sampling, output):
+        group.check()
     source.check(output)
+    structure.check_stop(text.stop)
     context: CommandContext = ctx.obj
     terminal = context.terminal
     terminal.quiet = output.quiet
@@ -83,7 +92,9 @@ def complete(
 
     parts, files, use_stdin = source.prompt or [], source.file or [], not source.no_stdin
     check_prompt(parts, files, terminal, use_stdin=use_stdin)
+    constraint = structure.constraint(terminal.report)
     options = model.engine_options(verbose=output.verbose)
+    options = dataclasses.replace(options, constrained=constraint is not None)
     if source.cache_prompt:  # a server keeps what it has computed to itself
         options = dataclasses.replace(options, use_server=False)
     loader = context.loader(options)
@@ -100,6 +111,8 @@ def complete(
         prompt_logprobs=output.logprobs if source.echo else None,
         logprobs=output.logprobs,
         stream=output.format is not OutputFormat.JSON,
+        constraint=constraint,
+        close=structure.on_interrupt is OnInterrupt.CLOSE,
     )
     return _run(loader, request, source, output, terminal)
 

@@ -22,15 +22,13 @@ from gptcli.errors import UsageError
 from gptcli.params import INT_MAX, PARAMS, SAMPLERS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
 from gptcli.runtime import EngineOptions
 
-_model, _sampling, _output = (
-    functools.partial(Option, rich_help_panel=panel) for panel in ("Model", "Sampling", "Output")
-)
+_model, _output = (functools.partial(Option, rich_help_panel=panel) for panel in ("Model", "Output"))
 _count = functools.partial(_model, min=1, max=INT_MAX, metavar="N")
 _MAX_THREADS = 512
 """GGML_MAX_N_THREADS (ggml.h); many more end the process."""
 
 
-_COMMON = {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "grammar", "seed"}
+_COMMON = {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed"}
 _RARE = "More sampling"
 """The panel of the sampling flags that only --help-all shows."""
 _GROUPS = "gptcli.groups"
@@ -226,25 +224,18 @@ def _adapter(text: str) -> tuple[Path, float]:
 class SamplingFlags:
     """The sampling parameters that were given; the others are left to the model's own defaults."""
 
-    def __init__(self, grammar_file: Path | None = None, **given: object) -> None:
+    def __init__(self, **given: object) -> None:
         self._given = {name: value for name, value in given.items() if name in PARAMS and value is not None}
-        self._grammar_file = grammar_file
 
     @classmethod
     def parameters(cls) -> list[inspect.Parameter]:
         """A flag for each sampling parameter, for `takes`."""
-        help = "Read the grammar from FILE."
-        file = _sampling("--grammar-file", metavar="FILE", help=help, exists=True, dir_okay=False)
         every = Option("--help-all", help="Show all flags.", is_eager=True, expose_value=False, callback=_help_all)
-        *others, seed = map(_parameter, SAMPLING_PARAMS.values())
-        grammar_file = _keyword("grammar_file", Annotated[Path | None, file])
-        return [*others, grammar_file, seed, _keyword("help_all", Annotated[bool, every], False)]
+        return [*map(_parameter, SAMPLING_PARAMS.values()), _keyword("help_all", Annotated[bool, every], False)]
 
     def check(self) -> None:
         """Raises UsageError for flags that contradict each other."""
         given = self._given
-        if "grammar" in given and self._grammar_file is not None:
-            raise UsageError("--grammar and --grammar-file contradict each other.", "Give one of them.")
         if given.get("mirostat"):
             for name in ("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "samplers"):
                 if name in given:
@@ -257,8 +248,6 @@ class SamplingFlags:
     def sampling(self) -> Sampling:
         """The same for the engine. Raises UsageError."""
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in self._given.items()}
-        if self._grammar_file is not None:
-            values["grammar"] = _validated("grammar", _read_grammar(self._grammar_file))
         return Sampling().with_params(values)
 
 
@@ -277,15 +266,6 @@ def _parameter(param: Param) -> inspect.Parameter:
 
 def _keyword(name: str, annotation: object, default: object = None) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-
-
-def _read_grammar(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--grammar-file: {path} cannot be read: {error.strerror}.", "Check the path.") from error
-    except UnicodeDecodeError:
-        raise UsageError(f"--grammar-file: {path} is not UTF-8 text.", "Give a GBNF grammar.") from None
 
 
 @dataclasses.dataclass(slots=True)

@@ -51,8 +51,11 @@ def load_schema(text: str, *, lenient: bool = False) -> JsonSchema:
 
     Raises SchemaError with every reason why it cannot be kept; UsageError if the file cannot be read."""
     stripped = text.strip()
-    if not stripped.startswith("{") and stripped not in ("true", "false") and _is_file(text):
-        stripped = _read(Path(text)).strip()
+    if not stripped.startswith("{") and stripped not in ("true", "false"):
+        if _is_file(text):
+            stripped = _read(Path(text)).strip()
+        elif stripped.endswith(".json"):  # the short form would make it the name of a field
+            raise UsageError(f"There is no file {stripped}.", "Give a file, JSON or the short form: 'name, age int'.")
     return check_schema(parse_schema(stripped), lenient=lenient)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gptcli.params import Sampling
 from gptcli.prompt.encoding import Vocabulary
-from gptcli.types import TokenInfo
+from gptcli.types import Constraint, TokenInfo
+
+if TYPE_CHECKING:
+    from gptcli.constraints.matcher import Matcher
 
 
 class Decoded(Enum):
@@ -51,6 +54,13 @@ class Sampler(Protocol):
     def sample(self, row: int) -> int:
         """Choose a token by the logits of `row` of the last batch. Raises EngineError where none is possible, and
         LoadError where the model computes nothing of use."""
+
+    def choose(self, row: int, mask: bytearray) -> int:
+        """The same among the tokens whose bits are set in `mask`, the lowest first, at least one. It counts as part of
+        the text once it is accepted."""
+
+    def accept(self, token: int) -> None:
+        """Take note of a token that now follows, for penalties."""
 
     def close(self) -> None: ...
 
@@ -114,7 +124,10 @@ class Backend(Protocol):
         does not fit. `state` is writable, and no reference to it is kept."""
 
     def sampler(self, sampling: Sampling, seed: int, history: list[int], *, ignore_end: bool) -> Sampler:
-        """A sampler that has seen `history`. Raises RequestError for a bad grammar or bias."""
+        """A sampler that has seen `history`. Raises RequestError for a bad bias."""
+
+    def matcher(self, constraint: Constraint) -> Matcher:
+        """What follows an answer with a constraint. Raises RequestError for one that cannot be kept."""
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
         """The token's probability in the logits of `row`, and the most likely `alternatives`. Raises LoadError where

@@ -238,34 +238,55 @@ class EngineCore:
         if request.max_tokens == 0:
             yield from self._finish(sequence, FinishReason.LENGTH)
             return
-        assert sequence.sampler is not None
+        left = min(request.max_tokens or self.limit, self.limit + 1 - sequence.prompt_tokens) - sequence.generated
         try:
-            token = sequence.sampler.sample(sequence.row)
+            tokens = sequence.next_tokens(left)
         except GptcliError as error:
             yield from self._fail([sequence], error)
             return
         if not sequence.generated:
             sequence.decode_started = time.perf_counter()
             sequence.prompt_seconds = sequence.decode_started - sequence.started
-        vocabulary = self.backend.vocabulary
-        if vocabulary.is_end(token) and not request.ignore_eos:
-            if request.echo and request.logprobs is not None:
-                yield from output.push(b"", self.backend.describe(sequence.row, token, request.logprobs))
-            yield from self._finish(sequence, FinishReason.STOP)
-            return
+        for token, forced in tokens:
+            if self.backend.vocabulary.is_end(token) and not request.ignore_eos:
+                if request.echo and request.logprobs is not None:
+                    yield from output.push(b"", self.backend.describe(sequence.row, token, request.logprobs))
+                yield from self._finish(sequence, FinishReason.STOP)
+                return
+            yield from self._append(sequence, token, forced)
+            if output.stop is not None:
+                yield from self._finish(sequence, FinishReason.STOP)
+                return
+        if (reason := self._reason_to_end(sequence)) is not None:
+            yield from self._finish(sequence, reason)
+
+    def _append(self, sequence: Sequence, token: int, forced: bool) -> Iterator[Event]:
         info = None
-        if request.logprobs is not None:
-            info = self.backend.describe(sequence.row, token, request.logprobs)
+        if sequence.request.logprobs is not None:
+            info = self.backend.describe(sequence.row, token, sequence.request.logprobs)
+            info.forced = forced
         sequence.tokens.append(token)
-        yield from output.push(output.piece(token, vocabulary), info)
-        if output.stop is not None:
-            yield from self._finish(sequence, FinishReason.STOP)
-        elif sequence.generated == request.max_tokens:
-            yield from self._finish(sequence, FinishReason.LENGTH)
-        elif len(sequence.tokens) > self.limit:
-            yield from self._finish(sequence, FinishReason.CONTEXT)
+        yield from sequence.output.push(sequence.output.piece(token, self.backend.vocabulary), info)
+
+    def _reason_to_end(self, sequence: Sequence) -> FinishReason | None:
+        """Why the sequence gets no more tokens; None if it does."""
+        constrained = sequence.constrained
+        complete = constrained is not None and constrained.complete
+        if complete and constrained is not None and not constrained.closed:
+            return FinishReason.STOP
+        if sequence.generated == sequence.request.max_tokens:
+            return FinishReason.LENGTH
+        if len(sequence.tokens) > self.limit:
+            return FinishReason.CONTEXT
+        return FinishReason.LENGTH if complete else None
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Event]:
+        cut = reason is FinishReason.CANCELLED and not sequence.request.close
+        closed = sequence.constrained is not None and reason is not FinishReason.STOP and not cut
+        if sequence.constrained is not None and closed:
+            for token in sequence.constrained.ending():
+                sequence.tokens.append(token)  # for the text: it is not computed
+                yield from sequence.output.push(sequence.output.piece(token, self.backend.vocabulary), None)
         self._release(sequence)
         sequence = sequence.leader or sequence
         if sequence.ended:  # with another branch
@@ -286,6 +307,7 @@ class EngineCore:
             stop=sequence.output.stop,
             dropped_bytes=sequence.output.dropped_bytes,
             tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
+            closed=closed,
         )
 
     def _reclaim(self) -> Iterator[Event]:
@@ -331,4 +353,4 @@ class EngineCore:
         for sample in [sequence, *sequence.forks]:
             if sample.sampler is not None:
                 sample.sampler.close()
-                sample.sampler = None
+                sample.sampler = sample.constrained = None

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Backend, Sampler
+from gptcli.engine.constrained import ConstrainedSampler, constrain
 from gptcli.engine.output import OutputProcessor
 from gptcli.engine.tree import Branch, make_tree
 from gptcli.errors import ContextFull, RequestError
@@ -38,6 +39,8 @@ class Sequence:
     reused: int = 0
     """How many of the prompt's tokens were there at first."""
     sampler: Sampler | None = None
+    constrained: ConstrainedSampler | None = None
+    """Uses the sampler within a constraint, if the request has one."""
     forks: list[Sequence] = field(default_factory=list)
     """Further samples of the prompt, which begin as copies once that is computed."""
     started: float = 0.0
@@ -90,6 +93,15 @@ class Sequence:
     def generated(self) -> int:
         return len(self.tokens) - self.prompt_tokens
 
+    def next_tokens(self, left: int) -> list[tuple[int, bool]]:
+        """The token to follow, and those that must follow it; of each, whether it was forced. At most `left`.
+
+        Raises EngineError, LoadError."""
+        if self.constrained is not None:
+            return self.constrained.next(self.row, left)
+        assert self.sampler is not None, "it has ended"
+        return [(self.sampler.sample(self.row), False)]
+
 
 def make_sequence(request: Request, backend: Backend, limit: int, template: ChatTemplate | None) -> Sequence:
     """The request's first sample, with the others as its forks; `limit`: tokens that one sequence may have.
@@ -115,7 +127,10 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
         if prompt.answer_length:
             output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.answer_length :])
         sampler = backend.sampler(sampling, sample_seed, tokens, ignore_end=request.ignore_eos)
-        samples.append(Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler))
+        sequence = Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler)
+        if request.constraint is not None:
+            sequence.constrained = constrain(request, sampler, prompt, backend, limit)
+        samples.append(sequence)
     leader, *leader.forks = samples
     if request.prompt_logprobs is not None:
         leader.score_from = request.prompt_logprobs_start

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind, Sampler
 from gptcli.engine.cache_config import share_of
@@ -21,7 +21,11 @@ from gptcli.llama.model import Model
 from gptcli.llama.sampler import make_sampler
 from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.params import SAMPLING_PARAMS, Kind, Param, Sampling, sampler_name
-from gptcli.types import Alternative, TokenInfo
+from gptcli.types import Alternative, Constraint, TokenInfo
+
+if TYPE_CHECKING:
+    from gptcli.constraints.matcher import Compiler, Matcher
+    from gptcli.constraints.tokens import Tokens
 
 _LOGITS_BYTES = 32 * 1024 * 1024
 """What the logits of a step's scored tokens may take; llama.cpp has them twice."""
@@ -52,7 +56,10 @@ class LlamaBackend:
         self._context: Context | None = None
         self._adapters: list[tuple[Any, float]] = []
         self._fast_greedy = fast_greedy
-        self._is_replica = False
+        self._original: LlamaBackend | None = None
+        self._compiler: Compiler | None = None
+        self.tokens: Tokens | None = None
+        """What constraints need of the vocabulary; made when it is first needed, unless it is set before."""
         self.vocabulary = LlamaVocabulary(C.llama_model_get_vocab(model.handle))
         self.window: int = C.llama_model_n_swa(model.handle)
         self.memory = MemoryKind.WINDOW if self.window else MemoryKind.ATTENTION
@@ -68,7 +75,7 @@ class LlamaBackend:
         """Another backend on the same model, with its own KV cache, to decode in parallel. Close it before this one."""
         replica = LlamaBackend(self.model, self._threads, self._interrupt, self._allow, fast_greedy=True)
         replica._adapters = self._adapters
-        replica._is_replica = True
+        replica._original = self
         return replica
 
     @property
@@ -160,6 +167,17 @@ class LlamaBackend:
             sampling, seed, history, self.vocabulary, lambda: self._live.handle, ignore_end, self._fast_greedy
         )
 
+    def matcher(self, constraint: Constraint) -> Matcher:
+        owner = self._original or self  # the matchers of all replicas are made in one thread, of the same tokens
+        if owner._compiler is None:
+            from gptcli.constraints.matcher import Compiler
+            from gptcli.constraints.tokens import Tokens
+
+            tokens = owner.tokens or Tokens()
+            tokens.know(owner.vocabulary)
+            owner._compiler = Compiler(tokens)
+        return owner._compiler.matcher(constraint)
+
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
         from gptcli.llama.logprobs import (
             token_logprobs,  # late: numpy takes 70 ms that a single text does not earn back
@@ -196,7 +214,7 @@ class LlamaBackend:
         if self._context is not None:
             self._context.close()
             self._context = None
-        if not self._is_replica:
+        if self._original is None:
             self.model.close()
 
     def __enter__(self) -> LlamaBackend:

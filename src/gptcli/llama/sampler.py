@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gptcli.errors import EngineError, LoadError, RequestError
-from gptcli.llama.grammar import make_grammar
 from gptcli.llama.library import C
 from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.params import SAMPLER_NAMES, Sampling
@@ -39,11 +38,40 @@ class _Sampler:
         self._last, self._repeated = token, token == self._last
         return token
 
+    def choose(self, row: int, mask: bytearray) -> int:
+        import numpy as np
+
+        if self._repeated:
+            self._check_logits(row)
+        bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=min(self._size, 8 * len(mask)), bitorder="little")
+        token, logit = self._choose_from(row, np.flatnonzero(bits.view(bool)))
+        if logit == _FORBIDDEN:
+            raise EngineError(
+                "the constraint allows none of the remaining tokens.",
+                "Remove logit biases that forbid what the constraint requires.",
+            )
+        self._last, self._repeated = token, token == self._last
+        return token
+
+    def accept(self, token: int) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
     def _choose(self, row: int) -> int:
         raise NotImplementedError
+
+    def _choose_from(self, row: int, allowed: Any) -> tuple[int, float]:
+        """One of the allowed tokens, and its logit."""
+        raise NotImplementedError
+
+    def _logits(self, row: int) -> Any:
+        import numpy as np
+
+        pointer = C.llama_get_logits_ith(self._context(), row)
+        array = ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float * self._size)).contents
+        return np.frombuffer(memoryview(array), np.float32)
 
     def _check_logits(self, row: int) -> None:
         logits = C.llama_get_logits_ith(self._context(), row)
@@ -59,65 +87,39 @@ def no_usable_logits() -> LoadError:
 
 
 class LlamaSampler(_Sampler):
-    """A chain of llama.cpp's samplers, and perhaps a grammar.
+    """A chain of llama.cpp's samplers.
 
-    A grammar is applied after the chain: only the chosen token is tested, and only if the grammar rejects it, the
-    grammar filters the whole vocabulary and the chain runs again (common/sampling.cpp, common_sampler_sample). Applied
-    first, it would cost a pass over the vocabulary for every token."""
+    A mask comes before the chain, which then sees the allowed tokens only: whatever its samplers cut off, an allowed
+    token is left."""
 
-    def __init__(self, chain: Any, grammar: Any, vocabulary_size: int, context: Callable[[], Any]) -> None:
+    def __init__(self, chain: Any, vocabulary_size: int, context: Callable[[], Any]) -> None:
         super().__init__(vocabulary_size, context)
         self._chain = chain
-        self._grammar = grammar
-        self._candidates: Any = None
 
-    def _choose(self, row: int) -> int:
-        if self._grammar is None:
-            return int(C.llama_sampler_sample(self._chain, self._context(), row))
-        token, _ = self._run_chain(row, grammar_first=False)
-        if not self._allowed(token):
-            token, logit = self._run_chain(row, grammar_first=True)
-            if logit == _FORBIDDEN:  # accepting it could abort the process
-                self._check_logits(row)
-                raise EngineError(
-                    "the grammar allows none of the remaining tokens.",
-                    "Remove --ignore-eos, and logit biases that forbid what the grammar requires.",
-                )
-        C.llama_sampler_accept(self._grammar, token)
+    def accept(self, token: int) -> None:
         C.llama_sampler_accept(self._chain, token)
-        return token
 
     def close(self) -> None:
-        for sampler in (self._chain, self._grammar):
-            if sampler is not None:
-                C.llama_sampler_free(sampler)
-        self._chain = self._grammar = None
+        if self._chain is not None:
+            C.llama_sampler_free(self._chain)
+        self._chain = None
 
-    def _run_chain(self, row: int, *, grammar_first: bool) -> tuple[int, float]:
-        candidates = self._fill(row)
-        if grammar_first:
-            C.llama_sampler_apply(self._grammar, ctypes.byref(candidates))
-        C.llama_sampler_apply(self._chain, ctypes.byref(candidates))
-        chosen = candidates.data[candidates.selected]
-        return chosen.id, chosen.logit
+    def _choose(self, row: int) -> int:
+        return int(C.llama_sampler_sample(self._chain, self._context(), row))
 
-    def _allowed(self, token: int) -> bool:
-        one = (C.llama_token_data * 1)(C.llama_token_data(token, 1.0, 0.0))
-        alone = C.llama_token_data_array(one, 1, -1, False)
-        C.llama_sampler_apply(self._grammar, ctypes.byref(alone))
-        return bool(one[0].logit != _FORBIDDEN)
-
-    def _fill(self, row: int) -> Any:
+    def _choose_from(self, row: int, allowed: Any) -> tuple[int, float]:
         import numpy as np
 
-        if self._candidates is None:
-            self._candidates = (C.llama_token_data * self._size)()
-        table = np.frombuffer(self._candidates, dtype=[("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
-        logits = C.llama_get_logits_ith(self._context(), row)
-        table["id"] = np.arange(self._size, dtype="<i4")
-        table["logit"] = np.ctypeslib.as_array(logits, (self._size,))
-        table["p"] = 0.0
-        return C.llama_token_data_array(self._candidates, self._size, -1, False)
+        count = len(allowed)
+        table = np.empty(count, dtype=[("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
+        table["id"] = allowed
+        table["logit"] = self._logits(row)[allowed]
+        candidates = C.llama_token_data_array(
+            ctypes.cast(table.ctypes.data, ctypes.POINTER(C.llama_token_data)), count, -1, False
+        )
+        C.llama_sampler_apply(self._chain, ctypes.byref(candidates))
+        chosen = candidates.data[candidates.selected]
+        return int(chosen.id), float(chosen.logit)
 
 
 class GreedySampler(_Sampler):
@@ -129,17 +131,22 @@ class GreedySampler(_Sampler):
         self._banned = banned
 
     def _choose(self, row: int) -> int:
-        import numpy as np
-
-        pointer = C.llama_get_logits_ith(self._context(), row)
-        array = ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float * self._size)).contents
-        logits = np.frombuffer(memoryview(array), np.float32)
+        logits = self._logits(row)
         token = int(logits.argmax())
         if token in self._banned:
             allowed = logits.copy()
-            allowed[list(self._banned)] = -np.inf
+            allowed[list(self._banned)] = _FORBIDDEN
             token = int(allowed.argmax())
         return token
+
+    def _choose_from(self, row: int, allowed: Any) -> tuple[int, float]:
+        logits = self._logits(row)[allowed]
+        if self._banned:
+            import numpy as np
+
+            logits[np.isin(allowed, list(self._banned))] = _FORBIDDEN
+        best = int(logits.argmax())
+        return int(allowed[best]), float(logits[best])
 
 
 def make_sampler(
@@ -153,15 +160,14 @@ def make_sampler(
 ) -> LlamaSampler | GreedySampler:
     """A chain that has accepted the end of `history`; with `fast_greedy`, plain greedy sampling gets a GreedySampler.
 
-    Raises RequestError for a bad grammar, bias or sampler name."""
+    Raises RequestError for a bad bias or sampler name."""
     if fast_greedy and _is_plain_greedy(sampling):
         banned = {*vocabulary.suppressed, *(vocabulary.ends if ignore_end else ())}
         return GreedySampler(vocabulary.size, frozenset(banned), context)
-    grammar = make_grammar(sampling.grammar, vocabulary) if sampling.grammar else None
     parameters = C.llama_sampler_chain_default_params()
     parameters.no_perf = True
     chain = C.llama_sampler_chain_init(parameters)
-    sampler = LlamaSampler(chain, grammar, vocabulary.size, context)
+    sampler = LlamaSampler(chain, vocabulary.size, context)
     try:
         for link in [*_bias(sampling, vocabulary, ignore_end), *_links(sampling, seed, vocabulary)]:
             C.llama_sampler_chain_add(chain, link)
@@ -203,7 +209,7 @@ def _matters(name: str, s: Sampling) -> bool:
 
 def _is_plain_greedy(s: Sampling) -> bool:
     """Whether the most likely token is chosen, and nothing else influences the choice."""
-    return _is_greedy(s) and not s.grammar and not s.logit_bias and not any(_matters(name, s) for name in s.samplers)
+    return _is_greedy(s) and not s.logit_bias and not any(_matters(name, s) for name in s.samplers)
 
 
 def _bias(sampling: Sampling, vocabulary: LlamaVocabulary, ignore_end: bool) -> list[Any]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from gptcli.errors import InvalidRequest
+from gptcli.openai.constraints import CONSTRAINTS
 from gptcli.params import REQUEST_PARAMS, SAMPLING_PARAMS, Param, ParamError, find_param
 from gptcli.types import ChatPrompt, Message, Prompt, Request, TextPrompt, TokenPrompt
 
@@ -25,7 +26,6 @@ _DEFAULTS: dict[str, tuple[object, ...]] = {
     "parallel_tool_calls": (True, False),
     "modalities": (["text"],),
     "service_tier": ("auto", "default"),
-    "response_format": ({"type": "text"},),
 }
 """Values of fields that change nothing; any other value of these fields is not supported."""
 
@@ -74,12 +74,20 @@ def build_request(request_id: str, prompt: Prompt, fields: Iterable[tuple[str, o
             if not isinstance(value, bool):
                 raise InvalidRequest("echo must be true or false.", param="echo")
             values["echo"] = value
+        elif name in CONSTRAINTS:
+            constraint = CONSTRAINTS[name](name, value)
+            if None not in (constraint, values.get("constraint")):
+                raise InvalidRequest(f"{names['constraint']} and {name} contradict each other.", param=name)
+            values["constraint"], names["constraint"] = constraint or values.get("constraint"), name
         elif name in _DEFAULTS:
             if value not in _DEFAULTS[name]:
                 raise _unsupported(f"{name} {json.dumps(value, default=str)[:60]}", name)
         elif name not in _LABELS:
             raise _unsupported(f"The field {json.dumps(name[:40])}", name)
     _combine(values, base)
+    constraint = values.get("constraint", base.constraint)
+    if constraint is not None and constraint.is_json and values.get("stop", base.stop):
+        raise InvalidRequest("stop could cut the JSON that the request wants.", param="stop")
     sampling = base.sampling.with_params({name: values.pop(name) for name in [*values] if name in SAMPLING_PARAMS})
     request = replace(base, id=request_id, prompt=prompt, sampling=sampling, **values)
     return with_echo(request) if request.echo else request

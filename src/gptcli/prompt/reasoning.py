@@ -28,6 +28,15 @@ _MARKERS: dict[_State, tuple[str, ...]] = {
 }
 
 
+OPENERS = (_THINK, *_HEADERS)
+"""What reasoning at the start of an answer begins with."""
+
+
+def closes_reasoning(prompt: str) -> bool:
+    """Whether a prompt ends after reasoning: some templates write that of models that should not think."""
+    return prompt.rstrip().endswith(_UNTHINK)
+
+
 def opens_reasoning(prompt: str) -> bool:
     """Whether a prompt ends inside reasoning: some templates write `<think>` for the model."""
     return prompt.rstrip().endswith(_THINK)
@@ -45,6 +54,18 @@ class ChannelSplitter:
         self._held, self._fresh = "", thinking
         self._state = _State.THINKING if thinking else _State.START
         self._channel = Channel.REASONING if thinking else Channel.ANSWER
+
+    @property
+    def answering(self) -> bool:
+        """Whether what comes next is the answer, or may still become it."""
+        if self._state is _State.MESSAGE:
+            return self._channel is Channel.ANSWER
+        return self._state in (_State.START, _State.ANSWERING)
+
+    @property
+    def exit(self) -> str:
+        """The markers that lead from reasoning to the answer."""
+        return _UNTHINK if self._state is _State.THINKING else "<|end|><|start|>assistant<|channel|>final<|message|>"
 
     @property
     def held(self) -> str:

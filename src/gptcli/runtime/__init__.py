@@ -26,5 +26,7 @@ class EngineOptions:
     """Load even if memory seems too small."""
     verbose: bool = False
     """Show llama.cpp's log on stderr."""
+    constrained: bool = False
+    """Answers will have constraints, which are prepared while the model loads."""
     use_server: bool = False
     """Let a running `gptcli serve` answer, if it has the same model and honours these options."""

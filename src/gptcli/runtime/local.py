@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptcli import settings
+from gptcli.constraints.tokens import Tokens
 from gptcli.engine.cache_config import choose_cores, measure_parallel
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import UsageError
@@ -62,6 +64,9 @@ class LocalLoader:
         if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
             self._memory.check(options.ctx_size)
         self._loading = early or ModelLoader(*choice)
+        self._tokens = Tokens(pieces_path(self.model))
+        if options.constrained:
+            self._tokens.start()
 
     def load(self) -> Model:
         """The model without an engine; the caller closes it. Raises LoadError."""
@@ -92,6 +97,7 @@ class LocalLoader:
             backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many)
             if not self._process_ends:
                 stack.enter_context(backend)
+            backend.tokens = self._tokens
             backend.load_adapters(options.adapters)
             if options.device == "auto" and (unused := unused_gpu(self._loading.devices)):
                 self._notify(f"This build of llama.cpp cannot use {unused}. {build_hint()}")
@@ -130,6 +136,15 @@ def _read_template(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         message = f"The chat template {path} cannot be read: {error}."
         raise UsageError(message, "Give a file with a jinja2 template.") from None
+
+
+def pieces_path(model: ModelFile) -> Path | None:
+    """Where the bytes of the model's tokens are kept; None where its file is gone."""
+    try:
+        key = repr([_identity(path) for path in split_paths(model.path)])
+    except OSError:
+        return None
+    return settings.cache_dir() / "pieces" / sha256(key.encode()).hexdigest()[:32]
 
 
 def prefix_cache_opener(

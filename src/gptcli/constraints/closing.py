@@ -1,0 +1,135 @@
+"""Searches the shortest text that ends what a constraint has seen so far: level by level, on bytes.
+
+llguidance says which bytes may come next and which must, but not how far the end is. The search is a heuristic: what it
+finds is legal, and nearly always the shortest; what it does not find counts as no ending."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+
+_SECONDS = (0.03, 0.06)
+"""When the quick and the thorough search end, at the latest."""
+_WIDTH = 24
+"""States of a level that are followed, at most."""
+_WIDE = 64
+"""Where more bytes are allowed, the text is in a string, or in something like it."""
+_DIGITS = 12
+_FEW = 32
+"""Where no more are allowed, each is tried."""
+_STARTS = frozenset(b'"{[-0123456789tfn')
+"""What JSON values begin with."""
+_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_USEFUL = b'"}],:0a@.1T/ZA-[{tfn '
+"""What is tried first: the ends of values, the beginnings of short ones, what formats such as dates need."""
+_FILLERS = b"a0A "
+_MARKS = b"@:./-"
+"""What formats such as e-mail need in their middle; a string that only lacks length does not care."""
+_LONGEST_RUN = 1 << 12
+_BITS = [(byte >> 3, 1 << (byte & 7)) for byte in range(256)]
+
+
+def shortest_ending(matcher: LLMatcher, most: int) -> bytes | None:
+    """A text of at most `most` bytes after which the matcher accepts; None if none is found. The matcher is over bytes
+    and is not changed."""
+    if matcher.is_accepting():
+        return b""
+    began = time.perf_counter()
+    found = _search(matcher, most, began + _SECONDS[0], thorough=False)
+    return found if found is not None else _search(matcher, most, began + _SECONDS[1], thorough=True)
+
+
+def _search(matcher: LLMatcher, most: int, deadline: float, *, thorough: bool) -> bytes | None:
+    levels: dict[int, list[tuple[bytes, LLMatcher]]] = {0: [(b"", matcher.deep_copy())]}
+    while levels:
+        length = min(levels)
+        seen: set[object] = set()
+        for text, state in levels.pop(length):
+            if time.perf_counter() > deadline:
+                return None
+            steps = _steps(text, state, seen, thorough)
+            for more in steps:
+                further = state.deep_copy() if len(steps) > 1 else state
+                if not further.consume_tokens(list(more)):
+                    continue
+                if further.is_accepting():
+                    return text + more
+                if length + len(more) < most:
+                    levels.setdefault(length + len(more), []).append((text + more, further))
+            if len(seen) >= _WIDTH:
+                break
+    return None
+
+
+def _steps(text: bytes, state: LLMatcher, seen: set[object], thorough: bool) -> list[bytes]:
+    """What can follow: the bytes that must, else those worth trying; nothing after a state like one in `seen`.
+
+    States with equal masks differ where there are counts to reach. The thorough search tells them apart by how much
+    structure is behind them."""
+    if forced := state.compute_ff_bytes():
+        return [forced]
+    mask = state.compute_bitmask()
+    key = (mask, sum(map(text.count, (b'"', b"}", b"]", b",")))) if thorough else mask
+    if state.is_error() or key in seen:
+        return []
+    seen.add(key)
+    allowed = {byte for byte, (index, bit) in enumerate(_BITS) if mask[index] & bit}
+    if not thorough and (sure := _sure_step(state, mask, allowed)):
+        return [sure]
+    return [bytes((byte,)) for byte in _candidates(allowed, thorough)]
+
+
+def _sure_step(state: LLMatcher, mask: bytes, allowed: set[int]) -> bytes:
+    """The bytes that end the value or the string as soon as possible, if that is plain to see."""
+    wide = len(allowed) > _WIDE
+    for byte in b"" if wide else b"}]":
+        if byte in allowed:
+            return bytes((byte,))
+    if _QUOTE in allowed and not allowed <= _STARTS:
+        return b'"'
+    if not wide and ord(",") in allowed:
+        return b","
+    return _run(state, mask, allowed) if wide else b""
+
+
+def _run(state: LLMatcher, mask: bytes, allowed: set[int]) -> bytes:
+    """The shortest run of a letter after which a string may end, where only its length is missing."""
+    filler = next((byte for byte in _FILLERS if byte in allowed), None)
+    if filler is None or any(_mask_after(state, byte) != mask for byte in (filler, *allowed.intersection(_MARKS))):
+        return b""
+    low, high = 1, 2
+    while (valid := state.validate_tokens([filler] * high + [_QUOTE])) == high:
+        low, high = high, 2 * high
+        if high > _LONGEST_RUN:
+            return b""
+    if valid < high:
+        return b""
+    while low < high:
+        middle = (low + high) // 2
+        if state.validate_tokens([filler] * middle + [_QUOTE]) > middle:
+            high = middle
+        else:
+            low = middle + 1
+    return bytes((filler,)) * low
+
+
+def _mask_after(state: LLMatcher, byte: int) -> bytes:
+    further = state.deep_copy()
+    return further.compute_bitmask() if further.consume_token(byte) else b""
+
+
+def _candidates(allowed: set[int], thorough: bool) -> list[int]:
+    """The bytes worth trying, best first; of neighbours, such as the digits, the quick search tries only the first."""
+    if len(allowed) > _WIDE:  # brackets in a string would be taken for structure
+        allowed = allowed.difference(b"{}[],")
+    best = [byte for byte in _USEFUL if byte in allowed]
+    others = sorted(allowed.difference(best))
+    if not thorough and len(allowed) > _DIGITS:
+        best = [byte for byte in best if not {byte - 1, byte - 2} <= allowed]
+        others = [byte for byte in others if not {byte - 1, byte - 2} <= allowed]
+    if len(others) > 1 and _BACKSLASH in others:
+        others.remove(_BACKSLASH)
+    return best + others[: _FEW if len(allowed) <= _FEW else 2]

@@ -1,0 +1,184 @@
+"""Follows an answer that has a constraint: which tokens may come next, which must, and how it can end.
+
+llguidance's errors never raise: after one, its mask allows only the end, and a bad schema would look like an empty
+answer. So every step is checked here."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gptcli.constraints.closing import shortest_ending
+from gptcli.constraints.grammar import compile_grammar, refusal
+from gptcli.constraints.tokens import Tokens, bytes_tokenizer
+from gptcli.errors import EngineError
+from gptcli.types import Constraint
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+_BYTES_END = 256
+"""The end in the vocabulary of bytes."""
+_KEPT = 64
+"""Constraints of which a compiled matcher is kept."""
+_LONGEST_ENDING = 1 << 16
+_SKIP = 16
+"""So many bytes of the last ending may be left out, to see whether the rest of it still ends the text."""
+
+
+class Matcher:
+    """One answer's constraint, made by `Compiler.matcher`."""
+
+    __slots__ = ("_bytes", "_ending", "_tokens", "_vocabulary")
+
+    def __init__(self, vocabulary: Tokens, tokens: LLMatcher, of_bytes: LLMatcher | None, ending: bytes) -> None:
+        """`of_bytes` follows the text byte by byte, to search endings; None for a grammar that names special tokens,
+        which has none. `ending` is the shortest text of all."""
+        self._vocabulary = vocabulary
+        self._tokens = tokens
+        self._bytes = of_bytes
+        self._ending = ending
+
+    def copy(self) -> Matcher:
+        """Another matcher with the same text behind it."""
+        of_bytes = self._bytes and self._bytes.deep_copy()
+        return Matcher(self._vocabulary, self._tokens.deep_copy(), of_bytes, self._ending)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a generation."""
+        assert self._vocabulary.pieces is not None
+        return frozenset(self._vocabulary.pieces.ends)
+
+    def mask(self) -> bytes:
+        """A bit for each token, the lowest first: whether it may come next. Raises EngineError."""
+        mask = self._tokens.compute_bitmask()
+        self._check(self._tokens)
+        return mask
+
+    @property
+    def complete(self) -> bool:
+        """Whether the text is legal as it is and nothing may follow it."""
+        return bool(self._tokens.is_stopped())
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the text is legal as it is."""
+        return bool(self._tokens.is_accepting())
+
+    @property
+    def ending(self) -> list[int]:
+        """The tokens of the shortest legal ending; none, if the text is legal as it is."""
+        return self._vocabulary.tokenize(self._ending) if self._ending else []
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next, as far as that is certain."""
+        found = self._tokens.compute_ff_tokens()
+        self._check(self._tokens)
+        return list(found)
+
+    def is_short(self, room: int) -> bool:
+        """Whether the ending has fewer than `room` tokens. A token has at least one byte."""
+        return len(self._ending) < room or self._short_enough(self._ending, room - 1)
+
+    def accept(self, token: int, room: int) -> bool:
+        """Add a token to the text, unless no ending would fit into `room` further tokens; returns whether it was added.
+
+        The token must be one that the mask allows, and no end. Raises EngineError."""
+        text = self._vocabulary.piece(token)
+        if self._bytes is not None and text:
+            if not self._bytes.consume_tokens(list(text)):
+                self._check(self._bytes)
+            ending = self._ending_after(text, room)
+            if ending is None:
+                self._bytes.rollback(len(text))
+                return False
+            self._ending = ending
+        self._consume([token])
+        return True
+
+    def accept_forced(self, tokens: list[int]) -> None:
+        """Add tokens that must come next, or those of the ending. Raises EngineError."""
+        text = b"".join(map(self._vocabulary.piece, tokens))
+        if self._bytes is not None and text:
+            self._bytes.consume_tokens(list(text))
+            self._check(self._bytes)
+            ending = self._shorter(text)
+            self._ending = (shortest_ending(self._bytes, _LONGEST_ENDING) if ending is None else ending) or b""
+        self._consume(tokens)
+
+    def may_add(self, tokens: list[int], room: int) -> bool:
+        """Whether the ending has at most `room` tokens after these, with which it begins."""
+        rest = self._ending[sum(len(self._vocabulary.piece(token)) for token in tokens) :]
+        return room >= 0 and self._short_enough(rest, room)
+
+    def _consume(self, tokens: list[int]) -> None:
+        if not self._tokens.consume_tokens(tokens):
+            self._check(self._tokens)
+            raise EngineError("the constraint refuses a token that it allowed.")
+
+    def _ending_after(self, text: bytes, room: int) -> bytes | None:
+        """An ending for the text with `text` added, if one fits: what is left of the last one, else a new one."""
+        assert self._bytes is not None
+        ending = self._shorter(text)
+        if ending is None or not self._short_enough(ending, room):
+            ending = shortest_ending(self._bytes, _LONGEST_ENDING)
+        return ending if ending is not None and self._short_enough(ending, room) else None
+
+    def _shorter(self, text: bytes) -> bytes | None:
+        """The rest of the last ending, if it still ends the text; most tokens change nothing about the end."""
+        assert self._bytes is not None
+        if self._bytes.is_accepting():
+            return b""
+        starts = [len(text)] if self._ending.startswith(text) else []
+        for start in [*starts, *range(min(_SKIP, len(self._ending)))]:
+            rest = self._ending[start:]
+            if rest and self._bytes.validate_tokens([*rest, _BYTES_END]) > len(rest):
+                return rest
+        return None
+
+    def _short_enough(self, ending: bytes, room: int) -> bool:
+        return len(ending) <= room or len(self._vocabulary.tokenize(ending)) <= room
+
+    def _check(self, matcher: LLMatcher) -> None:
+        if matcher.is_error():
+            raise EngineError(f"llguidance failed: {_first_line(matcher.get_error())}.", "Simplify the constraint.")
+
+
+@dataclass(slots=True)
+class Compiler:
+    """Makes matchers for the answers of one model, and keeps what is compiled for the answers to come."""
+
+    tokens: Tokens
+    _compiled: OrderedDict[Constraint, Matcher] = field(default_factory=OrderedDict)
+    _bytes: LLTokenizer | None = None
+
+    def matcher(self, constraint: Constraint) -> Matcher:
+        """A matcher with nothing behind it. Raises RequestError for a constraint that cannot be kept."""
+        made = self._compiled.get(constraint)
+        if made is None:
+            made = self._compiled[constraint] = self._compile(constraint)
+            if len(self._compiled) > _KEPT:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(constraint)
+        return made.copy()
+
+    def _compile(self, constraint: Constraint) -> Matcher:
+        from llguidance import LLMatcher
+
+        grammar = compile_grammar(constraint)
+        self._bytes = self._bytes or bytes_tokenizer()
+        of_bytes = LLMatcher(self._bytes, grammar, log_level=0)
+        follows_bytes = not of_bytes.is_error()
+        ending = shortest_ending(of_bytes, _LONGEST_ENDING) if follows_bytes else b""
+        if ending is None:
+            raise refusal(constraint, "no text satisfies it, or none that is short enough to be found")
+        tokens = LLMatcher(self.tokens.result(), grammar, log_level=0)
+        if tokens.is_error():
+            raise refusal(constraint, _first_line(tokens.get_error()))
+        return Matcher(self.tokens, tokens, of_bytes if follows_bytes else None, ending)
+
+
+def _first_line(message: str) -> str:
+    return message.strip().partition("\n")[0].rstrip(".")
