@@ -111,7 +111,7 @@ def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: L
 
     from gptcli.runtime.remote import describe_server
     from gptcli.server.private_routes import private_routes
-    from gptcli.server.process import run
+    from gptcli.server.process import Server, run
 
     loader = context.loader(engine_options)
     options = _server_options(flags, loader.model.name)
@@ -119,7 +119,7 @@ def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: L
         listeners, address = _open_doors(flags, loader.model.path, stack)
         info = describe_server(loader.model.name, engine_options, address)
 
-        def ready() -> None:
+        def ready(_: Server) -> None:
             if not flags.quiet:
                 context.terminal.report(f"{loader.model.name} answers at {address or 'its socket'}")
 

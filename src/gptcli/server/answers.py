@@ -11,18 +11,14 @@ from dataclasses import dataclass, field
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from gptcli.errors import Cancelled, EngineError, GptcliError
-from gptcli.openai.error import error_object
+from gptcli.errors import Cancelled, GptcliError
 from gptcli.openai.response import Answer, ResponseBuilder, add_usage, join_completions, usage
 from gptcli.server.engine_thread import EventStream
+from gptcli.server.errors import Stopping, TimedOut, describe
 from gptcli.types import Delta, Event, Failed, Finished, FinishReason
 
 _HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class TimedOut(EngineError):
-    """An answer took longer than the server allows."""
 
 
 @dataclass(slots=True)
@@ -66,7 +62,7 @@ class Answering:
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, Finished) and event.reason is FinishReason.CANCELLED:
-            raise EngineError("the server stopped before the answer was complete.")
+            raise Stopping("the server stopped before the answer was complete.")
 
     async def whole(self, receive: Receive) -> Response:
         """The whole answer as one object. Raises the error of any of its requests."""
@@ -106,7 +102,7 @@ class StreamedAnswer(Response):
             except GptcliError as error:
                 if not started:
                     raise
-                tail = _event(error_object(error))
+                tail = _event(describe(error)[1])
             await send({"type": "http.response.body", "body": tail, "more_body": False})
 
     def _chunks(self, batch: Sequence[Event]) -> Iterator[bytes]:

@@ -13,12 +13,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gptcli.errors import GptcliError
-from gptcli.openai.error import error_object, make_error, status_of
+from gptcli.openai.error import make_error
 from gptcli.server import models, tokens
 from gptcli.server.access import Access, Keys
 from gptcli.server.completions import create_chat_completion, create_completion
-from gptcli.server.engine_thread import Busy, Stopping
-from gptcli.server.service import Service, UnknownModel
+from gptcli.server.errors import describe
+from gptcli.server.service import Service
 
 ROUTES = (
     Route("/v1/completions", create_completion, methods=["POST"]),
@@ -76,17 +76,8 @@ class CountResponses:
 def answer_error(request: HttpRequest, error: Exception) -> Response:
     """The response for an error of gptcli."""
     assert isinstance(error, GptcliError)
-    if isinstance(error, Busy):
-        value = make_error(error.message, "rate_limit_error", code="queue_full")
-        return JSONResponse(value, 429, {"retry-after": str(error.retry_after)})
-    if isinstance(error, Stopping):
-        value = make_error(error.message, "server_error", code="server_stopping")
-        return JSONResponse(value, 503, {"retry-after": "5", "connection": "close"})
-    if isinstance(error, UnknownModel):
-        return JSONResponse(
-            make_error(error.message, "invalid_request_error", code="model_not_found", param="model"), 404
-        )
-    return JSONResponse(error_object(error), status_of(error))
+    status, value, headers = describe(error)
+    return JSONResponse(value, status, headers)
 
 
 def answer_http_error(request: HttpRequest, error: Exception) -> Response:

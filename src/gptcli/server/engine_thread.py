@@ -15,6 +15,7 @@ from typing import Protocol
 
 from gptcli.errors import ContextFull, EngineError, GptcliError
 from gptcli.runtime.loaded import LoadedEngine
+from gptcli.server.errors import Busy, Stopping
 from gptcli.types import Delta, Event, Failed, Finished, FinishReason, Prompt, Request, TokenPrompt
 
 OpenEngine = Callable[[Callable[[], None]], AbstractContextManager[LoadedEngine]]
@@ -32,18 +33,6 @@ class Observer(Protocol):
 
     def ended(self, seconds: float, *, failed: bool) -> None:
         """A request has ended, so long after it arrived."""
-
-
-class Busy(GptcliError):
-    """The queue is full. `retry_after`: seconds until there is likely to be room."""
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class Stopping(GptcliError):
-    """The server takes no more requests."""
 
 
 class EventStream:
@@ -214,6 +203,13 @@ class EngineThread:
         for stream in streams:
             stream.fail(Stopping("the server stopped before the answer was complete."))
 
+    async def close(self) -> None:
+        """Abandon what still runs and wait for the thread to end. Raises the error that ended it, if one did."""
+        self.abandon()
+        self._encoder.shutdown(wait=False)
+        self._thread.shutdown(wait=False)
+        await asyncio.wrap_future(self.ended)
+
     def _check_room(self, count: int) -> None:
         if self.stopping:
             raise Stopping("the server is stopping.")
@@ -244,6 +240,7 @@ class EngineThread:
         except EngineError as error:
             for request_id in [*self._active]:
                 self._handle(Failed(request_id, error))
+        finally:
             self._flush()
 
     def _requests(self) -> Iterator[Request | None]:

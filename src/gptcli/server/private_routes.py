@@ -17,7 +17,8 @@ from gptcli.errors import GptcliError, InvalidRequest
 from gptcli.params import PARAMS, Kind, ParamError
 from gptcli.runtime.remote import ServerInfo
 from gptcli.runtime.wire import WireError, dump, load
-from gptcli.server.engine_thread import Busy, EngineThread, EventStream, Stopping
+from gptcli.server.engine_thread import EngineThread, EventStream
+from gptcli.server.errors import Busy, Stopping
 from gptcli.types import Prompt, Request
 
 Handler = Callable[[HTTPRequest], Awaitable[Response]]

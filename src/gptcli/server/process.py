@@ -41,14 +41,14 @@ class ServerOptions:
     origins: Sequence[str] = ()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's server, with connections and signals of our own."""
 
     def __init__(
         self, config: uvicorn.Config, connections: IdleConnections, engine: EngineThread, grace: float
     ) -> None:
         super().__init__(config)
-        self._idle = connections
+        self.connections = connections
         self.engine = engine
         self._grace = grace
 
@@ -69,10 +69,11 @@ class _Server(uvicorn.Server):
     def end(self) -> None:
         """The engine has ended, by itself or because it was told to."""
         self.should_exit = True
+        self.engine.abandon()
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
-            self._idle.close_expired(asyncio.get_running_loop().time())
+            self.connections.close_expired(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
 
@@ -81,23 +82,26 @@ def run(
     listeners: Sequence[socket],
     options: ServerOptions,
     *,
-    ready: Callable[[], None],
+    ready: Callable[[Server], None],
     private_routes: PrivateRoutes,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, and let running requests end. `ready` is called once requests are answered;
+    """Serve until SIGTERM or Ctrl-C, and let running requests end. `ready` gets the server once requests are answered;
     `private_routes` makes those of gptcli's own commands.
 
     Raises LoadError, RequestError, EngineError."""
-    asyncio.run(_serve(open_engine, listeners, options, ready, private_routes))
+    asyncio.run(serve(open_engine, listeners, options, ready=ready, private_routes=private_routes))
 
 
-async def _serve(
+async def serve(
     open_engine: OpenEngine,
     listeners: Sequence[socket],
     options: ServerOptions,
-    ready: Callable[[], None],
+    *,
+    ready: Callable[[Server], None],
     private_routes: PrivateRoutes,
+    signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
 ) -> None:
+    """The same for an event loop that runs already; only that of the main thread can be given `signals`."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about what clients send
     metrics = Metrics()
     engine = EngineThread(open_engine, queue_size=options.queue_size, observer=metrics)
@@ -123,12 +127,11 @@ async def _serve(
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=math.ceil(options.grace) + _LAST_SECONDS,
     )
-    server = _Server(config, connections, engine, options.grace)
+    server = Server(config, connections, engine, options.grace)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals:
         loop.add_signal_handler(number, server.stop)
     engine.ended.add_done_callback(lambda _: loop.call_soon_threadsafe(server.end))
-    ready()
+    ready(server)
     await server.serve(sockets=list(listeners))
-    engine.abandon()
-    await asyncio.wrap_future(engine.ended)
+    await engine.close()

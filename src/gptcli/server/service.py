@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from gptcli.errors import GptcliError, InvalidRequest
+from gptcli.errors import InvalidRequest
 from gptcli.prompt.encoding import Vocabulary
 from gptcli.runtime.loaded import LoadedEngine
 from gptcli.server.engine_thread import EngineThread
+from gptcli.server.errors import UnknownModel
 from gptcli.server.metrics import Metrics
 from gptcli.types import Request
 
@@ -26,10 +27,6 @@ class Limits:
     """Time for an answer, waiting included; 600 is what OpenAI's clients wait."""
     tokens: int | None = None
     """Tokens of an answer; None: as many as the context has room for."""
-
-
-class UnknownModel(GptcliError):
-    """A name that is not that of the model."""
 
 
 @dataclass(slots=True)
@@ -75,5 +72,7 @@ class Service:
         if unknown := [token for token in tokens if token >= vocabulary.size]:
             message = f"There is no token {unknown[0]}: this model has {vocabulary.size:,}."
             raise InvalidRequest(message, param="tokens")
-        data = "".join(map(vocabulary.name, tokens)).encode("utf-8", "surrogateescape")
-        return data.decode("utf-8", "surrogateescape")  # characters that several tokens make are whole again
+        pieces = (
+            vocabulary.piece(token) or vocabulary.name(token).encode("utf-8", "surrogateescape") for token in tokens
+        )
+        return b"".join(pieces).decode("utf-8", "surrogateescape")

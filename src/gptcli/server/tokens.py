@@ -50,7 +50,7 @@ async def tokenize(request: HttpRequest) -> Response:
     if body.get("return_token_strs"):
         value["token_strs"] = [_shown(service, token) for token in tokens]
     if body.get("with_pieces"):
-        value["tokens"] = [{"id": token, "piece": _shown(service, token)} for token in tokens]
+        value["tokens"] = [{"id": token, "piece": _piece(service, token)} for token in tokens]
     return JSONResponse(value)
 
 
@@ -87,6 +87,12 @@ async def tokenizer_info(request: HttpRequest) -> Response:
 
 def _shown(service: Service, token: int) -> str:
     return readable(service.detokenize([token]))
+
+
+def _piece(service: Service, token: int) -> str | list[int]:
+    """A token's text, or its bytes where they are no text by themselves, as llama-server has it."""
+    text = service.detokenize([token])
+    return text if readable(text) == text else [*text.encode("utf-8", "surrogateescape")]
 
 
 def _only_text(body: dict[str, object]) -> tuple[str, str]:
