@@ -196,13 +196,14 @@ def test_show_prompt_shows_the_exact_tokens_on_stderr(complete) -> None:
     assert all(number.isdigit() for number, _ in shown)
 
 
-def test_stats_are_five_lines_on_stderr(complete) -> None:
+def test_stats_are_six_lines_on_stderr(complete) -> None:
     outcome = complete("Once upon", "-n", "5", "--seed", "42", "--samples", "2", "--stats")
     assert outcome.out == complete("Once upon", "-n", "5", "--seed", "42", "--samples", "2").out
-    load, prompt, decode, seed, finish = outcome.err.splitlines()
+    load, prompt, decode, threads, seed, finish = outcome.err.splitlines()
     assert re.fullmatch(r"load: +\d+\.\d{3} s on CPU", load)
     assert re.fullmatch(r"prompt: +\d+ tokens, 0 reused, [\d,.]+ tokens/s", prompt)
     assert re.fullmatch(r"decode: +10 tokens, [\d,.]+ tokens/s", decode)
+    assert re.fullmatch(r"threads: \d+ of \d+, which waited \d+\.\d s for a core", threads)
     assert seed.split() == ["seed:", "42,", "43"]
     assert finish.split() == ["finish:", "length,", "length"]
 

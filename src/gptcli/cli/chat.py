@@ -239,7 +239,7 @@ def _answer(
         return ExitCode.INTERRUPTED  # before anything was computed
     report_cut_texts(terminal, [finished])
     if output.stats:
-        show_stats(terminal, [finished], loaded.load_seconds, loaded.device)
+        show_stats(terminal, [finished], loaded)
     if finished.reason is FinishReason.CANCELLED:
         return ExitCode.INTERRUPTED
     return ExitCode.ERROR if session.autosave.failed else ExitCode.OK

@@ -141,7 +141,7 @@ def _run(
         if source.cache_prompt:
             loaded.save_prefix(terminal.notice)
         if output.stats:
-            show_stats(terminal, ended, loaded.load_seconds, loaded.device)
+            show_stats(terminal, ended, loaded)
     cancelled = any(event.reason is FinishReason.CANCELLED for event in ended)
     return ExitCode.INTERRUPTED if cancelled else ExitCode.OK
 

@@ -152,7 +152,10 @@ class LoadFlags:
     ] = None
     ctx_size: Annotated[int | None, _count("--ctx-size", help="Context size in tokens. (default: as needed)")] = None
     threads: Annotated[
-        int | None, _count("--threads", "-t", max=_MAX_THREADS, help="CPU threads. (default: physical cores)")
+        int | None,
+        _count(
+            "--threads", "-t", max=_MAX_THREADS, help="CPU threads. (default: a core each, fewer while others are busy)"
+        ),
     ] = None
     threads_batch: Annotated[
         int | None, _count("--threads-batch", max=_MAX_THREADS, help="Threads for prompts. (default: same)")

@@ -19,6 +19,7 @@ from gptcli.llama.context import STEP_TOKENS, Context
 from gptcli.llama.library import C, build_key, clear_log, log_tail
 from gptcli.llama.model import Model
 from gptcli.llama.sampler import make_sampler
+from gptcli.llama.threads import DecodeThreads
 from gptcli.llama.vocabulary import LlamaVocabulary
 from gptcli.params import SAMPLING_PARAMS, Kind, Param, Sampling, sampler_name
 from gptcli.types import Alternative, Constraint, TokenInfo
@@ -37,7 +38,8 @@ class LlamaBackend:
     """Owns a model and its context, until `close`; a context manager. A replica owns only its context.
 
     `threads`: for decoding and for prompts. `fast_greedy`: choose greedy tokens with numpy, which pays for its import
-    with many texts. `allow` is called before each context is created, with its size in tokens, and raises LoadError if
+    with many texts. `adapt_threads`: decode a single sequence with fewer threads while other programs want the cores.
+    `allow` is called before each context is created, with its size in tokens, and raises LoadError if
     it would not fit into memory."""
 
     def __init__(
@@ -48,9 +50,12 @@ class LlamaBackend:
         allow: Callable[[int], None] | None = None,
         *,
         fast_greedy: bool = False,
+        adapt_threads: bool = False,
     ) -> None:
         self.model = model
         self._threads = self._own_threads = threads
+        self.decode_threads = DecodeThreads(threads[0], adaptive=adapt_threads) if model.offload.is_cpu else None
+        """The threads of steps with one token; None on a GPU."""
         self._interrupt = interrupt
         self._allow = allow
         self._context: Context | None = None
@@ -136,16 +141,31 @@ class LlamaBackend:
 
     def share_threads(self, rank: int, count: int) -> None:
         decode, prompt = (max(1, share_of(every, rank, count)) for every in self._threads)
+        if count > 1:
+            self.decode_threads = None  # the processor time of this process is that of all engine cores
+        elif self.decode_threads is not None:
+            decode = self.decode_threads.count
         if (decode, prompt) != self._own_threads:
-            self._own_threads = decode, prompt
-            if self._context is not None:
-                self._context.use_threads(self._own_threads)
+            self._use_threads(decode, prompt)
+
+    def _use_threads(self, decode: int, prompt: int) -> None:
+        self._own_threads = decode, prompt
+        if self._context is not None:
+            self._context.use_threads(self._own_threads)
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:
         return self._live.add(token, position, sequence, logits=logits)
 
     def decode(self) -> Decoded:
-        return self._live.decode()
+        threads = self.decode_threads
+        if threads is None or self._live.pending != 1:
+            return self._live.decode()
+        began, cpu = time.perf_counter(), time.process_time()
+        decoded = self._live.decode()
+        threads.observe(time.perf_counter() - began, time.process_time() - cpu)
+        if threads.count != self._own_threads[0]:
+            self._use_threads(threads.count, self._own_threads[1])
+        return decoded
 
     def remove(self, sequence: int, start: int) -> bool:
         return self._live.remove(sequence, start)

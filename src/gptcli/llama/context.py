@@ -50,6 +50,11 @@ class Context:
         self._batch = C.llama_batch_init(STEP_TOKENS, 0, 1)
         self._count = 0
 
+    @property
+    def pending(self) -> int:
+        """Tokens in the next batch."""
+        return self._count
+
     def use_threads(self, threads: tuple[int, int]) -> None:
         """Set the number of threads for decoding and for prompts."""
         C.llama_set_n_threads(self.handle, *threads)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gptcli.render.fences import code_blocks
 from gptcli.terminal import Terminal
 from gptcli.types import Channel, Delta, Event, Finished, FinishReason
+
+if TYPE_CHECKING:
+    from gptcli.runtime.loaded import LoadedEngine
 
 
 class Renderer(Protocol):
@@ -99,7 +102,7 @@ def rate(tokens: int, seconds: float) -> str:
     return f"{tokens / seconds:,.1f} tokens/s" if seconds > 0 and tokens > 0 else "-"
 
 
-def show_stats(terminal: Terminal, ended: list[Finished], load_seconds: float, where: str) -> None:
+def show_stats(terminal: Terminal, ended: list[Finished], loaded: LoadedEngine) -> None:
     """Print what `--stats` shows: rates of load, prompt and decode, reused tokens, seeds and finish reasons."""
     if not ended:
         return
@@ -109,12 +112,14 @@ def show_stats(terminal: Terminal, ended: list[Finished], load_seconds: float, w
     decoded = sum(max(0, event.completion_tokens - 1) for event in ended)
     decode_seconds = max(event.decode_seconds for event in ended)
     lines = [
-        f"load:    {load_seconds:.3f} s on {where}",
+        f"load:    {loaded.load_seconds:.3f} s on {loaded.device}",
         f"prompt:  {first.prompt_tokens} tokens, {first.reused_tokens} reused, {rate(computed, first.prompt_seconds)}",
         f"decode:  {sum(event.completion_tokens for event in ended)} tokens, {rate(decoded, decode_seconds)}",
         f"seed:    {', '.join(str(event.seed) for event in ended)}",
         f"finish:  {', '.join(_reason(event) for event in ended)}",
     ]
+    if (threads := loaded.decode_threads) is not None:
+        lines.insert(3, f"threads: {threads.count} of {threads.most}, which waited {threads.waited:.1f} s for a core")
     terminal.report("\n".join(lines))
 
 

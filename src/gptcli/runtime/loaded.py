@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gptcli.errors import GptcliError
 from gptcli.interrupt import Interrupt
@@ -13,6 +14,9 @@ from gptcli.models.resolve import ModelFile, resolve
 from gptcli.models.store.summary import summarize
 from gptcli.prompt.encoding import Vocabulary
 from gptcli.types import Engine
+
+if TYPE_CHECKING:
+    from gptcli.llama.threads import DecodeThreads
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class LoadedEngine:
     """Tokens that all KV caches hold together."""
     vocabulary: Vocabulary | None = None
     """None for an engine that is a server's."""
+    decode_threads: DecodeThreads | None = None
+    """The threads that decode a single sequence; None on a GPU, with several engine cores, and at a server."""
 
     def describe_model(self) -> str:
         """Architecture, parameters and quantization, as `models list` shows them.

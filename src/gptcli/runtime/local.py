@@ -94,7 +94,8 @@ class LocalLoader:
         cores = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
         allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
-            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many)
+            adapt = options.threads is None and cores == 1
+            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many, adapt_threads=adapt)
             if not self._process_ends:
                 stack.enter_context(backend)
             backend.tokens = self._tokens
@@ -125,9 +126,8 @@ class LocalLoader:
                 open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
             )
             device, seconds = model.offload.description, self._loading.seconds
-            yield LoadedEngine(
-                engine, self.model, template, device, seconds, interrupt, lambda: engine.cells, vocabulary
-            )
+            cells, use = lambda: engine.cells, backend.decode_threads
+            yield LoadedEngine(engine, self.model, template, device, seconds, interrupt, cells, vocabulary, use)
 
 
 def _read_template(path: Path) -> str:

@@ -1,0 +1,76 @@
+"""Chooses how many threads decode, by the durations of the steps: fewer while other programs want the cores.
+
+The threads of a step wait for each other at some 500 barriers in it, so one that has to share its core with another
+program holds up all of them. Two threads beside two busy programs decode half as fast as one thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_WINDOW = 4
+"""Steps whose mean duration is compared: long enough to tell a factor, short enough to cost little."""
+_STARVED = 0.8
+"""Share of their time that threads must get on a core; with less, fewer threads are tried."""
+_GAIN = 0.95
+"""A number of threads is better if a step takes no more than this part of the time."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 16.0
+"""Seconds until another number is tried; each trial in vain doubles them."""
+
+
+@dataclass(slots=True)
+class DecodeThreads:
+    """The number of threads; `observe` each step that decodes."""
+
+    most: int
+    """Threads on a quiet machine."""
+    adaptive: bool = True
+    """Whether the number may change; if not, only `waited` is measured."""
+    count: int = 0
+    """Threads of the next step."""
+    waited: float = 0.0
+    """Seconds that threads have waited for a core, all of them together."""
+    _steps: int = 0
+    _seconds: float = 0.0
+    _cpu_seconds: float = 0.0
+    _before: tuple[int, float] | None = None
+    """While another number is tried: the number before, and the seconds of a step with it."""
+    _pause: float = _FIRST_PAUSE
+    _since: float = _LONGEST_PAUSE
+    """Seconds of decoding since the last trial ended."""
+
+    def __post_init__(self) -> None:
+        self.count = self.count or self.most
+
+    def observe(self, seconds: float, cpu_seconds: float) -> None:
+        """A step took `seconds`, in which this process had `cpu_seconds` on all cores together."""
+        self._steps += 1
+        self._seconds += seconds
+        self._cpu_seconds += cpu_seconds
+        self._since += seconds
+        self.waited += max(0.0, seconds * self.count - cpu_seconds)
+        if self._steps < _WINDOW or not self.adaptive:
+            return
+        step, cores = self._seconds / self._steps, self._cpu_seconds / self._seconds
+        self._steps, self._seconds, self._cpu_seconds = 0, 0.0, 0.0
+        if self._before is not None:
+            self._end_trial(step)
+        elif self._since >= self._pause:
+            self._begin_trial(step, cores)
+
+    def _begin_trial(self, step: float, cores: float) -> None:
+        """Try as many threads as there were cores for, or all of them again."""
+        fewer = max(1, int(cores + 0.25))
+        other = fewer if cores < _STARVED * self.count else self.most
+        if other != self.count:
+            self._before = self.count, step
+            self.count = other
+
+    def _end_trial(self, step: float) -> None:
+        assert self._before is not None
+        count, step_before = self._before
+        self._before, self._since = None, 0.0
+        if step <= _GAIN * step_before:
+            self._pause = _FIRST_PAUSE
+        else:
+            self.count = count
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
