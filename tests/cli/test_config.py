@@ -123,8 +123,8 @@ def test_a_model_has_settings_of_its_own(tiny: Path) -> None:
 
 
 def test_a_setting_gives_way_to_a_flag_that_contradicts_it(tiny: Path) -> None:
-    write("mirostat = 2\ngpu_layers = 5\nlogprobs = 3\ngrammar = 'nonsense'\nmax_tokens = 2\n")
-    outcome = call("complete", "-m", tiny, "--top-k", 5, "--device", "cpu", "--grammar", 'root ::= "a"', "once")
+    write("mirostat = 2\ngpu_layers = 5\nlogprobs = 3\nstop = 'a'\nmax_tokens = 2\n")
+    outcome = call("complete", "-m", tiny, "--top-k", 5, "--device", "cpu", "--choices", "a,b", "once")
     assert (outcome.code, outcome.err) == (ExitCode.OK, "")
 
 

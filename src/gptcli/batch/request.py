@@ -18,6 +18,7 @@ from gptcli.types import ChatPrompt, Message, Prompt, Request, TextPrompt
 
 if TYPE_CHECKING:
     from gptcli.prompt.sandbox import TemplateFailure
+    from gptcli.roles.prompt import RolePrompt
 
 CHAT_URL = "/v1/chat/completions"
 TEXT_URL = "/v1/completions"
@@ -100,6 +101,8 @@ class RequestBuilder:
     chat: bool = False
     """Whether a prompt is a user's message in a chat, not text to continue."""
     template: Template | None = None
+    role: RolePrompt | None = None
+    """Makes the messages of a row; a template makes the text that it works on."""
     columns: frozenset[str] = frozenset()
     """Columns that are parameters, with a template or a table; in other rows every field may be one."""
     allow_empty: bool = False
@@ -108,6 +111,8 @@ class RequestBuilder:
     def build(self, row: Row) -> Request:
         """The request of `row`; its id is the row's number. Raises InvalidRequest."""
         request_id, fields = str(row.number), row.fields
+        if self.role is not None:
+            return build_request(request_id, self._role_prompt(self.role, fields), self._column_params(row), self.base)
         if self.template is not None:
             prompt = self._prompt(self.template.render(fields))
             return build_request(request_id, prompt, self._column_params(row), self.base)
@@ -118,6 +123,30 @@ class RequestBuilder:
             return build_request(request_id, prompt, self._column_params(row), self.base)
         params = ((name, value) for name, value in fields.items() if _is_param(name))
         return build_request(request_id, prompt, params, self.base)
+
+    def _role_prompt(self, role: RolePrompt, fields: dict[str, object]) -> Prompt:
+        """The role's messages for a row. Its fields are variables; `input`, `prompt` or `text` is the text."""
+        text = ""
+        if self.template is not None:
+            text = self.template.render(fields)
+        elif role.uses_input:
+            found = next((fields[key] for key in ("input", "prompt", "text") if fields.get(key) is not None), None)
+            if found is None:
+                message = "The row has no field named input, prompt or text."
+                raise InvalidRequest(message, code="missing_field", param="input")
+            text = found if isinstance(found, str) else _to_json(found)
+        known = {name: value for name, value in fields.items() if name in role.names and value is not None}
+        if missing := [name for name in role.missing if name not in known]:
+            raise InvalidRequest(f"The row has no field named {missing[0]}.", code="missing_field", param=missing[0])
+        try:
+            messages = role.messages(text, known)
+        except UsageError as error:
+            raise InvalidRequest(error.message) from None
+        for item in messages:
+            openai.check_text("The prompt", item.content, "prompt")
+        if self.system is not None:
+            messages = (Message("system", self.system), *(item for item in messages if item.role != "system"))
+        return ChatPrompt(messages)
 
     def _plain_prompt(self, fields: dict[str, object]) -> Prompt:
         if (messages := fields.get("messages")) is not None:

@@ -9,10 +9,11 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
 
 from gptcli.chat.autosave import Autosave
 from gptcli.chat.context_window import ContextWindow, Messages, Overflow, summary_tokens
-from gptcli.chat.conversation import Conversation, Turn, copy_turns, settings_of
+from gptcli.chat.conversation import Conversation, Turn, copy_turns, settings_of, title_of
 from gptcli.chat.settings import Settings
 from gptcli.chat.store import Store
 from gptcli.errors import Cancelled, ContextFull, GptcliError
@@ -31,6 +32,9 @@ from gptcli.types import (
     Request,
     TokenPrompt,
 )
+
+if TYPE_CHECKING:
+    from gptcli.roles.prompt import RolePrompt
 
 Events = Generator[Event, None, None]
 Pieces = dict[Channel, list[str]]
@@ -69,6 +73,7 @@ class ChatSession:
         self.last_finished: Finished | None = None  # how the last answer ended, with its counts and times
         self.ask_overflow: Callable[[str], Overflow] = lambda question: Overflow.REFUSE  # if the settings say so
         self.model = model
+        self.role: RolePrompt | None = None  # what every message is put into
         self._notify = notify
         self._ids = itertools.count()
         self._answer_tokens: dict[str, tuple[int, ...]] = {}
@@ -86,8 +91,12 @@ class ChatSession:
         self._usage = None
 
     def send(self, text: str) -> Events:
-        """The user's next message, and the model's answer to it. Raises GptcliError if there can be none."""
-        return self._send(text, self.conversation.leaf)
+        """The user's next message, and the model's answer to it. Raises GptcliError if there can be none.
+
+        The first message of a role comes after the role's system prompt and examples."""
+        message = self._as_message(text)
+        self._start_role(text or message)
+        return self._send(message, self.conversation.leaf)
 
     def resume(self) -> Events:
         """/continue: continue the newest answer exactly where it ended. Raises GptcliError if there is none."""
@@ -110,7 +119,7 @@ class ChatSession:
 
     def edit(self, text: str) -> Events:
         """/edit: reword the newest message and answer it; the old message and answer stay on their branch."""
-        return self._send(text, self._newest_message().parent)
+        return self._send(self._as_message(text), self._newest_message().parent)
 
     def undo(self) -> Turn:
         """/undo: go back to before the newest message, and return it. Nothing is deleted."""
@@ -123,6 +132,24 @@ class ChatSession:
         turn = self.conversation.find(prefix)
         self.autosave.move(turn.id)
         return turn
+
+    def _start_role(self, text: str) -> None:
+        """Begin a conversation without messages with the role's system prompt, unless there is one, and examples."""
+        if self.role is None or self.conversation.last("user") is not None:
+            return
+        turns: list[Turn] = []
+        if self.conversation.leaf is None and (system := self.role.system()):
+            turns.append(Turn("system", system))
+        for example in self.role.examples():
+            parent = turns[-1].id if turns else self.conversation.leaf
+            turns.append(Turn(example.role, example.content, parent=parent))
+        known = self.conversation
+        self.autosave.conversation = dataclasses.replace(known, title=known.title or title_of(text))
+        if turns:
+            self.autosave.append(*turns)
+
+    def _as_message(self, text: str) -> str:
+        return text if self.role is None else self.role.message(text)
 
     def set_system(self, text: str) -> None:
         """Change the system message. The messages so far are copied to a branch below the new one."""

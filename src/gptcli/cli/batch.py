@@ -15,6 +15,7 @@ from gptcli.cli.batch_options import BatchOptions, OutFormat
 from gptcli.cli.constraint_options import ConstraintFlags
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import ModelFlags, SamplingCommand, SamplingFlags, TextFlags, takes
+from gptcli.cli.role_options import RoleFlags
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gptcli.batch.request import RequestBuilder
     from gptcli.batch.row import Row, RowError
     from gptcli.batch.structured import Table
+    from gptcli.roles.prompt import RolePrompt
     from gptcli.runtime.loaded import LoadedEngine
     from gptcli.types import Constraint, Engine
 
@@ -35,11 +37,19 @@ _EPILOG = "Example: gptcli batch questions.csv --chat --template 'Answer briefly
 
 
 @app.command(cls=SamplingCommand, epilog=_EPILOG)
-@takes(options=BatchOptions, text=TextFlags, model=ModelFlags, structure=ConstraintFlags, sampling=SamplingFlags)
+@takes(
+    options=BatchOptions,
+    text=TextFlags,
+    role=RoleFlags,
+    model=ModelFlags,
+    structure=ConstraintFlags,
+    sampling=SamplingFlags,
+)
 def batch(
     ctx: typer.Context,
     options: BatchOptions,
     text: TextFlags,
+    role: RoleFlags,
     model: ModelFlags,
     structure: ConstraintFlags,
     sampling: SamplingFlags,
@@ -53,7 +63,7 @@ def batch(
     structure.check_stop(text.stop)
     context: CommandContext = ctx.obj
     context.terminal.quiet = options.quiet
-    job = Job(inputs, options, text, model, structure, sampling, context)
+    job = Job(inputs, options, text, role.prompt(ctx), model, structure, sampling, context)
     return job.show_plan() if options.plan else job.run()
 
 
@@ -65,6 +75,7 @@ class Job:
         inputs: list[str],
         options: BatchOptions,
         text: TextFlags,
+        role: "RolePrompt | None",
         model: ModelFlags,
         structure: ConstraintFlags,
         sampling: SamplingFlags,
@@ -83,7 +94,7 @@ class Job:
             raise UsageError(f"--split is for text, not for {input_format}.", "Add --from text or omit --split.")
         self.input = Input(tuple(inputs), input_format, self.terminal.stdin, options.encoding, options.split)
         self.out_format = _choose_out_format(options, input_format)
-        self.builder = _request_builder(options, text, structure.constraint(self.terminal.report), sampling)
+        self.builder = _request_builder(options, text, role, structure.constraint(self.terminal.report), sampling)
         self.loader = context.loader(self.engine_options)
         self.rows_read: int | None = None
         """The number of rows, if they are so few that all of them have been read."""
@@ -185,7 +196,9 @@ class Job:
         """Raises UsageError if no column is the prompt, or if the new column is not new."""
         if table.delimiter != ("\t" if self.input.format == "tsv" else ","):
             self._remark(f"The columns are separated by {table.delimiter!r}.")
-        if self.builder.template is None and not {"prompt", "text"} & set(table.header):
+        role = self.builder.role
+        names = {"prompt", "text"} if role is None else {"input", "prompt", "text"}
+        if (role is None or role.uses_input) and self.builder.template is None and not names & set(table.header):
             name = next(filter(None, table.header), "name")
             field = name if name.isidentifier() else f"row[{json.dumps(name, ensure_ascii=False)}]"
             raise UsageError(
@@ -269,6 +282,7 @@ class Job:
             "model": model.name,
             "model size": model.path.stat().st_size,
             "adapters": [f"{file}={scale:g}" for file, scale in self.engine_options.adapters],
+            **_role_settings(self.builder.role),
             **({} if options.chat_template is None else {"chat template": options.chat_template}),
             "context": self.engine_options.ctx_size,
             "input format": self.input.format,
@@ -282,8 +296,16 @@ class Job:
         }
 
 
+def _role_settings(role: "RolePrompt | None") -> dict[str, object]:
+    return {} if role is None else {"role": role.role.source, "role's variables": role.variables}
+
+
 def _request_builder(
-    options: BatchOptions, text: TextFlags, constraint: "Constraint | None", sampling: SamplingFlags
+    options: BatchOptions,
+    text: TextFlags,
+    role: "RolePrompt | None",
+    constraint: "Constraint | None",
+    sampling: SamplingFlags,
 ) -> "RequestBuilder":
     from gptcli.batch.request import RequestBuilder, Template
     from gptcli.openai.constraints import CONSTRAINTS
@@ -311,7 +333,7 @@ def _request_builder(
     )
     template = None if options.template is None else Template(_template_text(options.template))
     chat = options.chat or options.system is not None
-    return RequestBuilder(base, options.system, chat, template, columns, allow_empty=options.allow_empty)
+    return RequestBuilder(base, options.system, chat, template, role, columns, allow_empty=options.allow_empty)
 
 
 def _template_text(given: str) -> str:

@@ -23,6 +23,7 @@ from gptcli.cli.options import (
     param_option,
     takes,
 )
+from gptcli.cli.role_options import RoleFlags, read_input
 from gptcli.errors import ExitCode, GptcliError, ModelNotFound, UsageError
 from gptcli.terminal import Terminal
 from gptcli.types import FinishReason
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gptcli.chat.settings import Settings
     from gptcli.chat.store import Store
     from gptcli.cli.model_switcher import ModelSwitcher
+    from gptcli.roles.prompt import RolePrompt
     from gptcli.runtime import EngineOptions
     from gptcli.runtime.loader import EngineLoader
 
@@ -80,10 +82,18 @@ class ChatFlags:
 
 
 @app.command(cls=SamplingCommand, epilog="Example: git diff | gptcli chat 'write a commit message'")
-@takes(flags=ChatFlags, model=ModelFlags, structure=ConstraintFlags, sampling=SamplingFlags, output=OutputFlags)
+@takes(
+    flags=ChatFlags,
+    role=RoleFlags,
+    model=ModelFlags,
+    structure=ConstraintFlags,
+    sampling=SamplingFlags,
+    output=OutputFlags,
+)
 def chat(
     ctx: typer.Context,
     flags: ChatFlags,
+    role: RoleFlags,
     model: ModelFlags,
     structure: ConstraintFlags,
     sampling: SamplingFlags,
@@ -100,6 +110,8 @@ def chat(
     context: CommandContext = ctx.obj
     terminal = context.terminal
     terminal.quiet = output.quiet
+    prompt = role.prompt(ctx)
+    _take_extract(flags, prompt)
     interactive = _is_interactive(message, flags, output, terminal)
     constraint = structure.constraint(terminal.report)
 
@@ -115,11 +127,20 @@ def chat(
 
         conversation = _find_conversation(flags, store)
         if model.model is None and conversation.model is not None:  # it may have settings of its own
-            flags, model, _, sampling, output = groups_for(ctx, conversation.model).values()
+            groups = groups_for(ctx, conversation.model)
+            flags, model, sampling, output = (groups[name] for name in ("flags", "model", "sampling", "output"))
+            _take_extract(flags, prompt)
         options = model.engine_options(chat_template=flags.chat_template, verbose=output.verbose)
         options = dataclasses.replace(options, constrained=bool(structure.given))
         loader = _loader(options, conversation, context)
-        text = "" if interactive else _read_message(message, flags, terminal)
+        if interactive:
+            text = ""
+            if prompt is not None:
+                prompt.check_complete()
+        elif prompt is None:
+            text = _read_message(message, flags, terminal)
+        else:
+            text = read_input(prompt, message or [], [], terminal, use_stdin=not flags.no_stdin)
         switcher = stack.enter_context(ModelSwitcher(loader, options, context))
         switcher.saves_prefixes = not flags.no_save
         settings = _settings(flags, sampling, output, interactive)
@@ -127,6 +148,7 @@ def chat(
         settings.close = structure.on_interrupt is OnInterrupt.CLOSE and not interactive
         save_to = None if flags.no_save else store()
         session = ChatSession(switcher.model, conversation, save_to, settings, terminal.report)
+        session.role = prompt
         if flags.system is not None:
             session.set_system(flags.system)
         code = ExitCode.OK
@@ -151,6 +173,13 @@ def _is_interactive(message: list[str] | None, flags: ChatFlags, output: OutputF
     if flags.overflow is Overflow.ASK and not interactive:
         raise UsageError("--overflow ask needs a terminal to ask on.", "Use refuse, oldest or summarize.")
     return interactive
+
+
+def _take_extract(flags: ChatFlags, prompt: "RolePrompt | None") -> None:
+    """The code block that a role wants, unless the command line says which."""
+    extract = "" if prompt is None else prompt.role.extract
+    if extract and not (flags.extract or flags.extract_last):
+        flags.extract, flags.extract_last = extract == "first", extract == "last"
 
 
 def _find_conversation(flags: ChatFlags, store: "Callable[[], Store]") -> "Conversation":

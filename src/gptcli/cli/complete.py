@@ -17,6 +17,7 @@ from gptcli.cli.options import (
     param_option,
     takes,
 )
+from gptcli.cli.role_options import RoleFlags, read_input
 from gptcli.errors import ExitCode, UsageError
 from gptcli.types import Failed, Finished, FinishReason, Request, TextPrompt
 
@@ -63,6 +64,7 @@ class PromptFlags:
 @takes(
     source=PromptFlags,
     text=TextFlags,
+    role=RoleFlags,
     model=ModelFlags,
     structure=ConstraintFlags,
     sampling=SamplingFlags,
@@ -72,6 +74,7 @@ def complete(
     ctx: typer.Context,
     source: PromptFlags,
     text: TextFlags,
+    role: RoleFlags,
     model: ModelFlags,
     structure: ConstraintFlags,
     sampling: SamplingFlags,
@@ -91,20 +94,28 @@ def complete(
     from gptcli.cli.prompt import check_prompt, read_prompt
 
     parts, files, use_stdin = source.prompt or [], source.file or [], not source.no_stdin
-    check_prompt(parts, files, terminal, use_stdin=use_stdin)
+    if (role_prompt := role.prompt(ctx)) is None:
+        check_prompt(parts, files, terminal, use_stdin=use_stdin)
+    elif source.suffix is not None:
+        raise UsageError("--suffix and --role contradict each other.", "Drop one.")
     constraint = structure.constraint(terminal.report)
     options = model.engine_options(verbose=output.verbose)
     options = dataclasses.replace(options, constrained=constraint is not None)
     if source.cache_prompt:  # a server keeps what it has computed to itself
         options = dataclasses.replace(options, use_server=False)
     loader = context.loader(options)
-    data = b"".join(read_prompt(parts, files, terminal, use_stdin=use_stdin))
+    stop = tuple(text.stop or ())
+    if role_prompt is None:
+        data = b"".join(read_prompt(parts, files, terminal, use_stdin=use_stdin))
+    else:
+        given = read_input(role_prompt, parts, files, terminal, use_stdin=use_stdin)
+        data, stop = role_prompt.text(given).encode("utf-8", "surrogateescape"), stop or role_prompt.stop
     request = Request(
         id="0",
         prompt=TextPrompt(data, None if source.suffix is None else source.suffix.encode("utf-8", "surrogateescape")),
         sampling=sampling.sampling(),
         max_tokens=text.limit,
-        stop=tuple(text.stop or ()),
+        stop=stop,
         ignore_eos=text.ignore_eos,
         n=source.samples,
         echo=source.echo,

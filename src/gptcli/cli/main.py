@@ -29,6 +29,7 @@ _COMMANDS = {
     "serve": "Answer OpenAI's API for other programs.",
     "models": "Download and manage models.",
     "chats": "List, search, show and export conversations.",
+    "roles": "List, write and check roles.",
     "config": "Show and change settings.",
     "cache": "List and clear the prefix cache.",
     "completions": "Install shell completion.",

@@ -230,6 +230,11 @@ class SamplingFlags:
     def __init__(self, **given: object) -> None:
         self._given = {name: value for name, value in given.items() if name in PARAMS and value is not None}
 
+    @property
+    def given(self) -> dict[str, object]:
+        """The parameters that were given, by name."""
+        return dict(self._given)
+
     @classmethod
     def parameters(cls) -> list[inspect.Parameter]:
         """A flag for each sampling parameter, for `takes`."""
