@@ -91,7 +91,7 @@ class FakeSampler:
     def choose(self, row: int, mask: bytearray) -> int:
         """The model's token or, if the mask forbids it, the next one that is allowed."""
         wanted: int = self.sample(row)
-        ordered = [*range(wanted, END + 1), *range(wanted)]
+        ordered = [*range(wanted, 8 * len(mask)), *range(wanted)]
         token: int = next(token for token in ordered if mask[token >> 3] >> (token & 7) & 1)
         return token
 

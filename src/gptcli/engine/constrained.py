@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gptcli.errors import GptcliError, RequestError
+from gptcli.errors import EngineError, GptcliError, RequestError
 from gptcli.prompt.encoding import Vocabulary
 from gptcli.prompt.reasoning import OPENERS, ChannelSplitter, closes_reasoning
 from gptcli.types import Request, TokenPrompt
@@ -186,12 +186,20 @@ def constrain(
             one_by_one=request.logprobs is not None,
         )
         if prompt.answer_length:
-            constrained.resume(list(prompt.tokens[-prompt.answer_length :]))
+            _resume(constrained, list(prompt.tokens[-prompt.answer_length :]))
         _check_room(request, len(constrained.ending()), limit + 1 - len(prompt.tokens))
     except GptcliError:
         sampler.close()
         raise
     return constrained
+
+
+def _resume(constrained: ConstrainedSampler, tokens: list[int]) -> None:
+    try:
+        constrained.resume(tokens)
+    except EngineError:
+        message = "the answer so far breaks its constraint, so it cannot be continued."
+        raise RequestError(message, "Ask for a new answer, or drop the constraint.") from None
 
 
 def _check_room(request: Request, least: int, context: int) -> None:
