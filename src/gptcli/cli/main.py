@@ -30,6 +30,7 @@ _COMMANDS = {
     "models": "Download and manage models.",
     "chats": "List, search, show and export conversations.",
     "roles": "List, write and check roles.",
+    "schema": "Infer a JSON Schema from examples, or check one.",
     "config": "Show and change settings.",
     "cache": "List and clear the prefix cache.",
     "completions": "Install shell completion.",

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
 
 _SECONDS = (0.03, 0.06)
-"""When the quick and the thorough search end, at the latest."""
+"""When the quick and the thorough search end, at the latest: computing time, or a busy machine would find no ending."""
+_PATIENT = 10
+"""How much longer the first search of a constraint may take; what it does not find is refused."""
+_REPEATS = 6
+"""How often the best byte is taken in states that look alike, before the others have their turn."""
 _WIDTH = 24
 """States of a level that are followed, at most."""
 _WIDE = 64
@@ -32,14 +36,43 @@ _LONGEST_RUN = 1 << 12
 _BITS = [(byte >> 3, 1 << (byte & 7)) for byte in range(256)]
 
 
-def shortest_ending(matcher: LLMatcher, most: int) -> bytes | None:
+def shortest_ending(matcher: LLMatcher, most: int, *, patient: bool = False) -> bytes | None:
     """A text of at most `most` bytes after which the matcher accepts; None if none is found. The matcher is over bytes
-    and is not changed."""
+    and is not changed. `patient`: search longer."""
     if matcher.is_accepting():
         return b""
-    began = time.perf_counter()
-    found = _search(matcher, most, began + _SECONDS[0], thorough=False)
-    return found if found is not None else _search(matcher, most, began + _SECONDS[1], thorough=True)
+    began, times = time.thread_time(), _PATIENT if patient else 1
+    quick, thorough = (began + times * seconds for seconds in _SECONDS)
+    found = _search(matcher, most, quick, thorough=False)
+    if found is None:
+        found = _descend(matcher, most, quick + times * _SECONDS[0])
+    return found if found is not None else _search(matcher, most, thorough + times * _SECONDS[0], thorough=True)
+
+
+def _descend(matcher: LLMatcher, most: int, deadline: float) -> bytes | None:
+    """The first ending on the way of the best byte in each state: for patterns whose parts look alike, as of a version
+    number, where the search by levels takes one part for another."""
+    state, text = matcher.deep_copy(), b""
+    times: dict[bytes, int] = {}
+    while len(text) < most and time.thread_time() < deadline:
+        if state.is_accepting():
+            return text
+        more = state.compute_ff_bytes()
+        if not more:
+            mask = state.compute_bitmask()
+            allowed = {byte for byte, (index, bit) in enumerate(_BITS) if mask[index] & bit}
+            if state.is_error() or not allowed:
+                return None
+            times[mask] = repeat = times.get(mask, 0) + 1
+            more = _sure_step(state, mask, allowed)
+            if not more or repeat > _REPEATS:
+                ways = [byte for byte in _MARKS if byte in allowed]
+                ways += [byte for byte in _candidates(allowed, True) if byte not in ways]
+                more = bytes((ways[max(0, repeat - _REPEATS) % len(ways)],))
+        if not state.consume_tokens(list(more)):
+            return None
+        text += more
+    return None
 
 
 def _search(matcher: LLMatcher, most: int, deadline: float, *, thorough: bool) -> bytes | None:
@@ -48,7 +81,7 @@ def _search(matcher: LLMatcher, most: int, deadline: float, *, thorough: bool) -
         length = min(levels)
         seen: set[object] = set()
         for text, state in levels.pop(length):
-            if time.perf_counter() > deadline:
+            if time.thread_time() > deadline:
                 return None
             steps = _steps(text, state, seen, thorough)
             for more in steps:

@@ -9,38 +9,67 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any, cast
+from decimal import Decimal
+from typing import TYPE_CHECKING, cast
 
+from gptcli.constraints.closing import shortest_ending
+from gptcli.constraints.formats import PATTERNS
+from gptcli.constraints.grammar import compile_grammar
+from gptcli.constraints.patterns import rust_pattern
 from gptcli.constraints.short_form import Json
+from gptcli.constraints.tokens import bytes_tokenizer
+from gptcli.errors import RequestError
+from gptcli.types import Constraint, ConstraintKind
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
 
 Schema = dict[str, Json]
-
-COMPACT = {"whitespace_flexible": False}
-"""llguidance's options: with free white space a small model writes it for ever, and no token is forced."""
 
 _SECONDS = 0.4  # of computing time, in a process of its own
 _WALL_SECONDS = 4.0  # where others want the processor too
 _MEMORY = 192 << 20
-_ORDINARY = {"schemas": 150, "enum": 1000, "multipleOf": 1, "patternProperties": 4, "pattern": 1000, "minLength": 2000}
+_LONGEST = 1 << 16
+_ORDINARY = {
+    "schemas": 150,
+    "enum": 1000,
+    "multipleOf": 1000,
+    "patternProperties": 4,
+    "pattern": 1000,
+    "minLength": 2000,
+}
 """How much of each a schema has that is compiled here at once: 100 ms at most. Of patterns, the characters."""
+_KNOWN_PATTERNS = frozenset(map(rust_pattern, PATTERNS.values())) | frozenset(PATTERNS.values())
 _CHILD = "import sys; sys.path[:] = sys.path[not sys.path[0]:]; from gptcli.constraints.compilation import main; main()"
 """Without the working directory on the path, which may have files named like modules."""
 
 
 def refusal(schema: Schema) -> str:
     """Why llguidance does not keep a translated schema; empty where it does."""
-    text = json.dumps({**schema, "x-guidance": COMPACT}, ensure_ascii=False)
+    text = json.dumps(schema, ensure_ascii=False)
     return compile_here(text) if _is_ordinary(schema) else _compile_apart(text)
 
 
 def compile_here(text: str) -> str:
     """llguidance's objection to a schema's text; empty where it has none."""
-    from llguidance import LLMatcher, LLTokenizer
-    from llguidance._tokenizer import TokenizerWrapper
-
-    tokenizer = LLTokenizer(TokenizerWrapper(_Bytes()))
-    error = LLMatcher(tokenizer, LLMatcher.grammar_from_json_schema(text), log_level=0).get_error()
+    try:
+        error = _matcher(text).get_error()
+    except RequestError as refused:
+        return refused.message
     return _in_words(error) if error else ""
+
+
+def shortest_answer(text: str) -> str | None:
+    """The shortest text that a translated schema allows; None if none is found."""
+    ending = shortest_ending(_matcher(text), _LONGEST, patient=True)
+    return None if ending is None else ending.decode("utf-8", "replace")
+
+
+def _matcher(text: str) -> LLMatcher:
+    from llguidance import LLMatcher
+
+    grammar = compile_grammar(Constraint(ConstraintKind.JSON_SCHEMA, text))
+    return LLMatcher(bytes_tokenizer(), grammar, log_level=0)
 
 
 def _in_words(error: str) -> str:
@@ -114,9 +143,9 @@ def _sizes(part: Schema) -> Iterator[tuple[str, int]]:
             yield keyword, len(value)
     multiple = part.get("multipleOf")
     if isinstance(multiple, (int, float)):
-        yield "multipleOf", 1 if multiple < 1000 else 2
+        yield "multipleOf", int("".join(map(str, Decimal(str(multiple)).as_tuple().digits)))
     if isinstance(pattern := part.get("pattern"), str):
-        yield "pattern", len(pattern) + 200 * pattern.count("{")
+        yield "pattern", 50 if pattern in _KNOWN_PATTERNS else len(pattern) + 200 * pattern.count("{")
     for name in cast(Schema, part.get("patternProperties", {})) if "patternProperties" in part else ():
         yield "pattern", len(name) + 200 * name.count("{")
     lengths = [value for key in ("minLength", "maxLength") if isinstance(value := part.get(key), int)]
@@ -133,15 +162,3 @@ def _objects(schema: Json) -> Iterator[Schema]:
             waiting += part.values()
         elif isinstance(part, list):
             waiting += [item for item in part if isinstance(item, (dict, list))]
-
-
-class _Bytes:
-    """A vocabulary of bytes, on which a grammar can be tried without a model."""
-
-    eos_token_id = 256
-    bos_token_id = None
-    tokens = (*(bytes([byte]) for byte in range(256)), b"<eos>")
-    special_token_ids = (256,)
-
-    def __call__(self, text: Any) -> list[int]:
-        return list(text.encode() if isinstance(text, str) else text)

@@ -171,7 +171,7 @@ class Compiler:
         self._bytes = self._bytes or bytes_tokenizer()
         of_bytes = LLMatcher(self._bytes, grammar, log_level=0)
         follows_bytes = not of_bytes.is_error()
-        ending = shortest_ending(of_bytes, _LONGEST_ENDING) if follows_bytes else b""
+        ending = shortest_ending(of_bytes, _LONGEST_ENDING, patient=True) if follows_bytes else b""
         if ending is None:
             raise refusal(constraint, "no text satisfies it, or none that is short enough to be found")
         tokens = LLMatcher(self.tokens.result(), grammar, log_level=0)

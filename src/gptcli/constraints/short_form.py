@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import cast
 
 Json = object
 """A value of JSON: None, bool, int, float, str, list or dict."""
@@ -221,3 +222,77 @@ def _union(alternatives: list[tuple[str, Json]]) -> dict[str, Json]:
     if not literals and all(len(value) == 1 for value in types):
         return {"type": [value["type"] for value in types]}
     return {"anyOf": [*types, *([{"enum": literals}] if literals else [])]}
+
+
+def write_short_form(schema: Json) -> str:
+    """The short form of a schema that `parse_short_form` makes, in one line. Raises ShortFormError for others."""
+    if _is(schema, "array"):
+        return f"[]{_element_text(cast(_Schema, schema)['items'])}"
+    return _fields_text(schema)
+
+
+_Schema = dict[str, Json]
+
+
+def _is(schema: Json, kind: str) -> bool:
+    return isinstance(schema, dict) and schema.get("type") == kind
+
+
+def _fields_text(schema: Json) -> str:
+    if not _is(schema, "object") or not isinstance(properties := cast(_Schema, schema).get("properties"), dict):
+        raise ShortFormError("only objects with properties have a short form")
+    required = cast("list[str]", cast(_Schema, schema).get("required", []))
+    return ", ".join(_field_text(name, part, name in required) for name, part in properties.items())
+
+
+def _field_text(name: str, schema: Json, required: bool) -> str:
+    if not isinstance(schema, dict):
+        raise ShortFormError(f"the field {name!r} has no short form")
+    description = schema.get("description")
+    arrays = ""
+    while _is(schema, "array"):
+        arrays, schema = arrays + "[]", cast(_Schema, schema)["items"]
+    element = _element_text(schema)
+    text = _name_text(name) + arrays + ("" if required else "?") + ("" if element == "str" else f" {element}")
+    if description is None:
+        return text
+    plain = isinstance(description, str) and re.fullmatch(r"[^\s,{}\"][^,{}\"\n\r]*(?<!\s)", description)
+    return f"{text}: {description if plain else json.dumps(description, ensure_ascii=False)}"
+
+
+def _element_text(schema: Json) -> str:
+    if not isinstance(schema, dict):
+        raise ShortFormError("a schema of any value has no short form")
+    if "properties" in schema:
+        return f"{{{_fields_text(schema)}}}"
+    plain = {key: value for key, value in schema.items() if key != "description"}
+    options = plain["anyOf"] if plain.keys() == {"anyOf"} else [plain]
+    return "|".join(text for option in cast("list[_Schema]", options) for text in _alternatives(option))
+
+
+def _alternatives(schema: _Schema) -> list[str]:
+    """A schema's types or values, as the alternatives of a field."""
+    if schema.keys() == {"enum"}:
+        values = cast("list[Json]", schema["enum"])
+        lone = len(values) == 1
+        return [_literal_text(value, lone) for value in values]
+    kinds = schema.get("type")
+    schemas = [{"type": kind} for kind in kinds] if isinstance(kinds, list) and len(schema) == 1 else [schema]
+    names = [next((name for name, known in TYPES.items() if known == one), None) for one in schemas]
+    if None in names:
+        raise ShortFormError(f"{json.dumps(schema)[:60]} has no short form")
+    return cast("list[str]", names)
+
+
+def _literal_text(value: Json, lone: bool) -> str:
+    if isinstance(value, str):
+        bare = _NAME.fullmatch(value) and not _NUMBER.match(value) and value not in (*TYPES, "true", "false")
+        return value if bare and not lone else json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value)
+    if value is not None and not isinstance(value, bool) and not _NUMBER.match(text):
+        raise ShortFormError(f"the value {text} has no short form")
+    return text
+
+
+def _name_text(name: str) -> str:
+    return name if _NAME.fullmatch(name) else json.dumps(name, ensure_ascii=False)
