@@ -80,7 +80,7 @@ def store_models(hub: Path, data: Path, home: Path) -> None:
     [
         ("gptcli do\tx", ["doctor", "x"]),
         ("gptcli cach\tcl\t", ["cache", "clear"]),
-        ("gptcli complete --no-st\tx", ["complete", "--no-stdin", "x"]),
+        ("gptcli complete --no-std\tx", ["complete", "--no-stdin", "x"]),
         ("gptcli complete --vers\t", ["complete", "--vers"]),
         ("gptcli complete --format te\t", ["complete", "--format", "text"]),
         ("gptcli complete --format=te\t", ["complete", "--format=text"]),
