@@ -105,8 +105,9 @@ EFFECTS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ELSEWHERE = {
     # flags that are tested by themselves: in the named test here, or in another file of this folder
     "--help", "--help-all", "--model", "--file", "--no-stdin", "--suffix", "--verbose", "--quiet", "--grammar-file",
-    "--lenient", "--on-interrupt",
-    "--ignore-eos", "--cache-prompt", "--device", "--gpu-layers", "--lora", "--offline", "--force", "--threads", "--role", "--param",
+    "--lenient", "--on-interrupt", "--stream-items",
+    "--ignore-eos", "--cache-prompt", "--device", "--gpu-layers", "--lora", "--offline", "--force", "--threads",
+    "--role", "--param",
     "--threads-batch", "--no-server",
 }  # fmt: skip
 

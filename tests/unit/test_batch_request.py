@@ -102,7 +102,9 @@ def test_every_field_of_a_completion_is_honoured() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "json_schema", "json_schema": {"schema": {"type": "objet"}}}),
+        ("response_format", {"type": "json_schema", "schema": {}}),
+        ("response_format", {"type": "xml"}),
         ("tools", [{"type": "function"}]),
         ("tool_choice", "required"),
         ("stream", True),

@@ -82,6 +82,8 @@ class SimpleLines(ResultFormat):
         choices = []
         for sample in answer.samples:
             choice: dict[str, object] = {"text": sample.text, "finish_reason": finish_reason(sample.end.reason)}
+            if sample.end.closed:
+                choice["closed"] = True
             if sample.thoughts:
                 choice["reasoning"] = sample.reasoning
             if request.logprobs is not None:

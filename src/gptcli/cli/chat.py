@@ -107,6 +107,7 @@ def chat(
         group.check()
     flags.check(output)
     structure.check_stop(flags.stop)
+    structure.check_items(output.stream_items)
     context: CommandContext = ctx.obj
     terminal = context.terminal
     terminal.quiet = output.quiet
@@ -258,6 +259,7 @@ def _answer(
         report_reused=flags.resume or flags.chat is not None,
         extract=0 if flags.extract else -1 if flags.extract_last else None,
         logprobs=output.logprobs is not None,
+        items=output.stream_items,
     )
     with contextlib.closing(session.send(text)) as events, loaded.interrupt.watch():
         for event in events:

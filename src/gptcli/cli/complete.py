@@ -87,6 +87,7 @@ def complete(
         group.check()
     source.check(output)
     structure.check_stop(text.stop)
+    structure.check_items(output.stream_items, source.samples)
     context: CommandContext = ctx.obj
     terminal = context.terminal
     terminal.quiet = output.quiet
@@ -136,7 +137,7 @@ def _run(
 
     assert isinstance(request.prompt, TextPrompt)
     logprobs = output.logprobs is not None
-    renderer = choose(terminal, output.format, loader.model.name, logprobs=logprobs)
+    renderer = choose(terminal, output.format, loader.model.name, logprobs=logprobs, items=output.stream_items)
     ended: list[Finished] = []
     with loader.open() as loaded, loaded.interrupt.watch():
         if source.show_prompt:

@@ -73,6 +73,13 @@ class ConstraintFlags:
         if stop and (self.json or self.json_schema is not None):
             raise UsageError(f"--stop could cut the JSON that {self.given[0]} promises.", "Drop one.")
 
+    def check_items(self, stream_items: bool, samples: int = 1) -> None:
+        """Raises UsageError where there would be no items to write, or those of several answers."""
+        if stream_items and not (self.json or self.json_schema is not None):
+            raise UsageError("--stream-items needs an answer in JSON.", "Add --json-schema or --json.")
+        if stream_items and samples > 1:
+            raise UsageError("--stream-items would mix the items of several samples.", "Drop --samples.")
+
     def constraint(self, report: Callable[[str], None]) -> "Constraint | None":
         """The constraint. What `--lenient` leaves out is reported.
 

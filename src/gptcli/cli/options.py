@@ -301,6 +301,9 @@ class OutputFlags:
         int | None,
         param_option("logprobs", help="Log-probabilities with K alternatives; JSON only.", rich_help_panel="Output"),
     ] = None
+    stream_items: Annotated[
+        bool, _output("--stream-items", help="Write items of a JSON answer as lines, with --format jsonl.")
+    ] = False
     stats: Annotated[bool, _output("--stats/--no-stats", help="Print rates, counts and the seed to stderr.")] = False
     verbose: Annotated[bool, _output("--verbose", "-v", help="Show llama.cpp's log.")] = False
     quiet: Annotated[bool, _output("--quiet", "-q", help="Only errors on stderr.")] = False
@@ -311,3 +314,7 @@ class OutputFlags:
             raise UsageError("--verbose and --quiet contradict each other.", "Drop one.")
         if self.logprobs is not None and self.format is OutputFormat.TEXT:
             raise UsageError("--logprobs cannot be shown as plain text.", "Add --format json or --format jsonl.")
+        if self.stream_items and self.format is not OutputFormat.JSONL:
+            raise UsageError("--stream-items writes JSON lines.", "Add --format jsonl.")
+        if self.stream_items and self.logprobs is not None:
+            raise UsageError("--stream-items has no place for --logprobs.", "Drop one.")

@@ -32,7 +32,8 @@ def _json_schema(name: str, value: object) -> Constraint:
     try:
         schema = check_schema(parse_schema(value.strip()) if isinstance(value, str) else value)
     except UsageError as error:
-        raise InvalidRequest(f"{name}: {error.message}", code="unsupported", param=name) from error
+        message = " ".join(error.message.split()).rstrip(".?")  # it has a line for each problem
+        raise InvalidRequest(f"{name}: {message}.", code="unsupported", param=name) from error
     return Constraint(ConstraintKind.JSON_SCHEMA, schema.text)
 
 

@@ -39,12 +39,16 @@ class Alignment:
             "token_logprobs": [None if math.isnan(token.logprob) else _finite(token.logprob) for token in tokens],
             "top_logprobs": [None if math.isnan(token.logprob) else _top(token) for token in tokens],
             "text_offset": offsets,
-        }
+        } | ({"forced": [token.forced for token in tokens]} if any(token.forced for token in tokens) else {})
 
 
 def chat_logprobs(tokens: list[TokenInfo]) -> dict[str, object]:
     """The `logprobs` object of a chat completion."""
-    content = [{**_entry(token), "top_logprobs": [_entry(other) for other in token.top]} for token in tokens]
+    content = [
+        {**_entry(token), "top_logprobs": [_entry(other) for other in token.top]}
+        | ({"forced": True} if token.forced else {})
+        for token in tokens
+    ]
     return {"content": content, "refusal": None}
 
 

@@ -116,6 +116,8 @@ class ResponseBuilder:
             choice = {"index": self.first_index + event.index, "delta": role | more}
         choice["logprobs"] = self._chunk_logprobs(event) if self.logprobs and isinstance(event, Delta) else None
         choice["finish_reason"] = finish_reason(event.reason) if isinstance(event, Finished) else None
+        if isinstance(event, Finished) and event.closed:
+            choice["closed"] = True
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def usage_chunk(self, counts: dict[str, object]) -> dict[str, object]:
@@ -139,7 +141,8 @@ class ResponseBuilder:
         else:
             choice = {"text": sample.text, "index": index}
             logprobs = text_logprobs(sample, self.text_offset) if self.logprobs else None
-        return choice | {"logprobs": logprobs, "finish_reason": finish_reason(sample.end.reason)}
+        closed = {"closed": True} if sample.end.closed else {}
+        return choice | {"logprobs": logprobs, "finish_reason": finish_reason(sample.end.reason)} | closed
 
     def _message(self, sample: Sample) -> dict[str, object]:
         refusal = {"refusal": None} if self.null_fields else {}

@@ -31,12 +31,18 @@ def choose(
     report_reused: bool = False,
     extract: int | None = None,
     logprobs: bool = False,
+    items: bool = False,
 ) -> Renderer:
     """The renderer for a format (text, json, jsonl).
 
-    The options of a chat are those of `ChatText`; `extract` is the index of the only code block to print."""
+    The options of a chat are those of `ChatText`; `extract` is the index of the only code block to print. `items`: the
+    items of a JSON answer as lines, not the chunks of its text."""
     if extract is not None:
         return CodeBlock(terminal, extract)
+    if items:
+        from gptcli.render.items import ItemLines
+
+        return ItemLines(terminal)
     if format == "text" and chat:
         from gptcli.render.chat import ChatText
 
@@ -124,14 +130,17 @@ def show_stats(terminal: Terminal, ended: list[Finished], loaded: LoadedEngine) 
 
 
 def _reason(event: Finished) -> str:
-    return f"stop ({event.stop!r})" if event.stop is not None else event.reason.value
+    if event.stop is not None:
+        return f"stop ({event.stop!r})"
+    return event.reason.value + " (closed)" * event.closed
 
 
 def report_cut_texts(terminal: Terminal, ended: list[Finished]) -> None:
     """Print a notice where a limit cut a text short."""
     for event in ended:
         if event.reason is FinishReason.LENGTH and event.completion_tokens:
-            terminal.notice(f"Stopped after {event.completion_tokens} tokens (-n; -1 goes on until the end).")
+            how = "Closed" if event.closed else "Stopped"
+            terminal.notice(f"{how} after {event.completion_tokens} tokens (-n; -1 goes on until the end).")
         elif event.reason is FinishReason.CONTEXT and not terminal.quiet:
             held = event.prompt_tokens + event.completion_tokens - 1  # the last token needed no place in it any more
             terminal.report(f"Stopped: the context of {held:,} tokens is full (--ctx-size).")
