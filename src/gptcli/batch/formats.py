@@ -45,8 +45,8 @@ class ResultFormat:
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
         error = {"code": code.value, "message": f"line {row.line}: {message}"}
-        line = {"id": f"batch_req_{_key(row)}", "custom_id": _name(row), "response": None, "error": error}
-        return self._error(_line(line))
+        line = {"id": f"batch_req_{_key(row)}", "custom_id": row_name(row), "response": None, "error": error}
+        return self._error(json_line(line))
 
     def _error(self, line: bytes) -> Result:
         return Result(error=line) if self.separate_errors else Result(line)
@@ -72,7 +72,9 @@ class OpenAILines(ResultFormat):
             cached_tokens=False,
         )
         response = {"status_code": 200, "request_id": f"req_{key}", "body": builder.completion(answer)}
-        return Result(_line({"id": f"batch_req_{key}", "custom_id": _name(row), "response": response, "error": None}))
+        return Result(
+            json_line({"id": f"batch_req_{key}", "custom_id": row_name(row), "response": response, "error": None})
+        )
 
 
 class SimpleLines(ResultFormat):
@@ -90,26 +92,26 @@ class SimpleLines(ResultFormat):
                 choice["logprobs"] = text_logprobs(sample, _text_offset(request))
             choices.append(choice)
         parts = choices[0] if len(choices) == 1 else {"choices": choices}
-        return Result(_line({"id": _name(row), **parts, "usage": usage(answer.ends, cached_tokens=False)}))
+        return Result(json_line({"id": row_name(row), **parts, "usage": usage(answer.ends, cached_tokens=False)}))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
         error = {"code": code.value, "message": message}
-        return self._error(_line({"id": _name(row), "line": row.line, "error": error}))
+        return self._error(json_line({"id": row_name(row), "line": row.line, "error": error}))
 
 
 class TableRows(ResultFormat):
-    """The input's table with one more column, row by row.
+    """The input's table with more columns, row by row.
 
-    A row that failed has an empty cell there, and its error in a second column or in the file of errors. The output is
+    A row that failed has empty cells there, and its error in a last column or in the file of errors. The output is
     UTF-8 whatever the input is, for an answer may hold any character; bytes that are not text stay as they are."""
 
     def __init__(
-        self, header: list[str], delimiter: str, newline: str, column: str, *, separate_errors: bool = False
+        self, header: list[str], delimiter: str, newline: str, *columns: str, separate_errors: bool = False
     ) -> None:
-        """`column`: the name of the answers' column, which must be new to the table."""
+        """`columns`: the names of the answers' columns, which must be new to the table."""
         super().__init__(separate_errors=separate_errors)
-        self._names = [*header, column] if separate_errors else [*header, column, f"{column}_error"]
-        self._width = len(header)
+        self._names = [*header, *columns] if separate_errors else [*header, *columns, f"{columns[0]}_error"]
+        self._width, self._added = len(header), len(columns)
         self._buffer = io.StringIO(newline="")
         self._write = csv.writer(self._buffer, delimiter=delimiter, lineterminator=newline).writerow
 
@@ -123,15 +125,20 @@ class TableRows(ResultFormat):
             raise InvalidRequest("A table cannot hold logprobs.", code="unsupported", param="logprobs")
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
-        cells = [*(row.cells or []), answer.samples[0].text]
+        return self.added(row, [answer.samples[0].text])
+
+    def added(self, row: Row, values: list[str]) -> Result:
+        """The row with the cells of its new columns."""
+        cells = [*(row.cells or []), *values]
         return Result(self._cells(cells if self.separate_errors else [*cells, ""]))
 
     def error(self, row: Row | RowError, code: Code, message: str) -> Result:
         # A row with too many or too few cells gets as many as the header, so that the new columns stay aligned.
         cells = [*(row.cells or []), *[""] * self._width][: self._width]
+        cells += [""] * self._added
         if self.separate_errors:
-            return Result(self._cells([*cells, ""]), ResultFormat.error(self, row, code, message).error)
-        return Result(self._cells([*cells, "", f"{code.value}: line {row.line}: {message}"]))
+            return Result(self._cells(cells), ResultFormat.error(self, row, code, message).error)
+        return Result(self._cells([*cells, f"{code.value}: line {row.line}: {message}"]))
 
     def _cells(self, cells: list[str]) -> bytes:
         self._buffer.seek(0)
@@ -149,10 +156,11 @@ class Files(ResultFormat):
             raise InvalidRequest(message, code="unsupported", param="n" if request.n > 1 else "logprobs")
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
-        return Result(answer.samples[0].text.encode(), name=_name(row))
+        return Result(answer.samples[0].text.encode(), name=row_name(row))
 
 
-def _name(row: Row | RowError) -> str:
+def row_name(row: Row | RowError) -> str:
+    """The row's own id, or its line."""
     return row.id if row.id is not None else f"line-{row.line}"
 
 
@@ -168,7 +176,8 @@ def _text_offset(request: Request) -> int:
     return len(request.prompt.data.decode("utf-8", "surrogateescape"))
 
 
-def _line(value: object) -> bytes:
+def json_line(value: object) -> bytes:
+    """A line of JSON."""
     try:
         return _compact(value).encode() + b"\n"
     except UnicodeEncodeError:  # half a character in the row's id: JSON can escape it

@@ -11,13 +11,15 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.batch.source import Source, open_source, reading, uncompressed_name
 from gptcli.batch.structured import Table, read_jsonl, read_parquet
 from gptcli.batch.text import find_files, read_files, read_text
 from gptcli.errors import GptcliError, UsageError
+
+T = TypeVar("T")
 
 FORMATS = ("jsonl", "csv", "tsv", "text", "files", "parquet")
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
@@ -74,7 +76,7 @@ class Input:
                 rows = self.table.rows()
             else:
                 rows = read_jsonl(source.stream) if self.format == "jsonl" else read_text(source.stream, self.split)
-        return _guarded(rows, source.name)
+        return guarded(rows, source.name)
 
     def close(self) -> None:
         """Close the file. Standard input stays open, for a thread may be waiting on it."""
@@ -187,15 +189,15 @@ class _SeenIds:
         return place
 
 
-class LiveRows:
+class LiveRows(Generic[T]):
     """Rows of a pipe, read by a thread, so that rows can be answered while others have not arrived."""
 
-    def __init__(self, rows: Iterator[Row | RowError]) -> None:
-        self._queue: queue.Queue[Row | RowError | GptcliError | None] = queue.Queue(QUEUED_ROWS)
+    def __init__(self, rows: Iterator[T]) -> None:
+        self._queue: queue.Queue[T | GptcliError | None] = queue.Queue(QUEUED_ROWS)
         # A daemon: it may wait for a pipe that nobody closes when everything else has ended.
         threading.Thread(target=self._read, args=(rows,), daemon=True).start()
 
-    def _read(self, rows: Iterator[Row | RowError]) -> None:
+    def _read(self, rows: Iterator[T]) -> None:
         try:
             for row in rows:
                 self._queue.put(row)
@@ -203,7 +205,7 @@ class LiveRows:
         except GptcliError as error:
             self._queue.put(error)
 
-    def take(self, wait: Callable[[], bool]) -> Row | RowError | None:
+    def take(self, wait: Callable[[], bool]) -> T | None:
         """The next row, or None if none has arrived. `wait` is called ten times a second: whether to wait for a row.
 
         Raises StopIteration at the end, and the errors of reading."""
@@ -221,11 +223,17 @@ class LiveRows:
             return row
 
 
+def has_known_suffix(path: str) -> bool:
+    """Whether the name of a file shows its format."""
+    return _format_by_suffix(path) is not None
+
+
 def _format_by_suffix(path: str) -> str | None:
     return "jsonl" if path == "-" else _SUFFIXES.get(os.path.splitext(uncompressed_name(path))[1].lower())
 
 
-def _guarded(rows: Iterator[Row | RowError], name: str) -> Iterator[Row | RowError]:
+def guarded(rows: Iterator[T], name: str) -> Iterator[T]:
+    """The same rows; any error of reading them becomes a GptcliError that has the name of the input."""
     with reading(name):
         yield from rows
 

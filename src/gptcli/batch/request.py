@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gptcli.batch.row import Row
@@ -78,6 +79,23 @@ class Template:
         size = sum(len(str(value)) for value in fields.values())
         room, seconds = _ROOM + _ROOM_PER_CHARACTER * size, _SECONDS + _SECONDS_PER_CHARACTER * size
         return self._sandbox.render(self._template, {"row": _WholeRow(fields)} | fields, room, seconds)
+
+
+def parse_template(given: str) -> Template:
+    """The template itself, or the one in the file of that name. Raises UsageError."""
+    return Template(_template_text(given))
+
+
+def _template_text(given: str) -> str:
+    if "{" in given:
+        return given
+    try:
+        if Path(given).is_file():
+            return Path(given).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"The template {given} cannot be read: {problem}.", "Check the file.") from None
+    message = f"--template {given!r} names no field and is not a file."
+    raise UsageError(message, "Write {{ field }} for a row's field.")
 
 
 def _explain(failure: TemplateFailure) -> str:

@@ -7,19 +7,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from typing import Protocol
 
 from gptcli.batch.formats import Result, ResultFormat
 from gptcli.batch.input import LiveRows
 from gptcli.batch.output import Output
-from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.errors import Cancelled, ContextFull, EngineError, GptcliError, InvalidRequest, RequestError, RowsFailed
 from gptcli.interrupt import Interrupt
 from gptcli.openai.response import Answer
 from gptcli.render.batch import BatchProgress, BatchStatus
-from gptcli.types import Delta, Engine, Event, Failed, Finished, FinishReason, Request
+from gptcli.types import (
+    ContinuationLogprobs,
+    Delta,
+    Engine,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    PromptLogprobs,
+    Request,
+)
 
 PROGRESS_SECONDS = 0.1
+
+
+class Builder(Protocol):
+    """Makes requests of rows."""
+
+    def build(self, row: Row) -> Request:
+        """The request of `row`; its id is the row's number. Raises RequestError for a row that has none."""
 
 
 @dataclass
@@ -33,7 +50,7 @@ class Runner:
     engine: Callable[[], Engine]
     """Called when there is a row to answer, and not before."""
     rows: Iterator[Row | RowError]
-    builder: RequestBuilder
+    builder: Builder
     format: ResultFormat
     output: Output
     progress: BatchProgress
@@ -46,7 +63,6 @@ class Runner:
 
     def __post_init__(self, live: bool, total: int | None) -> None:
         self._live = LiveRows(self.rows) if live else None
-        self.builder = replace(self.builder, base=replace(self.builder.base, stream=False))
         self.interrupt = Interrupt()
         """Stops the run between rows; `engine` may replace it with that of the engine."""
         self._active: dict[str, tuple[Row, Request, Answer]] = {}
@@ -130,18 +146,24 @@ class Runner:
             self._fail(row, row.code, row.message)
         else:
             try:
-                request = self.builder.build(row)
+                request = replace(self.builder.build(row), stream=False)
                 self.format.check(request)
                 self._active[request.id] = (row, request, Answer(request.n))
                 return request
-            except InvalidRequest as error:
-                self._fail(row, Code(error.code), error.message)
+            except RequestError as error:
+                self._fail(row, _code(error), error.message)
         return None
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Delta):
             _, _, answer = self._active[event.id]
             answer.delta(event)
+        elif isinstance(event, ContinuationLogprobs):
+            _, _, answer = self._active[event.id]
+            answer.continuations[event.index] = event.tokens
+        elif isinstance(event, PromptLogprobs):
+            _, _, answer = self._active[event.id]
+            answer.prompt += event.tokens
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Failed):
@@ -164,7 +186,12 @@ class Runner:
         self.status.prompt_tokens += event.prompt_tokens
         self.status.reused_tokens += event.reused_tokens
         self.status.tokens += sum(end.completion_tokens for end in answer.ends)
-        self._put(row, self.format.answer(row, request, answer), failed=False)
+        try:
+            result = self.format.answer(row, request, answer)
+        except EngineError as error:  # what the model computed makes no sense
+            self._fail(row, Code.ENGINE_ERROR, error.message)
+        else:
+            self._put(row, result, failed=False)
 
     def _fail(self, row: Row | RowError, code: Code, message: str) -> None:
         self.status.reasons[code.value] += 1

@@ -9,7 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from gptcli.chat import export, formatting
+from gptcli.chat import explanation, export, formatting
 from gptcli.chat import settings as chat_settings
 from gptcli.chat.attachments import attach
 from gptcli.chat.conversation import Conversation
@@ -272,6 +272,14 @@ def _stats(repl: Repl, argument: str) -> None:
     repl.write(formatting.stats(repl.session))
 
 
+def _why(repl: Repl, argument: str) -> None:
+    explanation.show_why(repl.session, repl.terminal)
+
+
+def _surprise(repl: Repl, argument: str) -> None:
+    explanation.show_surprise(repl.session, repl.terminal)
+
+
 COMMANDS = (
     Command(("/help", "/?"), "[set|show]", "Show this list", _help, lambda repl: ("set", "show")),
     Command(("/bye", "/exit"), "", "Leave", _bye),
@@ -300,5 +308,7 @@ COMMANDS = (
     Command(("/tokens",), "[TEXT]", "Count the tokens of a text or of the conversation", _tokens),
     Command(("/context",), "", "Show what fills the context", _context),
     Command(("/stats",), "", "Show counts and rates of the last answer", _stats),
+    Command(("/why",), "", "Show what the last answer came from", _why),
+    Command(("/surprise",), "", "Colour the last answer by how unlikely each token was", _surprise),
     Command(("/template",), "", "Show the model's chat template", _template),
 )

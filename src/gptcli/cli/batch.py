@@ -307,7 +307,7 @@ def _request_builder(
     constraint: "Constraint | None",
     sampling: SamplingFlags,
 ) -> "RequestBuilder":
-    from gptcli.batch.request import RequestBuilder, Template
+    from gptcli.batch.request import RequestBuilder, parse_template
     from gptcli.openai.constraints import CONSTRAINTS
     from gptcli.openai.request import request_param
     from gptcli.types import Request, TextPrompt
@@ -331,22 +331,9 @@ def _request_builder(
         constraint=constraint,
         close=False,  # a row that is interrupted is answered again
     )
-    template = None if options.template is None else Template(_template_text(options.template))
+    template = None if options.template is None else parse_template(options.template)
     chat = options.chat or options.system is not None
     return RequestBuilder(base, options.system, chat, template, role, columns, allow_empty=options.allow_empty)
-
-
-def _template_text(given: str) -> str:
-    """The template itself, or the file of that name. Raises UsageError."""
-    if "{" in given:
-        return given
-    try:
-        if Path(given).is_file():
-            return Path(given).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as problem:
-        raise UsageError(f"The template {given} cannot be read: {problem}.", "Check the file.") from None
-    message = f"--template {given!r} names no field and is not a file."
-    raise UsageError(message, "Write {{ field }} for a row's field.")
 
 
 def _choose_out_format(options: BatchOptions, input_format: str) -> OutFormat:

@@ -44,11 +44,15 @@ class Sample:
 class Answer:
     """Collects the events of one request."""
 
-    __slots__ = ("_running", "samples")
+    __slots__ = ("_running", "continuations", "prompt", "samples")
 
     def __init__(self, n: int = 0) -> None:
         """`n`: samples that are certain to come; more are added as their events arrive."""
         self.samples = [Sample() for _ in range(n)]
+        self.prompt: list[TokenInfo] = []
+        """The prompt's own tokens, if the request asked for them."""
+        self.continuations: dict[int, list[TokenInfo]] = {}
+        """The tokens of each continuation, by its index."""
         self._running = n
 
     def delta(self, event: Delta) -> None:

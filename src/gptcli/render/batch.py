@@ -118,7 +118,8 @@ def _text(status: BatchStatus, *, ended: bool = False) -> str:
         parts.append(f"{status.failed_ever:,} failed")
     if status.active and not ended:
         parts.append(f"{status.active} at once")
-    parts.append(f"{status.rate:,.0f} tokens/s")
+    rows_only = status.prompt_tokens and not status.tokens and status.seconds > 0
+    parts.append(f"{status.done / status.seconds:,.0f} rows/s" if rows_only else f"{status.rate:,.0f} tokens/s")
     left = status.seconds_left if status.active else None
     if ended:
         return f"{', '.join(parts)}, in {duration(status.seconds)}"

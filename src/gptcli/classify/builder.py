@@ -1,0 +1,40 @@
+"""Makes the request of a row that gets labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gptcli.batch.request import Template
+from gptcli.batch.row import Row
+from gptcli.classify.classifier import Labeller
+from gptcli.errors import InvalidRequest
+from gptcli.types import Request
+
+TEXT_FIELDS = ("text", "prompt")
+
+
+@dataclass(slots=True)
+class LabelBuilder:
+    """Finds a row's text, with a template where its fields are not called `text` or `prompt`."""
+
+    labeller: Labeller
+    template: Template | None = None
+    _prepared: bool = False
+
+    def build(self, row: Row) -> Request:
+        """The request of `row`. Raises InvalidRequest if it has no text, UsageError for labels that cannot be told
+        apart, and the errors of loading the engine."""
+        if not self._prepared:
+            self.labeller.prepare()
+            self._prepared = True
+        return self.labeller.request(str(row.number), self._text(row))
+
+    def _text(self, row: Row) -> str:
+        if self.template is not None:
+            return self.template.render(row.fields)
+        for name in TEXT_FIELDS:
+            if (text := row.fields.get(name)) is not None:
+                if not isinstance(text, str):
+                    raise InvalidRequest(f"{name} must be a text.", param=name)
+                return text
+        raise InvalidRequest("The row has no field named text or prompt.", code="missing_field", param="text")
