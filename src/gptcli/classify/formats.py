@@ -59,6 +59,9 @@ class LabelTable(TableRows):
         super().__init__(header, delimiter, newline, *names, separate_errors=separate_errors)
         self._labeller = labeller
 
+    def check(self, request: Request) -> None:
+        """Every request is one for labels."""
+
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         prediction = self._labeller.predict(answer.continuations)
         return self.added(row, [",".join(prediction.chosen), _chosen(prediction)])

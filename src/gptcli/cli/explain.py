@@ -187,7 +187,9 @@ class _Explainer:
         from gptcli.params import Sampling
         from gptcli.types import Channel, Delta, Failed, Request
 
-        request = Request("answer", prompt, Sampling(temperature=0, seed=0), self.options.max_tokens, stream=False)
+        greedy, most = Sampling(temperature=0, seed=0), self.options.max_tokens
+        # A text that could end here is continued all the same: there would be nothing to explain.
+        request = Request("answer", prompt, greedy, most, ignore_eos=not self.options.chat, stream=False)
         text = ""
         for event in self.engine.stream([request]):
             if isinstance(event, Failed):
