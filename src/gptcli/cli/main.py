@@ -31,6 +31,7 @@ _COMMANDS = {
     "eval": "Measure a model on tasks.",
     "explain": "Show what an answer came from.",
     "serve": "Answer OpenAI's API for other programs.",
+    "score": "Measure how likely texts are.",
     "models": "Download and manage models.",
     "chats": "List, search, show and export conversations.",
     "roles": "List, write and check roles.",

@@ -83,29 +83,75 @@ def score_choices(
 
     An iterable may give None while others run: nothing has come yet (`Engine.stream`). Closing the generator cancels
     the rest."""
-    running: dict[str, list[Score]] = {}
+    running = _Running(engine, top)
+    with closing(engine.stream(running.requests(choices))) as events:
+        for event in events:
+            if isinstance(event, ContinuationLogprobs):
+                running.take(event)
+            elif isinstance(event, Finished | Failed):
+                yield from running.end(event)
 
-    def requests() -> Generator[Request | None, None, None]:
+
+@dataclass(slots=True)
+class _Part:
+    """Some of the continuations of one `Choices`, in one request."""
+
+    result: Scored
+    indices: list[int]
+    left: list[int]
+    """How many parts have not ended; shared by all of them. Empty once one has failed."""
+
+
+class _Running:
+    """What is being scored, by the ids of the requests."""
+
+    def __init__(self, engine: Engine, top: int) -> None:
+        self._most = max(
+            1, engine.capabilities.max_samples // 2
+        )  # so many have fewer branches than there are sequences
+        self._top = top
+        self._parts: dict[str, _Part] = {}
+        self._count = 0
+
+    def requests(self, choices: Iterable[Choices | None]) -> Generator[Request | None, None, None]:
+        """A request for each, or several where there are too many continuations for one."""
         for one in choices:
             if one is None:
                 yield None
                 continue
-            running[one.id] = [Score([]) for _ in one.continuations]
-            yield Request(one.id, one.prompt, max_tokens=0, logprobs=top, continuations=one.continuations, stream=False)
+            following = one.continuations
+            order = sorted(range(len(following)), key=following.__getitem__)  # neighbours begin alike
+            parts = [order[at : at + self._most] for at in range(0, len(order), self._most)] or [[]]
+            result, left = Scored(one.id, [Score([]) for _ in following]), [len(parts)]
+            for indices in parts:
+                key = str(self._count)
+                self._count += 1
+                self._parts[key] = _Part(result, indices, left)
+                some = tuple(following[index] for index in indices)
+                yield Request(key, one.prompt, max_tokens=0, logprobs=self._top, continuations=some, stream=False)
 
-    with closing(engine.stream(requests())) as events:
-        for event in events:
-            if isinstance(event, ContinuationLogprobs):
-                running[event.id][event.index].tokens = event.tokens
-            elif isinstance(event, Failed):
-                del running[event.id]
-                yield NotScored(event.id, event.error)
-            elif isinstance(event, Finished):
-                scores = running.pop(event.id)
-                if event.reason is FinishReason.CANCELLED:
-                    yield NotScored(event.id, Cancelled("Cancelled."))
-                else:
-                    yield Scored(event.id, scores, event.prompt_tokens, event.reused_tokens)
+    def take(self, event: ContinuationLogprobs) -> None:
+        """Keep the scores of a continuation."""
+        part = self._parts[event.id]
+        part.result.scores[part.indices[event.index]].tokens = event.tokens
+
+    def end(self, event: Finished | Failed) -> Generator[Scored | NotScored, None, None]:
+        """The result, if it is complete with the end of this request."""
+        part = self._parts.pop(event.id)
+        if not part.left:
+            return
+        error = event.error if isinstance(event, Failed) else None
+        if isinstance(event, Finished):
+            part.result.prompt_tokens, part.result.reused_tokens = event.prompt_tokens, event.reused_tokens
+            if event.reason is FinishReason.CANCELLED:
+                error = Cancelled("Cancelled.")
+        if error is not None:
+            part.left.clear()
+            yield NotScored(part.result.id, error)
+            return
+        part.left[0] -= 1
+        if not part.left[0]:
+            yield part.result
 
 
 def score(engine: Engine, prompt: Prompt, continuations: Iterable[str], *, top: int = 0) -> list[Score]:

@@ -11,6 +11,7 @@ from gptcli.errors import Cancelled, GptcliError
 from gptcli.scoring.windows import Window, Windows
 from gptcli.types import (
     Engine,
+    Event,
     Failed,
     Finished,
     FinishReason,
@@ -23,6 +24,13 @@ from gptcli.types import (
 
 SLIDING_TOKENS = 2048
 """Tokens of a sliding window, where neither the user nor the model sets another limit."""
+_EXP_LIMIT = 709.0
+"""e to a larger number is no float."""
+LLAMA_TOKENS = 512
+"""Tokens of a chunk of llama-perplexity's, where `-c` sets no other number."""
+PARALLEL = 128
+"""Requests at once to open an engine with, so that every thread has a core of its own. No more of them run than fill
+two steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,11 @@ class TextScore:
 
     @property
     def perplexity(self) -> float | None:
-        """e to the mean negative log-likelihood; None for no tokens."""
-        return math.exp(-self.logprob / self.tokens) if self.tokens else None
+        """e to the mean negative log-likelihood, in nats; None for no tokens."""
+        if not self.tokens:
+            return None
+        mean = -self.logprob / self.tokens
+        return math.exp(mean) if mean < _EXP_LIMIT else math.inf
 
     @property
     def bits_per_byte(self) -> float | None:
@@ -102,20 +113,16 @@ def score_texts(
     `top`: alternatives of each token. What waits for its turn are the tokens of a few windows, however long a text is.
     An iterable may give None while others run: nothing has come yet (`Engine.stream`)."""
     jobs = _Jobs(windows, top)
-    with closing(engine.stream(jobs.requests(texts))) as events:
-        for event in events:
-            if isinstance(event, PromptLogprobs):
-                jobs.waiting[event.id].tokens += event.tokens
-            elif isinstance(event, Failed):
-                jobs.waiting[event.id].error = event.error
+    requests = jobs.requests(texts)
+    while not jobs.ended:  # a stream ends early where all that has come is empty
+        pulled = jobs.pulled
+        with closing(engine.stream(requests)) as events:
+            for event in events:
+                jobs.take(event)
                 yield from jobs.ready()
-            elif isinstance(event, Finished):
-                job = jobs.waiting[event.id]
-                job.ended = True
-                if event.reason is FinishReason.CANCELLED:
-                    job.error = Cancelled("Cancelled.")
-                yield from jobs.ready()
-    yield from jobs.ready()
+        yield from jobs.ready()
+        if jobs.pulled == pulled:  # the engine was interrupted
+            return
 
 
 @dataclass(slots=True)
@@ -135,6 +142,10 @@ class _Jobs:
 
     def __init__(self, windows: Windows, top: int) -> None:
         self.waiting: dict[str, _Job] = {}
+        self.ended = False
+        """Whether no more texts will come."""
+        self.pulled = 0
+        """How often the texts were asked for another one."""
         self._windows, self._top = windows, top
         self._count = 0
         self._failed: Text | None = None
@@ -143,6 +154,7 @@ class _Jobs:
     def requests(self, texts: Iterable[Text | None]) -> Generator[Request | None, None, None]:
         """A request for each window."""
         for text in texts:
+            self.pulled += 1
             if text is None:
                 yield None
                 continue
@@ -157,6 +169,18 @@ class _Jobs:
                 if self._failed is not text:
                     job = _Job(text, window, window is cut[-1])
                     yield self._request(self._add(job), text, window)
+        self.ended = True
+
+    def take(self, event: Event) -> None:
+        """Keep what an event brings until its turn."""
+        if isinstance(event, PromptLogprobs):
+            self.waiting[event.id].tokens += event.tokens
+        elif isinstance(event, Failed):
+            self.waiting[event.id].error = event.error
+        elif isinstance(event, Finished):
+            self.waiting[event.id].ended = True
+            if event.reason is FinishReason.CANCELLED:
+                self.waiting[event.id].error = Cancelled("Cancelled.")
 
     def ready(self) -> Generator[TextResult, None, None]:
         """The results whose turn it is."""
