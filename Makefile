@@ -1,5 +1,5 @@
 # The few commands a contributor needs. `make setup` first; it compiles llama.cpp, about five minutes on two cores.
-.PHONY: setup test lint fix docs completions package
+.PHONY: setup test lint fix docs site completions package
 
 setup:
 	python3 -m venv .venv && .venv/bin/pip install -U pip && .venv/bin/pip install --group dev -e .
@@ -16,6 +16,9 @@ fix:
 docs:
 	.venv/bin/python scripts/make_reference.py
 	.venv/bin/python scripts/make_man.py
+
+site:
+	.venv/bin/pip install --quiet --group docs && .venv/bin/mkdocs build --strict
 
 package:
 	rm -rf dist && .venv/bin/python -m build && .venv/bin/python scripts/smoke_test.py dist/*.whl dist/*.tar.gz

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ exit "$(cat code)"
 class Line:
     """The line editor of one shell, with the binding loaded; its folder is where it runs."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, program_text: str = PROGRAM, **more: str) -> None:
         program = shutil.which(name)
         if program is None:
             pytest.skip(f"{name} is not installed here, so its binding cannot be tried in it")
@@ -48,13 +49,13 @@ class Line:
         self.writes()
         programs = folder / "programs"
         programs.mkdir()
-        (programs / "gptcli").write_text(PROGRAM)
+        (programs / "gptcli").write_text(program_text)
         (programs / "gptcli").chmod(0o755)
         (folder / "binding").write_text(script(name, "alt-e"), "utf-8")
         prompt = "function fish_prompt; printf 'READY> '; end; function fish_right_prompt; end"
         quiet = {"bash": ["--norc", "--noprofile"], "zsh": ["-f"], "fish": ["--no-config", "-C", prompt]}[name]
         environment = {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "TERM": "xterm"}
-        environment |= {"LC_ALL": "C.UTF-8", "PS1": "READY> ", "fish_greeting": ""}
+        environment |= {"LC_ALL": "C.UTF-8", "PS1": "READY> ", "fish_greeting": "", **more}
         self.process = pexpect.spawn(
             program, [*quiet, "-i"], cwd=str(folder), env=environment, dimensions=(40, 80), timeout=PATIENCE_SECONDS
         )
@@ -160,6 +161,16 @@ def test_ctrl_c_stops_gptcli_and_the_shell_goes_on(line: Line) -> None:
     line.until(r"READY>( make a file)?$")
     line.type("\x15echo al''ive\r")
     line.until("^alive$")
+
+
+def test_the_role_and_the_starter_model_write_a_command(
+    starter: Path, starter_places: dict[str, str], tmp_path: Path
+) -> None:
+    real = f'#!/bin/sh\nexec {sys.executable} -m gptcli "$@"\n'
+    line = Line("bash", tmp_path, real, GPTCLI_OFFLINE="1", **starter_places)
+    line.type("list all files, with sizes" + KEY)
+    line.until("^READY> ls -")
+    line.process.close(force=True)
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,13 @@ class _InferByDefault(TyperGroup):
 app = typer.Typer(
     cls=_InferByDefault,
     help="Infer a schema from examples, or check one. `schema FILE` is `schema infer FILE`.",
+    epilog="Example: gptcli schema examples.jsonl",
     no_args_is_help=True,
     add_completion=False,
 )
 
 
-@app.command()
+@app.command(epilog="Example: gptcli schema infer examples.jsonl")
 def infer(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help="Objects of JSON, one a line or in a list; - is standard input.")],
@@ -49,7 +50,7 @@ def infer(
     session.terminal.write(f"{text}\n")
 
 
-@app.command()
+@app.command(epilog="Example: gptcli schema check 'name, age int'")
 def check(
     context: typer.Context,
     schema: Annotated[str, typer.Argument(help="A file, JSON, or the short form `name, age int, tags[]`.")],

@@ -9,7 +9,7 @@ _gptcli_line() {
     # Control characters except tab and newline are removed: the line shows all that Enter would run.
     if written=$(
         set -o pipefail
-        gptcli chat --role shell -p shell=bash --no-save --no-stdin --quiet -- "$READLINE_LINE" </dev/null 2>&1 |
+        gptcli chat --role shell --no-save --no-stdin --quiet -- "$READLINE_LINE" </dev/null 2>&1 |
             LC_ALL=C tr -d '\000-\010\013-\037\177'
     ); then
         printf '\r\033[K' >&2

@@ -7,7 +7,7 @@ function _gptcli_line
     test -n (string trim -- "$line" | string collect); or return 0
     # Control characters except tab and newline are removed: the line shows all that Enter would run.
     set -l written (
-        gptcli chat --role shell -p shell=fish --no-save --no-stdin --quiet -- "$line" </dev/null 2>&1 |
+        gptcli chat --role shell --no-save --no-stdin --quiet -- "$line" </dev/null 2>&1 |
             LC_ALL=C tr -d '\000-\010\013-\037\177' | string collect
         set -g _gptcli_status $pipestatus[1]
     )

@@ -9,7 +9,7 @@ _gptcli_line() {
     zle -R 'gptcli is writing a command; Ctrl-C stops it.'
     # Control characters except tab and newline are removed: the line shows all that Enter would run.
     if written=$(
-        gptcli chat --role shell -p shell=zsh --no-save --no-stdin --quiet -- "$BUFFER" </dev/null 2>&1 |
+        gptcli chat --role shell --no-save --no-stdin --quiet -- "$BUFFER" </dev/null 2>&1 |
             LC_ALL=C tr -d '\000-\010\013-\037\177'
     ); then
         if [[ -n $written ]]; then
