@@ -11,7 +11,7 @@ import typer
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import LoadFlags, takes
 from gptcli.cli.servers import ControlFlags, show_status, start_in_background, stop_servers
-from gptcli.errors import ExitCode, UsageError
+from gptcli.errors import ExitCode, GptcliError, UsageError
 
 if TYPE_CHECKING:
     from socket import socket
@@ -69,6 +69,9 @@ class ServeFlags:
     queue: Annotated[int, _limit("--queue", "N", "Requests that may wait; more get status 429.", 1)] = 256
     timeout: Annotated[float, _limit("--timeout", "SECONDS", "Time for an answer, with waiting.", 0.001)] = 600.0
     max_body: Annotated[int, _limit("--max-body", "BYTES", "Size of a request.", 1024)] = 4 << 20
+    keep: Annotated[
+        float | None, _limit("--keep", "SECONDS", "Unload the model after so long without a request.", 1)
+    ] = None
     grace: Annotated[float, _limit("--grace", "SECONDS", "Time to finish answers after SIGTERM.", 0)] = 30.0
     print_unit: Annotated[
         bool, typer.Option("--print-unit", help="Print a unit of systemd (launchd on macOS) that runs this server.")
@@ -109,27 +112,43 @@ def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: L
     if control.background:
         return start_in_background(context, engine_options)
 
-    from gptcli.runtime.remote import describe_server
+    from gptcli.runtime.loader import EngineLoader
+    from gptcli.runtime.remote import describe_server, socket_path
     from gptcli.server.private_routes import private_routes
     from gptcli.server.process import Server, run
+    from gptcli.server.rest import rest
 
+    context = CommandContext(context.terminal)  # the model may be freed before the process ends
     loader = context.loader(engine_options)
     options = _server_options(flags, loader.model.name)
     with ExitStack() as stack:
         listeners, address = _open_doors(flags, loader.model.path, stack)
         info = describe_server(loader.model.name, engine_options, address)
 
+        path = socket_path(loader.model.path)
+
         def ready(_: Server) -> None:
             if not flags.quiet:
-                context.terminal.report(f"{loader.model.name} answers at {address or 'its socket'}")
+                context.terminal.report(f"{info.model} answers at {address or 'its socket'}")
 
-        run(
-            lambda flush: loader.open(parallel=flags.parallel, before_step=flush),
-            listeners,
-            options,
-            ready=ready,
-            private_routes=lambda engine: private_routes(engine, info),
-        )
+        def answer(loader: EngineLoader) -> bool:
+            """Serve until a signal comes, or until there were no requests for long; returns whether that was it."""
+            return run(
+                lambda flush: loader.open(parallel=flags.parallel, before_step=flush),
+                listeners,
+                options,
+                ready=ready,
+                private_routes=lambda engine: private_routes(engine, info),
+            )
+
+        idle = answer(loader)
+        del loader
+        while idle and rest(listeners, path, info):
+            again = context.loader(engine_options)
+            if socket_path(again.model.path) != path:
+                raise GptcliError("the model's file has changed since the server was started.", "Start it again.")
+            idle = answer(again)
+            del again
     return ExitCode.OK
 
 
@@ -154,6 +173,7 @@ def _server_options(flags: ServeFlags, model: str) -> "ServerOptions":
         limits=Limits(flags.max_body, seconds=flags.timeout, tokens=flags.max_tokens),
         queue_size=flags.queue,
         grace=flags.grace,
+        keep=flags.keep,
         keys=None if flags.api_key_file is None else Keys.read(flags.api_key_file),
         hosts=tuple(hosts),
         origins=tuple(flags.cors_origin or ()),

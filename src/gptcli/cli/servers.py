@@ -18,7 +18,7 @@ from gptcli.errors import EndpointError, ExitCode, GptcliError, UsageError
 if TYPE_CHECKING:
     from gptcli.models.resolve import ModelFile
     from gptcli.runtime import EngineOptions
-    from gptcli.runtime.remote import Server
+    from gptcli.runtime.remote import Server, ServerInfo
 
 _option = typer.Option
 _POLL_SECONDS = 0.05
@@ -50,7 +50,7 @@ def start_in_background(context: CommandContext, options: "EngineOptions") -> in
 
     model = _find(context, options)
     path = socket_path(model.path)
-    if _at(path) is not None:
+    if _info(path) is not None:
         raise UsageError(f"A server of {model.name} is running already.", "`gptcli serve --status` shows it.")
     make_private(path.parent)
     log = path.with_suffix(".log")
@@ -81,11 +81,10 @@ def show_status(context: CommandContext, *, as_json: bool) -> int:
     when = time_text(context.terminal)
     records: list[object] = []
     rows = []
-    for server in running_servers():
-        info = server.info
+    for path, info in running_servers():
         names = ("model", "pid", "address", "device", "version")
         known = {name: getattr(info, name) for name in names}
-        records.append({**known, "loaded": info.loaded, "started": utc(info.started), "socket": str(server.path)})
+        records.append({**known, "loaded": info.loaded, "started": utc(info.started), "socket": str(path)})
         state = "loaded" if info.loaded else "unloaded"
         rows.append((info.model, str(info.pid), state, info.device, info.address, when(info.started)))
     headers = ("MODEL", "PID", "STATE", "DEVICE", "ADDRESS", "STARTED")
@@ -97,30 +96,53 @@ def stop_servers(context: CommandContext, options: "EngineOptions") -> int:
     """Stop all servers, or the one of the model that was named, and wait until they have ended.
 
     Raises GptcliError if none runs, ModelNotFound."""
-    if options.model is None:
-        servers = running_servers()
-    else:
+    servers = running_servers()
+    if options.model is not None:
         from gptcli.runtime.remote import socket_path
 
-        server = _at(socket_path(_find(context, options).path))
-        servers = [] if server is None else [server]
+        wanted = socket_path(_find(context, options).path)
+        servers = [(path, info) for path, info in servers if path == wanted]
     if not servers:
         raise GptcliError("no server is running.", "`gptcli serve --status` lists those that run.")
-    for server in servers:
+    for _, info in servers:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(server.info.pid, signal.SIGTERM)
-    for server in servers:
-        _wait_for_end(server)
-        context.terminal.notice(f"Stopped {server.info.model}, process {server.info.pid}.")
+            os.kill(info.pid, signal.SIGTERM)
+    for path, info in servers:
+        _wait_for_end(path)
+        context.terminal.notice(f"Stopped {info.model}, process {info.pid}.")
     return ExitCode.OK
 
 
-def running_servers() -> "list[Server]":
-    """The servers of this user, also of other models and versions."""
+def running_servers() -> "list[tuple[Path, ServerInfo]]":
+    """The servers of this user, also of other models and versions, with their sockets."""
     from gptcli.settings import runtime_dir
 
-    found = [_at(path) for path in sorted(runtime_dir().glob("*.sock"))]
-    return [server for server in found if server is not None]
+    found = [(path, _info(path)) for path in sorted(runtime_dir().glob("*.sock"))]
+    return [(path, info) for path, info in found if info is not None]
+
+
+def _info(path: Path) -> "ServerInfo | None":
+    """What the server at this socket is; one whose model is unloaded is not asked, for that would load it."""
+    from gptcli.runtime.remote import ServerInfo, rest_note
+    from gptcli.runtime.wire import load
+
+    with contextlib.suppress(FileNotFoundError):
+        note: ServerInfo = load(ServerInfo, rest_note(path).read_bytes())
+        return note if _is_locked(path) else None
+    server = _at(path)
+    return None if server is None else server.info
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether the process that made the socket lives: it has the lock until its last breath."""
+    import fcntl
+
+    with open(path.with_suffix(".lock"), "rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _at(path: Path) -> "Server | None":
@@ -138,9 +160,9 @@ def _find(context: CommandContext, options: "EngineOptions") -> "ModelFile":
     return resolve(options.model, offline=options.offline, report=DownloadBar(context.terminal))
 
 
-def _wait_for_end(server: "Server") -> None:
-    """Wait until the process has let go of its lock, which it has until its last breath."""
+def _wait_for_end(path: Path) -> None:
+    """Wait until the process has let go of its lock."""
     import fcntl
 
-    with contextlib.suppress(FileNotFoundError), open(server.path.with_suffix(".lock"), "rb") as lock:
+    with contextlib.suppress(FileNotFoundError), open(path.with_suffix(".lock"), "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)

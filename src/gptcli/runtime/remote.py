@@ -101,6 +101,11 @@ def socket_path(model: Path) -> Path:
     return settings.runtime_dir() / f"{model.stem[:24]}-{zlib.crc32(identity):08x}.sock"
 
 
+def rest_note(path: Path) -> Path:
+    """Where a server with this socket says what it is while its model is unloaded."""
+    return path.with_suffix(".resting")
+
+
 def find_server(model: Path, options: EngineOptions) -> Server | None:
     """A running server of this user that has the model and honours the options."""
     if not hasattr(socket, "AF_UNIX"):

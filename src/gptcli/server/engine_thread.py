@@ -129,6 +129,7 @@ class EngineThread:
         self._waiting: deque[_Entry] = deque()
         self._active: dict[str, _Entry] = {}
         self._outbox: list[tuple[EventStream, Event]] = []
+        self._last_end = time.monotonic()
         self._seconds = 1.0  # a moving average of what a request takes
         self.stopping = False
         """Whether no more requests are taken."""
@@ -151,6 +152,11 @@ class EngineThread:
     def running(self) -> int:
         """Requests that the engine has."""
         return len(self._active)
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long there has been no request."""
+        return 0.0 if self._waiting or self._active else time.monotonic() - self._last_end
 
     async def encode(self, prompt: Prompt) -> TokenPrompt:
         """The tokens of a prompt, made in a thread so that a long one stops nobody. Raises RequestError, LoadError."""
@@ -222,6 +228,7 @@ class EngineThread:
         """The thread: answer requests until it is stopped."""
         try:
             with self._open_engine(self._flush) as loaded:
+                self._last_end = time.monotonic()  # loading was no idling
                 self._loop.call_soon_threadsafe(self._ready.set_result, loaded)
                 while not self.stopping or self._waiting:
                     self._answer(loaded)
@@ -272,6 +279,7 @@ class EngineThread:
             self._observer.finished(event)
         if isinstance(event, Failed) or not entry.samples:
             del self._active[event.id]
+            self._last_end = time.monotonic()
             seconds = time.monotonic() - entry.arrived
             self._seconds += 0.1 * (seconds - self._seconds)
             self._observer.ended(seconds, failed=isinstance(event, Failed))

@@ -37,6 +37,8 @@ class ServerOptions:
     grace: float = 30.0
     """Seconds for running requests to end after a signal."""
     keys: Keys | None = None
+    keep: float | None = None
+    """Seconds without a request after which the server ends as idle; None: it never does."""
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
 
@@ -45,12 +47,20 @@ class Server(uvicorn.Server):
     """uvicorn's server, with connections and signals of our own."""
 
     def __init__(
-        self, config: uvicorn.Config, connections: IdleConnections, engine: EngineThread, grace: float
+        self,
+        config: uvicorn.Config,
+        connections: IdleConnections,
+        engine: EngineThread,
+        grace: float,
+        keep: float | None,
     ) -> None:
         super().__init__(config)
         self.connections = connections
         self.engine = engine
         self._grace = grace
+        self._keep = keep
+        self.idle = False
+        """Whether it ended because no requests came."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -74,6 +84,8 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
             self.connections.close_expired(asyncio.get_running_loop().time())
+            if self._keep is not None and self.engine.idle_seconds > self._keep and not self.should_exit:
+                self.should_exit = self.idle = True  # a request that still comes is answered
         return await super().on_tick(counter)
 
 
@@ -84,12 +96,13 @@ def run(
     *,
     ready: Callable[[Server], None],
     private_routes: PrivateRoutes,
-) -> None:
+) -> bool:
     """Serve until SIGTERM or Ctrl-C, and let running requests end. `ready` gets the server once requests are answered;
-    `private_routes` makes those of gptcli's own commands.
+    `private_routes` makes those of gptcli's own commands. The listeners stay open. Returns whether it ended because it
+    was idle.
 
     Raises LoadError, RequestError, EngineError."""
-    asyncio.run(serve(open_engine, listeners, options, ready=ready, private_routes=private_routes))
+    return asyncio.run(serve(open_engine, listeners, options, ready=ready, private_routes=private_routes))
 
 
 async def serve(
@@ -100,7 +113,7 @@ async def serve(
     ready: Callable[[Server], None],
     private_routes: PrivateRoutes,
     signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
-) -> None:
+) -> bool:
     """The same for an event loop that runs already; only that of the main thread can be given `signals`."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about what clients send
     metrics = Metrics()
@@ -127,11 +140,12 @@ async def serve(
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=math.ceil(options.grace) + _LAST_SECONDS,
     )
-    server = Server(config, connections, engine, options.grace)
+    server = Server(config, connections, engine, options.grace, options.keep)
     loop = asyncio.get_running_loop()
     for number in signals:
         loop.add_signal_handler(number, server.stop)
     engine.ended.add_done_callback(lambda _: loop.call_soon_threadsafe(server.end))
     ready(server)
-    await server.serve(sockets=list(listeners))
+    await server.serve(sockets=[listener.dup() for listener in listeners])  # uvicorn closes what it is given
     await engine.close()
+    return server.idle
