@@ -33,7 +33,8 @@ def likelihood(context: object, size: int, before: list[int], after: list[int]) 
     return float(total)
 
 
-C.llama_log_set(C.llama_log_callback(lambda level, text, data: None), None)
+silence = C.llama_log_callback(lambda level, text, data: None)
+C.llama_log_set(silence, None)
 model = C.llama_model_load_from_file(sys.argv[1].encode(), C.llama_model_default_params())
 context, vocab = C.llama_init_from_model(model, C.llama_context_default_params()), C.llama_model_get_vocab(model)
 for item in map(json.loads, open(sys.argv[2])):
