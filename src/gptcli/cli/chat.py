@@ -131,6 +131,13 @@ def chat(
             groups = groups_for(ctx, conversation.model)
             flags, model, sampling, output = (groups[name] for name in ("flags", "model", "sampling", "output"))
             _take_extract(flags, prompt)
+
+        def options_for(reference: str) -> "EngineOptions":  # each model may have settings of its own
+            groups = groups_for(ctx, reference)
+            template = groups["flags"].chat_template
+            options: EngineOptions = groups["model"].engine_options(chat_template=template, verbose=output.verbose)
+            return dataclasses.replace(options, constrained=bool(structure.given))
+
         options = model.engine_options(chat_template=flags.chat_template, verbose=output.verbose)
         options = dataclasses.replace(options, constrained=bool(structure.given))
         loader = _loader(options, conversation, context)
@@ -142,7 +149,7 @@ def chat(
             text = _read_message(message, flags, terminal)
         else:
             text = read_input(prompt, message or [], [], terminal, use_stdin=not flags.no_stdin)
-        switcher = stack.enter_context(ModelSwitcher(loader, options, context))
+        switcher = stack.enter_context(ModelSwitcher(loader, options_for, context))
         switcher.saves_prefixes = not flags.no_save
         settings = _settings(flags, sampling, output, interactive)
         settings.constraint = constraint

@@ -126,18 +126,25 @@ def complete(
         constraint=constraint,
         close=structure.on_interrupt is OnInterrupt.CLOSE,
     )
-    return _run(loader, request, source, output, terminal)
+    extract = "" if role_prompt is None or output.format is not OutputFormat.TEXT else role_prompt.role.extract
+    return _run(loader, request, source, output, terminal, {"first": 0, "last": -1}.get(extract))
 
 
 def _run(
-    loader: "EngineLoader", request: Request, source: PromptFlags, output: OutputFlags, terminal: "Terminal"
+    loader: "EngineLoader",
+    request: Request,
+    source: PromptFlags,
+    output: OutputFlags,
+    terminal: "Terminal",
+    extract: int | None,
 ) -> ExitCode:
     """Write the answer to stdout. Raises the request's own error, LoadError, BrokenPipeError."""
     from gptcli.render.renderers import choose, report_cut_texts, show_stats
 
     assert isinstance(request.prompt, TextPrompt)
     logprobs = output.logprobs is not None
-    renderer = choose(terminal, output.format, loader.model.name, logprobs=logprobs, items=output.stream_items)
+    items = output.stream_items
+    renderer = choose(terminal, output.format, loader.model.name, logprobs=logprobs, items=items, extract=extract)
     ended: list[Finished] = []
     with loader.open() as loaded, loaded.interrupt.watch():
         if source.show_prompt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 from gptcli.chat.session import LoadedModel
 from gptcli.cli.main import CommandContext
@@ -16,9 +17,13 @@ from gptcli.runtime.loader import EngineLoader
 class ModelSwitcher:
     """Owns the engine that answers; a context manager."""
 
-    def __init__(self, loader: EngineLoader, options: EngineOptions, context: CommandContext) -> None:
-        """Wait until the model is loaded. Raises LoadError, RequestError."""
-        self._options = options
+    def __init__(
+        self, loader: EngineLoader, options_for: Callable[[str], EngineOptions], context: CommandContext
+    ) -> None:
+        """Wait until the model is loaded. `options_for`: how another model is to be loaded.
+
+        Raises LoadError, RequestError."""
+        self._options_for = options_for
         self._context = CommandContext(context.terminal)  # what was loaded early is the first model
         self._notify = context.terminal.notice
         self._stack = contextlib.ExitStack()
@@ -45,7 +50,7 @@ class ModelSwitcher:
 
     def change(self, reference: str) -> LoadedModel:
         """Load another model, then free the current one. Raises ModelNotFound, LoadError; nothing changes then."""
-        options = dataclasses.replace(self._options, model=reference, adapters=())
+        options = dataclasses.replace(self._options_for(reference), model=reference, adapters=())
         with contextlib.ExitStack() as stack:
             loader = self._context.loader(options)
             loaded = stack.enter_context(loader.open(interrupt=self.loaded.interrupt))

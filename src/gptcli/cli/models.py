@@ -175,11 +175,15 @@ def default(
 ) -> None:
     """Print or set the default model."""
     from gptcli.models.refs import aliases, catalog
+    from gptcli.settings.values import Settings
 
     if ref is None:
         _terminal(context).write(f"{aliases.load().default or catalog.default_alias()}\n")
     else:
         aliases.set_default(ref)
+        if (chosen := Settings.load().find("model")) is not None:
+            terminal = _terminal(context)
+            terminal.report(f"gptcli: the setting model = {chosen.value} ({chosen.source}) comes before this default.")
         try:
             _find(ref)
         except ModelNotFound:
