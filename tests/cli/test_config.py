@@ -143,3 +143,10 @@ def test_a_template_of_ones_own_is_used(tiny: Path, tmp_path: Path) -> None:
     write(f"[models.tiny]\nchat_template = '{template}'\n")
     assert "template" in call("chat", "-m", tiny, "--no-save", "hello").err
     assert call("chat", "-m", tiny, "--chat-template", "none.jinja", "hello").code == ExitCode.USAGE
+
+
+def test_setting_a_default_model_that_would_not_count_says_so(tiny: Path) -> None:
+    write("model = 'smollm2'\n")
+    assert "comes before" in call("models", "default", tiny).err
+    write("model = \n")
+    assert call("models", "default", tiny).code == ExitCode.OK

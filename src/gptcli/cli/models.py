@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -181,9 +182,10 @@ def default(
         _terminal(context).write(f"{aliases.load().default or catalog.default_alias()}\n")
     else:
         aliases.set_default(ref)
-        if (chosen := Settings.load().find("model")) is not None:
-            terminal = _terminal(context)
-            terminal.report(f"gptcli: the setting model = {chosen.value} ({chosen.source}) comes before this default.")
+        with contextlib.suppress(GptcliError):  # a file that is broken is no matter here
+            if (chosen := Settings.load().find("model")) is not None:
+                first = f"model = {chosen.value} ({chosen.source})"
+                _terminal(context).report(f"gptcli: the setting {first} comes before this default.")
         try:
             _find(ref)
         except ModelNotFound:
