@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gptcli.cli import suggestions
-from gptcli.errors import LoadError, ModelNotFound, OfflineError, UsageError
+from gptcli.errors import GptcliError, LoadError, ModelNotFound, OfflineError, UsageError
 from gptcli.terminal import Terminal, escape_controls
 
 if TYPE_CHECKING:
