@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 from collections.abc import Callable, Sequence
 
 from bench.results import Check, machine, publish, versions
@@ -102,9 +103,10 @@ def main() -> None:
     with loader.open(parallel=16) as loaded:
         for name, method in METHODS.items() if given.all else list(METHODS.items())[:1]:
             first = 0
-            for sentences, place, question, answer in prompts():
+            for number, (sentences, place, question, answer) in enumerate(prompts(), 1):
                 support = method(loaded.engine, sentences, question, answer)
                 first += support.index(max(support)) == place
+                sys.stderr.write(f"{name}: {first} of {number}\n")
             rows.append(Check(f"the sentence with the answer is first: {name}", "50 prompts", first, PROMPTS, False))
     publish("explain", rows, machine() | versions() | {"model": loader.model.name}, write=given.write)
 
