@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from answers import Answer, collect
 
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import EngineError, RequestError
 from gptcli.llama.backend import LlamaBackend
+from gptcli.llama.sampler import GreedySampler
 from gptcli.params import Sampling
 from gptcli.types import JSON_OBJECT, Constraint, ConstraintKind, FinishReason, Request, TextPrompt
 
@@ -193,3 +195,18 @@ def test_logprobs_say_which_tokens_were_forced(backend: LlamaBackend) -> None:
     assert [info.forced for info in free.tokens] == [False, *[True] * (len(free.tokens) - 2), False]
     assert all(info.logprob < 0 for info in free.tokens)
     assert free.text == plain.text
+
+
+def test_the_likeliest_tokens_are_found_without_looking_at_all(open_backend: Open) -> None:
+    """What the sampler leaves out cannot be among the tokens that its chain keeps."""
+    rng = np.random.default_rng(7)
+    size = 5_000
+    for keeps in (1, 3, 8):
+        sampler = GreedySampler(size, frozenset(range(keeps - 1)), lambda: None)
+        for share in (0.1, 0.3, 0.9, 1.0):
+            logits = rng.normal(size=size).astype(np.float32)
+            allowed = rng.random(size) < share
+            found = sampler._best(logits, allowed)
+            wanted = np.argsort(np.where(allowed, logits, -np.inf))[-keeps:]
+            assert set(wanted) <= set(found) <= set(np.flatnonzero(allowed))
+            assert share < 0.5 or len(found) < size / 4

@@ -5,7 +5,9 @@ answer. So every step is checked here."""
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,19 @@ from gptcli.errors import EngineError
 from gptcli.types import Constraint
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from llguidance import LLMatcher, LLTokenizer
+
+    Worker = Callable[[], ThreadPoolExecutor]
 
 _BYTES_END = 256
 """The end in the vocabulary of bytes."""
 _KEPT = 64
 """Constraints of which a compiled matcher is kept."""
 _LONGEST_ENDING = 1 << 16
+_SLOW_SECONDS = 0.0003
+"""A mask that took longer is made while the model computes; the exchange with the other thread takes a third of it."""
 _SKIP = 16
 """So many bytes of the last ending may be left out, to see whether the rest of it still ends the text."""
 
@@ -30,20 +38,26 @@ _SKIP = 16
 class Matcher:
     """One answer's constraint, made by `Compiler.matcher`."""
 
-    __slots__ = ("_bytes", "_ending", "_tokens", "_vocabulary")
+    __slots__ = ("_ahead", "_bytes", "_counted", "_ending", "_follower", "_slow", "_vocabulary", "_worker")
 
-    def __init__(self, vocabulary: Tokens, tokens: LLMatcher, of_bytes: LLMatcher | None, ending: bytes) -> None:
+    def __init__(
+        self, vocabulary: Tokens, tokens: LLMatcher, of_bytes: LLMatcher | None, ending: bytes, worker: Worker
+    ) -> None:
         """`of_bytes` follows the text byte by byte, to search endings; None for a grammar that names special tokens,
-        which has none. `ending` is the shortest text of all."""
+        which has none. `ending` is the shortest text of all. `worker` makes masks while the model computes."""
         self._vocabulary = vocabulary
-        self._tokens = tokens
+        self._follower = tokens
         self._bytes = of_bytes
+        self._worker = worker
+        self._ahead: Future[bytes] | None = None
+        self._slow = False
         self._ending = ending
+        self._counted = (b"", 0)  # the last ending that was tokenized, and how many tokens it has
 
     def copy(self) -> Matcher:
         """Another matcher with the same text behind it."""
         of_bytes = self._bytes and self._bytes.deep_copy()
-        return Matcher(self._vocabulary, self._tokens.deep_copy(), of_bytes, self._ending)
+        return Matcher(self._vocabulary, self._tokens.deep_copy(), of_bytes, self._ending, self._worker)
 
     @property
     def ends(self) -> frozenset[int]:
@@ -53,9 +67,26 @@ class Matcher:
 
     def mask(self) -> bytes:
         """A bit for each token, the lowest first: whether it may come next. Raises EngineError."""
-        mask = self._tokens.compute_bitmask()
+        if self._ahead is not None:
+            mask, self._ahead = self._ahead.result(), None
+        else:
+            began = time.perf_counter()
+            mask = self._tokens.compute_bitmask()
+            self._slow = time.perf_counter() - began > _SLOW_SECONDS
         self._check(self._tokens)
         return mask
+
+    def prepare(self) -> None:
+        """Begin to make the next mask in another thread, if the last one took long enough for that to be worth it."""
+        if self._slow and not self._tokens.is_stopped():
+            self._ahead = self._worker().submit(self._tokens.compute_bitmask)
+
+    @property
+    def _tokens(self) -> LLMatcher:
+        """Follows the text token by token. It may not be used while another thread does."""
+        if self._ahead is not None:
+            self._ahead.exception()  # waits
+        return self._follower
 
     @property
     def complete(self) -> bool:
@@ -114,7 +145,8 @@ class Matcher:
         return room >= 0 and self._short_enough(rest, room)
 
     def _consume(self, tokens: list[int]) -> None:
-        if not self._tokens.consume_tokens(tokens):
+        follower, self._ahead = self._tokens, None
+        if not follower.consume_tokens(tokens):
             self._check(self._tokens)
             raise EngineError("the constraint refuses a token that it allowed.")
 
@@ -139,7 +171,11 @@ class Matcher:
         return None
 
     def _short_enough(self, ending: bytes, room: int) -> bool:
-        return len(ending) <= room or len(self._vocabulary.tokenize(ending)) <= room
+        if len(ending) <= room:  # each token has a byte at least
+            return True
+        if self._counted[0] != ending:
+            self._counted = ending, len(self._vocabulary.tokenize(ending))
+        return self._counted[1] <= room
 
     def _check(self, matcher: LLMatcher) -> None:
         if matcher.is_error():
@@ -153,6 +189,7 @@ class Compiler:
     tokens: Tokens
     _compiled: OrderedDict[Constraint, Matcher] = field(default_factory=OrderedDict)
     _bytes: LLTokenizer | None = None
+    _threads: ThreadPoolExecutor | None = None
 
     def matcher(self, constraint: Constraint) -> Matcher:
         """A matcher with nothing behind it. Raises RequestError for a constraint that cannot be kept."""
@@ -177,7 +214,14 @@ class Compiler:
         tokens = LLMatcher(self.tokens.result(), grammar, log_level=0)
         if tokens.is_error():
             raise refusal(constraint, _first_line(tokens.get_error()))
-        return Matcher(self.tokens, tokens, of_bytes if follows_bytes else None, ending)
+        return Matcher(self.tokens, tokens, of_bytes if follows_bytes else None, ending, self._worker)
+
+    def _worker(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor  # 8 ms that fast masks need not wait for
+
+            self._threads = ThreadPoolExecutor(1, "masks")
+        return self._threads
 
 
 def _first_line(message: str) -> str:

@@ -103,7 +103,9 @@ class ConstrainedSampler:
             return [(token, True) for token in self._take(self.matcher.ending[:1])]
         if self.one_by_one or self.reasoning.begun or token in self.ends:
             return [(token, False)]
-        return [(token, False), *((follower, True) for follower in self._forced(left - 1))]
+        tokens = [(token, False), *((follower, True) for follower in self._forced(left - 1))]
+        self.matcher.prepare()
+        return tokens
 
     def ending(self) -> list[int]:
         """The tokens that make the text legal at once. They need not be computed."""
