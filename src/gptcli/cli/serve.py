@@ -100,7 +100,8 @@ def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: L
     if flags.print_unit:
         from gptcli.server.unit import make_unit
 
-        context.terminal.write(make_unit([argument for argument in sys.argv[1:] if argument != "--print-unit"]))
+        arguments = [argument for argument in sys.argv[1:] if argument != "--print-unit"]
+        context.terminal.write(make_unit(arguments, flags.grace))
         return ExitCode.OK
 
     engine_options = model.engine_options(verbose=flags.verbose)

@@ -36,6 +36,11 @@ whole steps, and every token attends to all cells of a unified cache."""
 GROUP = 16
 """Numbers of parallel requests are multiples of this: llama.cpp multiplies quantized matrices so many columns at a time
 on a CPU, and ten sequences are slower than eight (Q4_0, AVX-512: 16 at once 895 tokens/s, 12 at once 590)."""
+_ENOUGH = 4
+"""Requests that say whether a cache of the other kind would be better for those of a server."""
+_MOST_RESERVED = 32_768
+"""Cells that a server reserves for requests that may come, at most: partitions with room for a long one each would
+take all memory (a 7B model with grouped heads: 128 KiB a cell, 4 GiB)."""
 _CANDIDATES = (GROUP, 2 * GROUP, 4 * GROUP, 8 * GROUP)
 _MAX_CORES = 8
 """Each core computes a shared prefix for itself and has buffers of its own."""
@@ -59,6 +64,8 @@ class CachePlanner:
     auto_parallel: bool = False
     """Whether fewer may run where that is faster."""
     may_partition: bool = True
+    serving: bool = False
+    """Whether requests come one after the other for ever, so that those that wait say little about the next ones."""
 
     def choose(self, waiting: Many[Sequence]) -> CacheConfig:
         """The config for requests like `waiting`, of which there is at least one."""
@@ -72,11 +79,16 @@ class CachePlanner:
         if only_scored:
             parallel = min(parallel, -(-_SCORED_STEPS * backend.step_tokens * len(waiting) // (sum(needs) - shared)))
         sharing_pays = backend.memory is MemoryKind.ATTENTION and _sharing_pays(shared, waiting)
-        # A single request says nothing about those to come, so it does not change a unified cache.
-        may_partition = self.may_partition and (len(waiting) > 1 or not backend.config.unified)
+        # A single request says nothing about those to come, so it does not change a unified cache. A server begins with
+        # partitions: what is cached in other ones costs a single request no time.
+        begins = self.serving and not backend.config.cells
+        may_partition = self.may_partition and (len(waiting) > 1 or not backend.config.unified or begins)
         if may_partition and samples == 1 and not sharing_pays:
             sequences = min(parallel, backend.max_sequences)
-            return CacheConfig(-(-max(needs) // ROUND) * ROUND * sequences, sequences, unified=False)
+            partitions = CacheConfig(-(-max(needs) // ROUND) * ROUND * sequences, sequences, unified=False)
+            enough = backend.config.sequences <= sequences  # there are never fewer than before
+            if not self.serving or (enough and partitions.cells <= _MOST_RESERVED):
+                return partitions
         prefix = shared / max(1, len(waiting) - 1)
         used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
         dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS and not only_scored
@@ -84,8 +96,16 @@ class CachePlanner:
             parallel = _fewer(parallel, prefix, own)
         # If fewer run than wait, they still need all of the prefixes; if more run, these may bring further ones.
         cells = max(used - int(own * (len(waiting) - parallel)), used * parallel // len(waiting), max(needs))
+        if self.serving:  # it grows when they come
+            cells = max(used, max(needs), min(cells, _MOST_RESERVED) if len(waiting) > 1 else 0)
         dense = dense_pays and cells <= min(_DENSE_RATIO * sum(needs) / len(needs), _DENSE_CELLS)
         return CacheConfig(cells, min(parallel * samples, backend.max_sequences), flash=not dense)
+
+    def suits(self, sequences: Many[Sequence]) -> bool:
+        """Whether the cache is of the kind that would be chosen for these; a few say nothing about it."""
+        if not self.serving or len(sequences) < _ENOUGH:
+            return True
+        return self.choose(sequences).unified is self.backend.config.unified
 
     def need(self, leader: Sequence) -> int:
         """Cells that a request needs at most, its samples together."""
@@ -93,7 +113,8 @@ class CachePlanner:
         answer = leader.request.max_tokens if leader.request.max_tokens is not None else _OPEN_END
         if leader.request.continuations:
             return min(leader.prompt_tokens + leader.tokens_below, self.limit * samples)
-        return min(leader.prompt_tokens + answer * samples, self.limit * samples)
+        known = leader.prompt_tokens if leader.request.max_tokens is not None else len(leader.tokens)
+        return min(known + answer * samples, self.limit * samples)
 
     def smaller(self, config: CacheConfig, least: int) -> CacheConfig | None:
         """The config to try where there is no memory for this one: half of it, so that fewer run at once, in

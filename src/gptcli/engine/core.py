@@ -28,6 +28,9 @@ from gptcli.types import (
     TokenInfo,
 )
 
+_CHEAP = 1024
+"""Computed tokens that are computed again rather than waited for."""
+
 
 @dataclass(slots=True, eq=False)
 class EngineCore:
@@ -46,6 +49,8 @@ class EngineCore:
     _waiting: deque[Sequence] = field(default_factory=deque)
     _steps: list[tuple[Sequence, int]] = field(default_factory=list)
     _errors_in_a_row: int = 0
+    _draining: bool = False
+    """Whether those that run must end first, because the KV cache is of the wrong kind for them and those that wait."""
 
     @property
     def idle(self) -> bool:
@@ -73,7 +78,12 @@ class EngineCore:
             if not self._waiting:
                 return
             leader = self._waiting[0]
-            if not self.kv_cache.allocate(leader, self.running):
+            if self.running and not self.kv_cache.suits([*self.running, leader]):
+                self._draining = True
+            if self._draining and sum(sequence.computed for sequence in self.running) <= _CHEAP:
+                self._preempt(len(self.running))
+                continue
+            if self._draining or not self.kv_cache.allocate(leader, self.running):
                 return
             self.running.append(self._waiting.popleft())
             if not leader.started:  # else it was preempted, and continues
@@ -141,6 +151,7 @@ class EngineCore:
 
     def _configure(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Pull all requests that can run together, and prepare the KV cache for them."""
+        self._draining = False
         while True:
             before = -1
             while before < len(self._waiting) < self.parallel:

@@ -40,6 +40,7 @@ class LocalEngine:
         template: ChatTemplate | None = None,
         open_prefix_cache: OpenPrefixCache | None = None,
         reuse: bool = True,
+        serving: bool = False,
         before_step: Callable[[], None] | None = None,
     ) -> None:
         """`context`: tokens that one sequence may have (None: what it needs, up to what the model was trained for).
@@ -48,7 +49,7 @@ class LocalEngine:
         computed at once, at most; with `auto_parallel` fewer where that is faster. `template` renders chats.
         `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
-        `before_step` is called by the consumer's thread before it waits for a step.
+        `serving`: requests come for ever. `before_step` is called by the consumer's thread before it waits for a step.
         Raises RequestError where `context` is more than the model's."""
         trained = backend.trained_context
         if context is not None and context > trained:
@@ -69,7 +70,7 @@ class LocalEngine:
         for number, one in enumerate(backends):
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
-            planner = CachePlanner(one, self.limit, share, auto_parallel=auto_parallel)
+            planner = CachePlanner(one, self.limit, share, auto_parallel=auto_parallel, serving=serving)
             kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse)
             self._cores.append(EngineCore(one, kv_cache, self.limit, share, self._interrupt, template))
 

@@ -21,6 +21,11 @@ OpenPrefixCache = Callable[[], "PrefixCache"]
 """Opens the prefix cache. Short prompts never need it, and do not wait for its imports."""
 _HEADROOM = 32
 """Cells that each running sequence is given before another one starts, so that not every step preempts one."""
+_CHANGE_AFTER = 64
+"""Requests that are admitted before the kind of a server's cache changes again."""
+_LOSS = 4
+"""Cached tokens that are lost for each one reused, above which another slot is used: two conversations that only begin
+alike do not end each other."""
 _MIN_WAIT = 32
 """Tokens of a prefix which a running sequence is computing that are worth waiting for; fewer are computed again."""
 
@@ -45,6 +50,7 @@ class KVCacheManager:
         self._context = context or 0
         self._reuse = reuse
         self._open_prefix_cache = cache(open_prefix_cache) if open_prefix_cache and reuse else None
+        self._since_change = _CHANGE_AFTER
         self._slots = Slots()
         self._slots.grow(backend.config.sequences)
         for number in range(len(self._slots)):  # an earlier engine may have left tokens there
@@ -66,6 +72,18 @@ class KVCacheManager:
                 if smaller is None:
                     raise
                 config = smaller
+
+    def suits(self, sequences: Many[Sequence]) -> bool:
+        """Whether the cache is of the right kind for these sequences; asked again only after many more were admitted,
+        so that mixed requests do not change it back and forth."""
+        self._since_change += 1
+        if self._since_change <= _CHANGE_AFTER:
+            return True
+        self._planner.may_partition |= self._planner.serving
+        if self._planner.suits(sequences):
+            return True
+        self._since_change = 0
+        return False
 
     def allocate(self, leader: Sequence, running: Many[Sequence]) -> bool:
         """Give the sequence a slot, with the longest prefix that is available; False if it must wait for others.
@@ -131,8 +149,12 @@ class KVCacheManager:
         return self._backend.config.cells > before
 
     def compact(self, running: Many[Sequence]) -> None:
-        """In partitions, move running sequences to the first slots: llama.cpp cuts a step where an id is missing."""
+        """In partitions, move running sequences to the first slots if they are no neighbours: llama.cpp cuts a step
+        where an id is missing (llama-batch.cpp, split_equal), whichever is the first."""
         if self._unified or self._backend.memory is MemoryKind.RECURRENT:
+            return
+        numbers = [sequence.slot for sequence in running]
+        if numbers and max(numbers) - min(numbers) < len(numbers):  # none is missing; what others hold stays cached
             return
         moving = sorted((one for one in running if one.slot >= len(running)), key=lambda one: one.slot)
         gaps = sorted(set(range(len(running))) - {one.slot for one in running}) if moving else ()
@@ -146,6 +168,7 @@ class KVCacheManager:
     def stop_partitioning(self) -> bool:
         """From the next `configure` on, let a sequence have all cells; False if it has them already."""
         self._planner.may_partition = False
+        self._since_change = 0
         return not self._unified
 
     def save_prefix(self) -> None:
@@ -199,7 +222,17 @@ class KVCacheManager:
         own = sum(len(sequence.tokens) - sequence.prefix + _growth(sequence) for sequence in running)
         prefixes = [sequence.prefix for sequence in running]
         common = max(prefixes) if min(prefixes) else 0  # one that began with nothing has the prefix among its own
-        return own + common + len(leader.tokens) - available + _growth(leader) <= config.cells
+        needed = own + common + len(leader.tokens) - available + _growth(leader)
+        return needed <= config.cells or (self._planner.serving and self._grow(needed))
+
+    def _grow(self, cells: int) -> bool:
+        """Have at least so many cells, and half as many again as now; False if there is not enough memory."""
+        config = self._backend.config
+        try:
+            self._ensure(replace(config, cells=max(cells, config.cells + config.cells // 2)))
+        except LoadError:
+            return False
+        return self._backend.config.cells >= cells
 
     def _provide_rows(self) -> bool:
         """Let a step have the logits of scored tokens; False if there is not enough memory."""
@@ -246,10 +279,13 @@ class KVCacheManager:
         return best, longest
 
     def _start_cached(self, sequence: Sequence, slot: Slot, shared: int) -> None:
-        """Continue the cached tokens of `slot`: a copy of them if there are cells for both, else themselves, cut."""
+        """Continue the cached tokens of `slot`: a copy of them if there are cells for both, else themselves, cut,
+        unless too many would be lost."""
         shared = min(shared, sequence.reusable)
         if shared < len(slot.tokens) and self._can_copy_part and self._slots.empty:
             self._start_new(sequence, slot.number, shared)
+        elif not self._can_copy_part and _LOSS * shared < len(slot.tokens) - shared:
+            self._start_new(sequence)
         elif self._truncate(slot, shared):
             self._assign(sequence, self._slots.allocate(slot), shared)
         else:

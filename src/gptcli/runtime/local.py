@@ -122,6 +122,7 @@ class LocalLoader:
                     eos=vocabulary.eos_text,
                     specials=vocabulary.control_texts(),
                 ),
+                serving=before_step is not None,
                 before_step=before_step,
                 open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
             )
