@@ -64,6 +64,12 @@ def sample(matcher: LLMatcher, choose: random.Random, length: int) -> str:
     return (text + ending).decode()
 
 
+def test_options_that_share_only_null_are_told_apart() -> None:
+    schema = {"oneOf": [{"type": ["string", "null"]}, {"type": ["integer", "null"]}]}
+    matcher = matcher_of(check_schema(schema).text)
+    assert [value for value in ("a", 1, None, True, 1.5) if allows(matcher, value)] == ["a", 1]
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_schemas_of_apis_allow_what_is_valid_and_nothing_else(case: dict[str, object]) -> None:
     matcher = matcher_of(check_schema(case["schema"]).text)

@@ -33,6 +33,11 @@ def are_disjoint(one: Json, other: Json, resolve: Resolve, depth: int = 0) -> bo
     return _differ(one, other, resolve, depth)
 
 
+def may_be_number(schema: Json, resolve: Resolve) -> bool:
+    """Whether a translation may allow a number."""
+    return not are_disjoint(schema, {"type": "number"}, resolve)
+
+
 def _conjuncts(schema: Schema, resolve: Resolve) -> list[Json]:
     parts = list(cast("list[Json]", schema.get("allOf", [])))
     return [*parts, resolve(cast(str, schema["$ref"]))] if "$ref" in schema else parts

@@ -23,8 +23,10 @@ class Inexpressible(ValueError):
     """There is no schema without `not` for the negation; the message names the keyword in the way."""
 
 
-def negate(place: Place, references: References, depth: int = 0) -> Json:
-    """A schema that allows exactly what `place` does not. Raises Inexpressible."""
+def negate(place: Place, references: References, depth: int = 0, *, numbers: bool = True) -> Json:
+    """A schema that allows exactly what `place` does not; without `numbers`, of the values that are no numbers.
+
+    Raises Inexpressible."""
     schema = place.schema
     if isinstance(schema, bool):
         return not schema
@@ -39,7 +41,7 @@ def negate(place: Place, references: References, depth: int = 0) -> Json:
         elif keyword in ("enum", "const"):
             options += _other_values(value if keyword == "enum" else [value])
         elif keyword == "type":
-            options += _other_types(value)
+            options += _other_types(value, numbers)
         elif keyword == "required":
             options += [{"type": "object", "properties": {name: False}} for name in cast("list[str]", value)]
         elif keyword == "properties":
@@ -48,14 +50,14 @@ def negate(place: Place, references: References, depth: int = 0) -> Json:
             options.append(_other_pattern(cast(str, value)))
         elif keyword in ("allOf", "anyOf"):
             parts = [
-                negate(place.child(part, keyword, index), references, depth + 1)
+                negate(place.child(part, keyword, index), references, depth + 1, numbers=numbers)
                 for index, part in enumerate(cast("list[Json]", value))
             ]
             options += parts if keyword == "allOf" else [{"allOf": parts}]
         elif keyword == "not":
             options.append(value)
         elif keyword == "$ref":
-            options.append(_other_reference(place, cast(str, value), references, depth))
+            options.append(_other_reference(place, cast(str, value), references, depth, numbers))
         elif (keyword, value) not in (("additionalProperties", True), ("uniqueItems", False)):
             raise Inexpressible(keyword)
     options = [option for option in options if option is not False]
@@ -87,10 +89,12 @@ def _below(kind: str, keyword: str, value: Json) -> Json:
     return {"type": kind, keyword: count - 1} if count else False
 
 
-def _other_types(value: Json) -> list[Json]:
+def _other_types(value: Json, numbers: bool) -> list[Json]:
     named = set(types_of(value))
     if "integer" in named and "number" not in named:
-        raise Inexpressible("the type integer")
+        if numbers:  # of which those with a fraction are left
+            raise Inexpressible("the type integer")
+        named.add("number")
     named |= {"integer"} if "number" in named else set()
     others = [kind for kind in TYPES if kind not in named and kind != "integer"]
     return [{"type": others}] if others else []
@@ -159,11 +163,11 @@ def _other_properties(place: Place, value: Json, references: References, depth: 
     return others
 
 
-def _other_reference(place: Place, value: str, references: References, depth: int) -> Json:
+def _other_reference(place: Place, value: str, references: References, depth: int, numbers: bool) -> Json:
     try:
         target = references.resolve(value, place.base)
     except UnknownReference as error:
         raise Inexpressible(str(error)) from error
     if target.base != place.base:
         raise Inexpressible("a $ref to a schema with an $id of its own")
-    return negate(target, references, depth + 1)
+    return negate(target, references, depth + 1, numbers=numbers)

@@ -10,7 +10,7 @@ import re
 from typing import cast
 
 from gptcli.constraints import rewriting
-from gptcli.constraints.disjoint import are_disjoint
+from gptcli.constraints.disjoint import are_disjoint, may_be_number
 from gptcli.constraints.negation import Inexpressible, negate
 from gptcli.constraints.patterns import rust_pattern
 from gptcli.constraints.productive import without_endless
@@ -197,7 +197,11 @@ class Translation:
         for index, others in overlaps.items():
             places = [place.child(sources[other], keyword, other) for other in others]
             try:
-                without = [self._translate(_replaced(it, negate(it, self._references)), depth) for it in places]
+                numbers = may_be_number(options[index], self._defined)
+                negations = [negate(it, self._references, numbers=numbers) for it in places]
+                without = [
+                    self._translate(_replaced(it, other), depth) for it, other in zip(places, negations, strict=True)
+                ]
             except Inexpressible as reason:
                 raise Inexpressible(f"options {others[0]} and {index} overlap ({reason} has no negation)") from reason
             options[index] = {"allOf": [options[index], *without]}
