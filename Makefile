@@ -1,5 +1,5 @@
 # The few commands a contributor needs. `make setup` first; it compiles llama.cpp, about five minutes on two cores.
-.PHONY: setup test lint fix docs site completions package
+.PHONY: setup test lint fix docs site completions package conformance
 
 setup:
 	python3 -m venv .venv && .venv/bin/pip install -U pip && .venv/bin/pip install --group dev -e .
@@ -28,3 +28,6 @@ completions:
 	.venv/bin/gptcli completions show zsh > completions/_gptcli
 	.venv/bin/gptcli completions show fish > completions/gptcli.fish
 	.venv/bin/gptcli completions show powershell > completions/gptcli.ps1
+
+conformance:
+	.venv/bin/python conformance/run.py

@@ -5,6 +5,7 @@ and whether the likeliest one is right."""
 
 import json
 import sys
+from pathlib import Path
 
 import llama_cpp as C
 import numpy
@@ -37,7 +38,7 @@ silence = C.llama_log_callback(lambda level, text, data: None)
 C.llama_log_set(silence, None)
 model = C.llama_model_load_from_file(sys.argv[1].encode(), C.llama_model_default_params())
 context, vocab = C.llama_init_from_model(model, C.llama_context_default_params()), C.llama_model_get_vocab(model)
-for item in map(json.loads, open(sys.argv[2])):
+for item in map(json.loads, Path(sys.argv[2]).read_text().splitlines()):
     question = tokens(vocab, item["question"])
     pairs = [(question, tokens(vocab, f"{item['question']} {choice}")[len(question) :]) for choice in item["choices"]]
     found = [likelihood(context, C.llama_vocab_n_tokens(vocab), before, after) for before, after in pairs]
