@@ -176,3 +176,10 @@ def test_busy_partitions_stay_neighbours_whichever_request_ends_first() -> None:
     assert [event.completion_tokens for event in sorted(ended, key=lambda event: int(event.id))] == lengths
     assert backend.moved
     assert all(sampler.closed for sampler in backend.samplers)
+
+
+def test_one_prompt_many_times_with_nothing_to_generate() -> None:
+    wanted = [replace(one, max_tokens=0) for one in requests(["a"] * 4)]
+    engine = LocalEngine(FakeBackend(cpu_threads=1), parallel=32, auto_parallel=True)
+    ended = [event for event in engine.stream(wanted) if isinstance(event, Finished)]
+    assert len(ended) == 4

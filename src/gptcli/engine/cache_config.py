@@ -129,7 +129,10 @@ class CachePlanner:
 
 def _fewer(parallel: int, shared: float, own: float) -> int:
     """So many that their own cells together are at most twice the shared ones: where each token multiplies with all
-    cells, that is where it pays off most. `parallel` if that would be too few to fill a step."""
+    cells, that is where it pays off most. `parallel` if that would be too few to fill a step, or if they have none of
+    their own: the same prompt again and again, with nothing to generate."""
+    if own <= 0:
+        return parallel
     fewer = int(2 * shared / own) // GROUP * GROUP
     return min(parallel, fewer) if fewer else parallel
 
