@@ -90,11 +90,16 @@ def generate(engine: Engine, cases: list[Case]) -> Tally:
         elif isinstance(event, Failed):
             tally.answers["failed"] += 1
             tally.failed.append(f"{_case(cases, event.id).foreign.name}: {event.error.message}")
+            print(f"failed: {tally.failed[-1]}", file=sys.stderr)
         elif isinstance(event, Finished):
             tally.answers["closed" if event.closed else event.reason.value] += 1
+            done = tally.answers.total()
+            if done % 50 == 0:
+                print(f"{done} of {SAMPLES * len(cases)} answers", file=sys.stderr)
             case, text = _case(cases, event.id), "".join(texts.pop(event.id, []))
             if problem := _problem(case.foreign.schema, text):
                 tally.invalid.append(f"{case.foreign.source}, {case.foreign.name}: {problem}: {text[:200]}")
+                print(f"INVALID: {tally.invalid[-1]}", file=sys.stderr)
     return tally
 
 
@@ -205,8 +210,6 @@ def main() -> None:
     )
     with loader.open(parallel=16) as loaded:
         tally = generate(loaded.engine, chosen)
-    _report(tally.invalid, "INVALID")
-    _report(tally.failed, "failed")
     counts, total = Counter(foreign.source for foreign in schemas), len(schemas)
     accepted = Counter(case.foreign.source for case in kept)
     rows: list[Row] = [Check(f"kept, {name}", "", accepted[name], counts[name], required=False) for name in counts]

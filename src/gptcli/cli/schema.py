@@ -36,7 +36,10 @@ def infer(
     file: Annotated[str, typer.Argument(help="Objects of JSON, one a line or in a list; - is standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON Schema instead of the short form.")] = False,
 ) -> None:
-    """Print the short form of a schema that the objects of FILE satisfy, for --json-schema."""
+    """Print the short form of a schema that the objects of FILE satisfy, for --json-schema.
+
+    `name, age int, note?, tags[], kind a|b, author {name}`: a field is a string unless it has a type (int, float, bool,
+    date, …), a list with [], optional with ?, and one of several values with |."""
     from gptcli.constraints.infer import infer_schema
     from gptcli.constraints.short_form import write_short_form
     from gptcli.errors import GptcliError
