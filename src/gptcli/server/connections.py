@@ -18,8 +18,9 @@ IDLE_SECONDS = 75.0
 STALLED_SECONDS = 60.0
 """A client that has read nothing for so long while its answer waits is cut off; nginx's send_timeout."""
 MAX_HEADER_BYTES = 64 * 1024
-_RESERVED_FILES = 128
-"""File descriptors for the model, the prefix cache and the like."""
+_RESERVED_FILES = 256
+"""File descriptors for the model, the prefix cache and the like, and for connections that are accepted or closed just
+now: too many would let asyncio accept none for a second."""
 
 
 class IdleConnections:

@@ -17,11 +17,14 @@ from starlette.routing import BaseRoute
 from gptcli.server.access import Keys
 from gptcli.server.app import make_app
 from gptcli.server.connections import IDLE_SECONDS, IdleConnections, allowed_connections, protocol
+from gptcli.server.doors import BACKLOG
 from gptcli.server.engine_thread import EngineThread, OpenEngine
 from gptcli.server.metrics import Metrics
 from gptcli.server.service import Limits, Service
 
 PrivateRoutes = Callable[[EngineThread], Sequence[BaseRoute]]
+_ACCEPTED_AT_ONCE = 64
+"""Connections that asyncio accepts before any of them, or of those closed for them, is looked at."""
 _LAST_SECONDS = 5
 """Time for the last bytes of answers, after the grace."""
 
@@ -66,6 +69,11 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `stop`: uvicorn would end the process by the same signal in the end."""
         yield
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)  # asyncio has made it as short as what it accepts at once
 
     def stop(self) -> None:
         """Let running requests end, for a while; the second time, end them now."""
@@ -137,6 +145,7 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=math.ceil(options.grace) + _LAST_SECONDS,
     )
