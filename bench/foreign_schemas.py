@@ -41,10 +41,13 @@ def collect(folder: Path, most: int, seed: int = 14) -> list[ForeignSchema]:
     folder.mkdir(parents=True, exist_ok=True)
     chosen: list[ForeignSchema] = []
     for package in PACKAGES:
-        different = {json.dumps(found.schema): found for found in package.read(_download(package, folder))}
-        found = list(different.values())
+        found = list(package.read(_download(package, folder)))
         random.Random(seed).shuffle(found)
-        chosen += found[:most]
+        different: dict[str, ForeignSchema] = {}
+        for foreign in found:
+            if len(different) < most:
+                different.setdefault(json.dumps(foreign.schema), foreign)
+        chosen += different.values()
     return chosen
 
 

@@ -1,6 +1,6 @@
 """What a running server saves a command: time to first text, eight at once, and memory.
 
-    python -m bench.warm [--rounds N]"""
+python -m bench.warm [--rounds N]"""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Json]
 
 _SECONDS = 0.4  # of computing time, in a process of its own
-_WALL_SECONDS = 4.0  # where others want the processor too
+_WALL_SECONDS = 2.0 if sys.platform == "win32" else 10.0  # where others want the processor too
 _MEMORY = 192 << 20
 _LONGEST = 1 << 16
 _ORDINARY = {
