@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -262,7 +261,3 @@ def test_hostile_schemas_are_refused_or_kept_without_a_traceback_or_a_hang() -> 
             check_schema(schema)
         took.append((time.process_time() - began, repr(schema)[:100]))
     assert max(took)[0] < 2, max(took)
-    if sys.platform == "linux":  # where the unit is known
-        import resource
-
-        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 200 << 10
