@@ -39,7 +39,7 @@ def show_why(session: ChatSession, terminal: Terminal) -> None:
             return _prompt(session, [m if index in kept else replace(m, content="") for index, m in found])
 
     found = attribute(session.model.engine, parts, make, answer.content)
-    title = f"The answer has {found.tokens} tokens and {found.logprob:.1f} nats. What each part did for it:"
+    title = f"The answer has {found.logprob:.1f} nats in {found.tokens} tokens. What each part did for it:"
     write_support(terminal, title, [(part.text, part.support) for part in found.parts])
 
 

@@ -204,7 +204,7 @@ class _Explainer:
     def _write_answer(self, found: "Attribution", split: "Divergence | None") -> None:
         from gptcli.render.explanation import choice_lines, support_page, write_support
 
-        title = f"{found.answer.strip()!r}: {found.logprob:.2f} nats, {found.tokens} tokens"
+        title = f"{found.answer.strip()!r}: {found.logprob:.2f} nats in {found.tokens} token{'s' * (found.tokens != 1)}"
         parts = [(part.text, part.support) for part in found.parts]
         if self.options.html is not None:
             self._write_page(support_page("Why this answer", title, parts))
