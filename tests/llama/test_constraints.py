@@ -150,6 +150,15 @@ def test_repetitions_of_a_usual_size_are_followed(backend: LlamaBackend) -> None
     assert text(backend, gbnf(grammar), max_tokens=40).startswith("{3,1}" * 2)
 
 
+def test_a_part_leaves_to_the_next_what_that_needs(backend: LlamaBackend) -> None:
+    grammar = gbnf('root ::= (num "=" num "\\n")+\nnum ::= [0-9]+ ws\nws ::= [ \\n]*\n')
+    assert re.fullmatch(r"([0-9]+[ \n]*=[0-9]+[ \n]*\n)+", text(backend, grammar, max_tokens=20))
+
+
+def test_a_text_may_be_full_of_quotes(backend: LlamaBackend) -> None:
+    assert re.fullmatch(r"(- [^\n]+\n)+", text(backend, gbnf('root ::= ("- " [^\\n]+ "\\n")+'), max_tokens=30))
+
+
 def test_left_recursion_is_no_problem(backend: LlamaBackend) -> None:
     assert re.fullmatch("ba*", text(backend, gbnf('root ::= root "a" | "b"')))
 

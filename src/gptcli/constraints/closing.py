@@ -29,7 +29,7 @@ _FEW = 32
 _STARTS = frozenset(b'"{[-0123456789tfn')
 """What JSON values begin with."""
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
-_USEFUL = b'"}],:0a@.1T/ZA-[{tfn '
+_USEFUL = b'"}],\n:0a@.1T/ZA-tfn[{ '
 """What is tried first: the ends of values, the beginnings of short ones, what formats such as dates need."""
 _FILLERS = b"a0A "
 _MARKS = b"@:./-"
@@ -61,7 +61,7 @@ def _descend(matcher: LLMatcher, most: int, deadline: float) -> bytes | None:
     while len(text) < most and time.thread_time() < deadline:
         if state.is_accepting():
             return text
-        more = state.compute_ff_bytes()
+        more, repeat = state.compute_ff_bytes(), 0
         if not more:
             mask = state.compute_bitmask()
             allowed = {byte for byte, (index, bit) in enumerate(_BITS) if mask[index] & bit}
@@ -76,7 +76,7 @@ def _descend(matcher: LLMatcher, most: int, deadline: float) -> bytes | None:
         if not state.consume_tokens(list(more)):
             return None
         text += more
-        if _QUOTE in more:  # in the next string, what looks alike is something else
+        if _QUOTE in more and repeat <= _REPEATS:  # in the next string, what looks alike is something else
             times.clear()
     return None
 
@@ -127,6 +127,8 @@ def _sure_step(state: LLMatcher, mask: bytes, allowed: set[int]) -> bytes:
     for byte in b"" if wide else b"}]":
         if byte in allowed:
             return bytes((byte,))
+    if wide and _QUOTE in allowed and _mask_after(state, _QUOTE) == mask:  # it ends nothing: this is no JSON
+        return b""
     if _QUOTE in allowed and not allowed <= _STARTS:
         return b'"'
     if not wide and ord(",") in allowed:

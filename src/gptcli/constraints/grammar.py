@@ -24,6 +24,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _CODE_POINT = re.compile(r"\\(?:\\|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))")
+_ONE = re.compile(r"\\x[0-9A-Fa-f]{2}|\\.|.", re.DOTALL)
+"""A character of a literal, as the converter leaves it."""
 _NAMES = {
     ConstraintKind.JSON_SCHEMA: "JSON Schema",
     ConstraintKind.REGEX: "regular expression",
@@ -33,8 +35,11 @@ _NAMES = {
 }
 
 
-def compile_grammar(constraint: Constraint) -> str:
-    """llguidance's grammar. Raises RequestError for a text that is not of the constraint's kind."""
+def compile_grammar(constraint: Constraint, *, exact: bool = False) -> str:
+    """llguidance's grammar. Raises RequestError for a text that is not of the constraint's kind.
+
+    From GBNF, llguidance makes lexemes, which is fast, but each takes all that it can: where line breaks may precede
+    a line break that must come, none is left for it. `exact` reads character by character, as llama.cpp does."""
     from llguidance import LLMatcher
 
     text = constraint.text
@@ -52,7 +57,7 @@ def compile_grammar(constraint: Constraint) -> str:
     if constraint.kind is ConstraintKind.CHOICE:
         return LLMatcher.grammar_from_lark(f"start: {' | '.join(map(json.dumps, json.loads(text)))}")
     if constraint.kind is ConstraintKind.GBNF:
-        return LLMatcher.grammar_from_lark(_gbnf_to_lark(constraint))
+        return LLMatcher.grammar_from_lark(_gbnf_to_lark(constraint, exact))
     return LLMatcher.grammar_from_lark(text)
 
 
@@ -67,7 +72,7 @@ def refusal(constraint: Constraint, reason: str) -> RequestError:
     return RequestError(f"the {name} cannot be used: {reason.rstrip('.')}.", hints.get(constraint.kind, ""))
 
 
-def _gbnf_to_lark(constraint: Constraint) -> str:
+def _gbnf_to_lark(constraint: Constraint, exact: bool) -> str:
     """The same grammar as llguidance writes it. Raises RequestError."""
     from llguidance.gbnf_to_lark import any_to_lark
 
@@ -77,7 +82,7 @@ def _gbnf_to_lark(constraint: Constraint) -> str:
     if "::=" not in source:
         raise refusal(constraint, "it has no rule; in GBNF, rules are written name ::= items")
     try:
-        lark = any_to_lark(source)
+        lark = _characters(source) if exact else any_to_lark(source)
     except RecursionError:
         raise refusal(constraint, "it is nested too deeply") from None
     except Exception as error:  # noqa: BLE001 - the converter's errors have no common class
@@ -85,6 +90,29 @@ def _gbnf_to_lark(constraint: Constraint) -> str:
     if not re.search(r"^start:", lark, re.MULTILINE):
         raise refusal(constraint, "no rule is named root")
     return lark
+
+
+def _characters(source: str) -> str:
+    """The grammar with a lexeme for each character."""
+    from llguidance import gbnf_to_lark as gbnf
+
+    rules = gbnf.GrammarParser().parse(source)
+    names = {name: "start" if name == "root" else f"rule_{number}" for number, name in enumerate(rules)}
+
+    def written(node: gbnf.ASTNode) -> str:
+        if isinstance(node, gbnf.LiteralNode):
+            return "(" + (" ".join(f'"{one}"' for one in _ONE.findall(node.value)) or '""') + ")"
+        if isinstance(node, gbnf.RegexNode):
+            return "/(?s:.)/" if node.rx == "." else str(node)
+        if isinstance(node, gbnf.RuleRefNode):
+            return names[node.name]
+        parts = [written(child) for child in node.children()]
+        if isinstance(node, gbnf.RepetitionNode):
+            most = "" if node.max_times is None else node.max_times
+            return f"({parts[0]}){{{node.min_times},{most}}}"
+        return "(" + ((" | " if isinstance(node, gbnf.AlternativeNode) else " ").join(parts) or '""') + ")"
+
+    return "".join(f"{names[name]}: {written(rule.alternatives)}\n" for name, rule in rules.items())
 
 
 def _character(escape: re.Match[str]) -> str:

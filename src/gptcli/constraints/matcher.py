@@ -15,7 +15,7 @@ from gptcli.constraints.closing import shortest_ending
 from gptcli.constraints.grammar import compile_grammar, refusal
 from gptcli.constraints.tokens import Tokens, bytes_tokenizer
 from gptcli.errors import EngineError
-from gptcli.types import Constraint
+from gptcli.types import Constraint, ConstraintKind
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -204,11 +204,17 @@ class Compiler:
     def _compile(self, constraint: Constraint) -> Matcher:
         from llguidance import LLMatcher
 
-        grammar = compile_grammar(constraint)
         self._bytes = self._bytes or bytes_tokenizer()
-        of_bytes = LLMatcher(self._bytes, grammar, log_level=0)
-        follows_bytes = not of_bytes.is_error()
-        ending = shortest_ending(of_bytes, _LONGEST_ENDING, patient=True) if follows_bytes else b""
+        ways = (False, True) if constraint.kind is ConstraintKind.GBNF else (False,)
+        for exact in ways:
+            grammar = compile_grammar(constraint, exact=exact)
+            of_bytes = LLMatcher(self._bytes, grammar, log_level=0)
+            follows_bytes = not of_bytes.is_error()
+            ending = (
+                shortest_ending(of_bytes, _LONGEST_ENDING, patient=exact or len(ways) == 1) if follows_bytes else b""
+            )
+            if ending is not None:
+                break
         if ending is None:
             raise refusal(constraint, "no text satisfies it, or none that is short enough to be found")
         tokens = LLMatcher(self.tokens.result(), grammar, log_level=0)
