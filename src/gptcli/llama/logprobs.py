@@ -46,7 +46,7 @@ def _best(row: npt.NDArray[np.float32], count: int) -> list[int]:
     found = np.arange(len(row))
     if count * _BLOCK * 4 < whole:
         maxima = row[:whole].reshape(-1, _BLOCK).max(axis=1)
-        blocks = np.argpartition(maxima, -count)[-count:]
+        blocks = np.argsort(-maxima, kind="stable")[:count]
         inside = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
         found = np.concatenate([inside, np.arange(whole, len(row))])
     order = np.lexsort((found, -row[found]))[:count]
