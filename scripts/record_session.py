@@ -22,13 +22,14 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 COLUMNS = 100
 NOTES = "The train to Lisbon leaves at nine o'clock on Monday. Tickets are at the desk. Bring a coat.\n"
-REVIEWS = "review\nI love it. It works very well.\nIt broke after one day.\nThe staff was friendly and quick.\n"
+REVIEWS = "I love it, it works very well.\nIt broke after one day and nobody answers.\nGood, but slow.\n"
 COMMANDS = (
     'gptcli complete --echo --temp 0 --stop "." "The capital of France is"',
     'gptcli chat --temp 0 "When does the train leave?" < notes.txt',
-    "gptcli batch reviews.csv --role sentiment --template '{{ review }}' -o moods.csv",
-    "cut -d , -f 1,2 moods.csv",
     'gptcli chat --temp 0 --json-schema "people[], city, year int" "Ada and Tom moved to Oslo in 1999."',
+    "gptcli classify --labels positive,negative reviews.txt",
+    'gptcli filter "is a complaint" reviews.txt',
+    'gptcli explain --why --chat -f notes.txt "When does the train leave?"',
 )
 _COLOURS = "27272a f87171 86efac fde047 93c5fd d8b4fe 67e8f9 e4e4e7"
 THEME = TerminalTheme(
@@ -56,7 +57,7 @@ def record() -> str:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "notes.txt").write_text(NOTES, "utf-8")
-        Path(folder, "reviews.csv").write_text(REVIEWS, "utf-8")
+        Path(folder, "reviews.txt").write_text(REVIEWS, "utf-8")
         for number, command in enumerate(COMMANDS):
             console.print(Text.assemble(("$ ", "green bold"), (command, "bold")), soft_wrap=False)
             if said := run(command, folder):

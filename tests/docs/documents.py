@@ -24,6 +24,12 @@ _TEXTS = {
     "letters/one.txt": "Dear Ann, the roof is done. Please pay the bill. Tom\n",
     "letters/two.txt": "Dear Tom, thank you. The money is on its way. Ann\n",
     "prompts/one.txt": "The sky is\n",
+    "reviews.csv": "text,review\nI love it.,I love it.\nIt broke.,It broke.\n",
+    "report.txt": "The company was founded in 1921 in Oslo by two brothers. It makes boats.\n",
+    "person.json": '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}',
+    "chapter.txt": "It was a bright cold day in April, and nobody was in the street.\n",
+    "names.txt": "Ada Lovelace\nXq Zzyrk\nTom Smith\n",
+    "letter.txt": "Dear Ann, the roof is done.\n",
     "app.log": "12:00 started\n12:01 disk full\n",
     "notes.py": "def add(a, b):\n    return a + b\n",
 }

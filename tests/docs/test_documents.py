@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import runpy
 import shlex
@@ -125,6 +126,14 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
             headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in slugs, f"{page.name}: {target}"
+
+
+def test_the_recorded_session_shows_the_commands_of_its_script() -> None:
+    commands = runpy.run_path(str(ROOT / "scripts" / "record_session.py"))["COMMANDS"]
+    picture = html.unescape((ROOT / "docs" / "session.svg").read_text("utf-8")).replace("\xa0", " ")
+    assert len(commands) == picture.count(">$ <")
+    assert [command for command in commands if command not in picture] == [], "run scripts/record_session.py"
+    assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
