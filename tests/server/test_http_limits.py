@@ -130,6 +130,7 @@ class TestQueue:
             wait_until(lambda: server.server.engine.waiting == 1)
             waiting.close()
             wait_until(lambda: server.server.engine.waiting == 0)
+            wait_until(lambda: b'status="499"} 1.0' in server.ask("/metrics").body)
 
     @pytest.mark.parametrize("stream", [False, True])
     def test_an_answer_that_takes_too_long_says_so(self, start: Start, stream: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gptcli.errors import EngineError, GptcliError
+from gptcli.errors import Cancelled, EngineError, GptcliError
 from gptcli.openai.error import error_object, make_error, status_of
 
 
@@ -37,6 +37,8 @@ def describe(error: GptcliError) -> tuple[int, dict[str, object], dict[str, str]
         return 503, value, {"retry-after": "5", "connection": "close"}
     if isinstance(error, TimedOut):  # OpenAI's clients would ask again for what would take as long again
         return 504, make_error(message, "server_error", code="timeout"), {"x-should-retry": "false"}
+    if isinstance(error, Cancelled):  # nobody reads it; nginx counts those who went away by this status
+        return 499, make_error(message, "invalid_request_error", code="client_gone"), {}
     if isinstance(error, UnknownModel):
         return 404, make_error(message, "invalid_request_error", code="model_not_found", param="model"), {}
     return status_of(error), error_object(error), {}
