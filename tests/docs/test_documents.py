@@ -15,7 +15,7 @@ import pytest
 from documents import PAGES, ROOT, Block, blocks, fill, prose
 from shell import Shell
 
-REASONS = ("needs a GPU", "needs the network", "interactive", "installs", "serves until stopped", "opens an editor")
+REASONS = ("needs a GPU", "needs the network", "interactive", "installs", "serves until stopped", "takes minutes")
 """Why a block may be left out."""
 FEW_TOKENS = "24"
 """Enough for the shortest answer of every schema on the pages."""
