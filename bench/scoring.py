@@ -39,8 +39,9 @@ def against_llama(model: str, threads: int, peers: Path, chunks: int, pairs: int
     text = folder / "chunks.txt"
     text.write_text(prose(chunks * CHUNK // TOKENS_PER_SENTENCE + 30))
     ours = [program(), "score", "-m", model, "-t", str(threads), "--windows", "llama", "--format", "json", str(text)]
-    native = f"{peers / 'llama-perplexity'} -m {model} -t {threads} -c {CHUNK} -f {text} 2>&1"
-    rounds = alternate(partial(run, ours), partial(run, ["sh", "-c", f"exec {native}"]), pairs)
+    native = f"{peers / 'llama-perplexity'} -m {model} -t {threads} -c {CHUNK} -f {text}"
+    log = folder / "log"  # into a pipe, the program loses its last lines
+    rounds = alternate(partial(run, ours), partial(run, ["sh", "-c", f"{native} > {log} 2>&1 && cat {log}"]), pairs)
     name = Path(model).stem
     values = [(perplexity('"perplexity": ', a), perplexity("PPL = ", b)) for a, b in rounds]
     seconds = [(a.seconds, b.seconds) for a, b in rounds]
