@@ -49,7 +49,7 @@ def sources(programs: Path, requirement: str) -> Path:
     folder = WORK / "sources" / requirement
     if not folder.exists():
         folder.mkdir(parents=True)
-        pip = [programs / "pip", "download", "-q", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"]
+        pip = [programs / "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
         subprocess.run([*pip, requirement, "-d", folder], check=True)
         with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
             archive.extractall(folder, filter="data")

@@ -278,6 +278,11 @@ class TestFindServer:
         assert find_server(model, EngineOptions(adapters=((tmp_path / "lora.gguf", 0.5),))) is None
         assert find_server(model, EngineOptions(adapters=((tmp_path / "lora.gguf", 1.0),))) is not None
 
+    def test_a_folder_that_others_may_write_to(self, model: Path, serve) -> None:
+        serve()
+        socket_path(model).parent.chmod(0o777)
+        assert find_server(model, EngineOptions()) is None
+
     def test_a_socket_that_nobody_listens_on(self, model: Path) -> None:
         path = socket_path(model)
         path.parent.mkdir(mode=0o700)

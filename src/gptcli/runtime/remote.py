@@ -108,10 +108,11 @@ def rest_note(path: Path) -> Path:
 
 def find_server(model: Path, options: EngineOptions) -> Server | None:
     """A running server of this user that has the model and honours the options."""
-    if not hasattr(socket, "AF_UNIX"):
-        return None
     try:
-        server = Server(socket_path(model))
+        path = socket_path(model)
+        if not hasattr(socket, "AF_UNIX") or not _is_private(path.parent):
+            return None
+        server = Server(path)
     except (EndpointError, OSError):
         return None
     return server if server.info.honours(options) else None
@@ -124,7 +125,11 @@ class Server:
         """Raises EndpointError if nobody listens there, or does not answer."""
         self.path = path
         started = time.perf_counter()
-        self.info: ServerInfo = load(ServerInfo, self.ask("GET", "/gptcli/info", seconds=_ANSWER_SECONDS))
+        answer = self.ask("GET", "/gptcli/info", seconds=_ANSWER_SECONDS)
+        try:
+            self.info: ServerInfo = load(ServerInfo, answer)
+        except WireError as error:  # a development version of the same number
+            raise EndpointError(f"the server at {path} is not of this gptcli: {error}.", _LOST) from error
         self.seconds = time.perf_counter() - started
 
     def send(self, method: str, path: str, body: bytes = b"", seconds: float | None = None) -> Exchange:
@@ -266,6 +271,12 @@ class _Answer:
         elif isinstance(event, Finished):
             self.samples -= 1
         return event
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else can have put a socket there; one who did would be sent what the user writes."""
+    status = os.stat(folder)
+    return status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _readable(answers: list[_Answer]) -> list[_Answer]:
