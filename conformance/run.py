@@ -171,7 +171,7 @@ def _compare(task: str, output: Path) -> tuple[int, int]:
     equal = 0
     for ours, theirs in zip(reference, found, strict=True):
         likelihoods = [float(one[0]) for one in theirs["filtered_resps"]]
-        near = all(abs(a - b) < 0.1 for a, b in zip(ours["likelihoods"], likelihoods, strict=True))
+        near = all(abs(a - b) < 0.01 for a, b in zip(ours["likelihoods"], likelihoods, strict=True))
         equal += near and ours["right"] == (theirs["acc"] == 1.0)
     return equal, len(reference) - equal
 
