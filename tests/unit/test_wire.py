@@ -7,7 +7,7 @@ import math
 import typing
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gptcli import errors, types
@@ -15,6 +15,8 @@ from gptcli.errors import GptcliError, InvalidRequest
 from gptcli.params import Sampling
 from gptcli.runtime.wire import WireError, dump, load
 from gptcli.types import Event, Failed, Prompt, Request, TextPrompt, TokenPrompt
+
+_unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other programs may want the cores
 
 _bytes = st.binary(max_size=20)
 _text = _bytes.map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text(max_size=20)
@@ -43,6 +45,7 @@ for _kind in (*typing.get_args(Prompt), Sampling, types.Message, types.TokenInfo
     st.register_type_strategy(_kind, _of(_kind))
 
 
+@_unhurried
 @given(_of(Request))
 def test_a_request_comes_back_as_it_was(request: Request) -> None:
     line = dump(request)
@@ -55,6 +58,7 @@ def _comparable(event: Event) -> object:
     return (event.id, type(event.error), vars(event.error)) if isinstance(event, Failed) else event
 
 
+@_unhurried
 @given(st.one_of(*map(_of, typing.get_args(Event))))
 def test_an_event_comes_back_as_it_was(event: Event) -> None:
     found = load(Event, dump(event))
