@@ -252,3 +252,13 @@ def test_an_explanation_on_a_terminal_is_coloured(tiny: Path) -> None:
     assert "bits each" in shown
     plain = explain(tiny, "Once upon a time", tty="out", environment={"NO_COLOR": "1"}).text
     assert "\x1b" not in plain
+
+
+def test_explain_reads_every_file_also_beside_an_empty_standard_input(tiny: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"The {name}.\n", encoding="utf-8")
+    files = ("-f", tmp_path / "one", "-f", tmp_path / "two")
+    outcome = call("explain", *files, "--model", tiny, "--threads", 1)
+    assert outcome.code == 0
+    whole = call("explain", "The one.\nThe two.", "--no-stdin", "--model", tiny, "--threads", 1)
+    assert outcome.out == whole.out

@@ -100,8 +100,9 @@ def explain(
     loader = context.loader(model.engine_options(verbose=options.verbose))
     given = read_prompt(arguments, files, context.terminal, use_stdin=use_stdin)
     question = " ".join(arguments).encode("utf-8", "surrogateescape")
-    asked = bool(question) and any(part.strip() for part in given[:-1])
-    documents = b"\n".join(given[:-1] if asked else given[-1:])
+    texts = [part for part in (given[:-1] if question else given) if part.strip()]  # standard input may be empty
+    asked = bool(question and texts)
+    documents = b"\n".join(texts) if texts else question
     with loader.open(parallel=PARALLEL if options.explains_answer else 1) as loaded, loaded.interrupt.watch():
         explainer = _Explainer(loaded.engine, options, context.terminal)
         if not options.explains_answer:
