@@ -181,6 +181,13 @@ def test_a_lark_grammar_is_followed(backend: LlamaBackend) -> None:
         text(backend, Constraint(ConstraintKind.LARK, "start: ("))
 
 
+def test_a_grammar_with_special_tokens_does_not_claim_to_be_closed(backend: LlamaBackend) -> None:
+    constraint = Constraint(ConstraintKind.LARK, f"start: /[a-z]{{9}}/ <[{backend.vocabulary.ends[0]}]> /x/")
+    answer = answers(backend, constraint, PLAIN, max_tokens=3)[0]
+    assert answer.finished is not None
+    assert (reason(answer), answer.finished.closed) == (FinishReason.LENGTH, False)
+
+
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(temperature=1.5, seed=3)])
 @pytest.mark.parametrize("limit", [2, 3, 5, 20, 80])
 def test_json_is_whole_at_every_limit(backend: LlamaBackend, sampling: Sampling, limit: int) -> None:

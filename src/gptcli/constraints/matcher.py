@@ -89,6 +89,11 @@ class Matcher:
         return self._follower
 
     @property
+    def can_end(self) -> bool:
+        """Whether the ending makes the text legal; a grammar that names special tokens has none to offer."""
+        return self._bytes is not None or self.accepting
+
+    @property
     def complete(self) -> bool:
         """Whether the text is legal as it is and nothing may follow it."""
         return bool(self._tokens.is_stopped())

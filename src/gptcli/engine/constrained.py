@@ -80,6 +80,11 @@ class ConstrainedSampler:
         """Whether the text is legal and nothing follows."""
         return not self.reasoning.begun and (self._no_more or self.matcher.complete)
 
+    @property
+    def can_end(self) -> bool:
+        """Whether `ending` makes the text legal."""
+        return self.matcher.can_end
+
     def resume(self, tokens: list[int]) -> None:
         """Follow the tokens of an answer that is continued. Raises EngineError for one that breaks the constraint."""
         for number, token in enumerate(tokens):

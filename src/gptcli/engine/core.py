@@ -292,10 +292,11 @@ class EngineCore:
         return FinishReason.LENGTH if complete else None
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> Iterator[Event]:
+        constrained = sequence.constrained
         cut = reason is FinishReason.CANCELLED and not sequence.request.close
-        closed = sequence.constrained is not None and reason is not FinishReason.STOP and not cut
-        if sequence.constrained is not None and closed:
-            for token in sequence.constrained.ending():
+        closed = constrained is not None and constrained.can_end and reason is not FinishReason.STOP and not cut
+        if constrained is not None and closed:
+            for token in constrained.ending():
                 sequence.tokens.append(token)  # for the text: it is not computed
                 yield from sequence.output.push(sequence.output.piece(token, self.backend.vocabulary), None)
         self._release(sequence)
