@@ -30,7 +30,12 @@ def by_sh(shell: Shell, line: str, *arguments: object) -> subprocess.Popen:
 def test_a_file_and_a_pipe_get_the_same_bytes_and_stderr_none_of_them(
     shell: Shell, complete: tuple, tmp_path: Path
 ) -> None:
-    for more in (("Once",), ("Once", "--grammar", ESCAPES), ("\x1b[1m", "--echo"), ("x", "--temp", "2", "--seed", "1")):
+    for more in (
+        ("Once",),
+        ("Once", "-n", "40", "--grammar", ESCAPES),
+        ("\x1b[1m", "--echo"),
+        ("x", "--temp", "2", "--seed", "1"),
+    ):
         piped = shell.run(*complete, *more)
         with open(tmp_path / "out", "wb") as out:
             filed = shell.run(*complete, *more, stdout=out)

@@ -292,8 +292,13 @@ class Job:
             **{name: getattr(options, name) for name in names},
             **{name: sampling[name] for name in sorted(base.sampling.chosen)},
             **{name: getattr(base, name) for name in ("max_tokens", "stop", "ignore_eos", "n", "logprobs")},
-            **({} if base.constraint is None else {base.constraint.kind.value: base.constraint.text}),
+            **({} if base.constraint is None else {_constraint_name(base.constraint): base.constraint.text}),
         }
+
+
+def _constraint_name(constraint: "Constraint") -> str:
+    """What journals call it; those of 0.1 knew GBNF only."""
+    return "grammar" if constraint.kind.value == "gbnf" else constraint.kind.value
 
 
 def _role_settings(role: "RolePrompt | None") -> dict[str, object]:
