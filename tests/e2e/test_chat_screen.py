@@ -244,7 +244,8 @@ def test_a_pipe_into_a_terminal_is_one_answer(starter_shell: Shell) -> None:
 
 def test_the_user_is_asked_about_a_full_context(starter_shell: Shell) -> None:
     question = "word " * 90 + "?"
-    with Screen(starter_shell, *SHORT, "--ctx-size", "256", "--grammar", 'root ::= "yes " root') as screen:
+    endless = ("--grammar", 'root ::= "yes "+', "-l", "0=-inf", "-l", "2=-inf")  # the model's two ends
+    with Screen(starter_shell, *SHORT, "--ctx-size", "256", *endless) as screen:
         for answers in (1, 2):
             screen.ready()
             screen.send(question + ENTER)

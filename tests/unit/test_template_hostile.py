@@ -180,7 +180,7 @@ def test_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_module, "_SECONDS", SECONDS)
     code, seconds = attack(ATTACKS[name])
     assert code == ExitCode.LOAD
-    assert seconds < SECONDS + 1.5
+    assert seconds < SECONDS + 3  # of a slow processor; most end within half a second
 
 
 @pytest.mark.parametrize("name", CONSTANTS)
