@@ -20,7 +20,7 @@ _TEXTS = {
     "reviews.txt": "I love it, it works very well.\nIt broke after one day and nobody answers.\nGood, but slow.\n",
     "questions.csv": "id,question\n1,What is the capital of France?\n2,How many legs has a spider?\n",
     "examples.jsonl": '{"name": "Ada", "age": 36}\n{"name": "Tom", "age": 41}\n',
-    "letters.csv": "text\nDear Ada, see you on Monday. Tom\n",
+    "letters.csv": "text\nSee you on Monday. Tom\n",
     "samples.jsonl": '{"name": "Ada", "tags": ["x"]}\n{"name": "Tom", "tags": []}\n',
     "queue.jsonl": '{"prompt": "One, two,"}\n{"prompt": "Red, green,"}\n',
     "letters/one.txt": "Dear Ann, the roof is done. Please pay the bill. Tom\n",
