@@ -39,7 +39,7 @@ def _row(name: str, figure: str, runs: list[tuple[Run, Run]]) -> Row:
 def main() -> None:
     parser = flags.parser("versions", __doc__ or "")
     parser.add_argument("--other", required=True, metavar="PROGRAM", help="the gptcli to compare with")
-    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--pairs", type=int, default=3)
     arguments = parser.parse_args()
     model = str(resolve(arguments.model, offline=False, report=Silent()).path)
     shared = ["-m", model, "-t", str(arguments.threads), "--temp", "0", "--seed", "1"]
@@ -56,8 +56,8 @@ def main() -> None:
             ("--help", lambda gptcli: [gptcli, "complete", "--help"], ["seconds"]),
             ("cold", lambda g: [g, "complete", *shared, "-n", "64", PROMPTS[0]], ["seconds", "first", "peak"]),
             ("decode", lambda g: [g, "complete", *shared, "-n", "384", "--ignore-eos", PROMPTS[1]], ["streaming"]),
-            ("unrelated rows", batch("unrelated", unrelated(128), 48), ["seconds", "peak"]),
-            ("one instruction", batch("instructed", instructed(64), 24), ["seconds", "peak"]),
+            ("unrelated rows", batch("unrelated", unrelated(64), 32), ["seconds", "peak"]),
+            ("one instruction", batch("instructed", instructed(48), 16), ["seconds", "peak"]),
         ):
             rows += compare(name, command, arguments.other, arguments.pairs, figures)
     done = subprocess.run([arguments.other, "--version"], capture_output=True, text=True, check=True)
