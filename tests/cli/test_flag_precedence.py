@@ -1,36 +1,12 @@
 """A flag comes before a variable, and a variable before the settings file: for every generation parameter."""
 
-from dataclasses import dataclass
-from typing import Annotated
-
 import pytest
-import typer
+from parameter_flags import parsed
 
 from gptcli import settings
-from gptcli.cli.options import SamplingFlags, TextFlags, param_option, takes
-from gptcli.params import PARAMS, SAMPLING_PARAMS, Kind, Param
+from gptcli.params import PARAMS, Kind, Param
 from gptcli.settings import table
 
-
-@dataclass
-class OtherFlags:
-    n: Annotated[int, param_option("n")] = 1
-    logprobs: Annotated[int | None, param_option("logprobs")] = None
-
-
-app = typer.Typer()
-seen: list[dict[str, object]] = []
-
-
-@app.command()
-@takes(sampling=SamplingFlags, text=TextFlags, other=OtherFlags)
-def probe(sampling: SamplingFlags, text: TextFlags, other: OtherFlags) -> None:
-    values = {"max_tokens": text.limit, "stop": tuple(text.stop or ()), "ignore_eos": text.ignore_eos}
-    values |= {"n": other.n, "logprobs": other.logprobs}
-    seen.append(values | {name: getattr(sampling.sampling(), name) for name in SAMPLING_PARAMS})
-
-
-COMMAND = typer.main.get_command(app)
 OTHERS: dict[Kind, tuple[str, str, str]] = {
     Kind.BOOL: ("true", "false", "true"),
     Kind.TEXTS: ("a", "b", "c"),
@@ -49,8 +25,7 @@ def three_values(param: Param) -> tuple[str, ...]:
 
 
 def result(param: Param, *arguments: str) -> object:
-    COMMAND.main(list(arguments), standalone_mode=False)
-    return seen.pop()[param.name]
+    return parsed(*arguments)[param.name]
 
 
 @pytest.mark.parametrize("param", [*PARAMS.values()], ids=list(PARAMS))

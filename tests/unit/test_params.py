@@ -3,16 +3,15 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 import typer
+from parameter_flags import parsed
 
 from gptcli.batch.request import RequestBuilder
 from gptcli.batch.row import Row
 from gptcli.chat.settings import Settings
-from gptcli.cli.options import SamplingFlags, TextFlags, param_option, takes
 from gptcli.errors import GptcliError
 from gptcli.openai.request import parse_chat_completion, parse_completion
 from gptcli.params import INT_MAX, PARAMS, SAMPLING_PARAMS, Kind, Param, ParamError
@@ -51,32 +50,10 @@ REFUSED = [
 ]
 
 
-@dataclass
-class OtherFlags:
-    n: Annotated[int, param_option("n")] = 1
-    logprobs: Annotated[int | None, param_option("logprobs")] = None
-
-
-app = typer.Typer()
-seen: list[dict[str, object]] = []
-
-
-@app.command()
-@takes(sampling=SamplingFlags, text=TextFlags, other=OtherFlags)
-def probe(sampling: SamplingFlags, text: TextFlags, other: OtherFlags) -> None:
-    values = {"max_tokens": text.limit, "stop": tuple(text.stop or ()), "ignore_eos": text.ignore_eos}
-    values |= {"n": other.n, "logprobs": other.logprobs}
-    seen.append(values | {name: getattr(sampling.sampling(), name) for name in SAMPLING_PARAMS})
-
-
-COMMAND = typer.main.get_command(app)
-
-
 def by_flag(param: Param, value: object) -> object:
     """What a command gets from a flag."""
     texts = value if isinstance(value, list) else [value]
-    COMMAND.main([part for text in texts for part in (param.flags[0], as_text(text))], standalone_mode=False)
-    return seen.pop()[param.name]
+    return parsed(*(part for text in texts for part in (param.flags[0], as_text(text))))[param.name]
 
 
 def by_set(param: Param, value: object) -> object:
