@@ -75,6 +75,33 @@ def test_independent_labels(run) -> None:
     assert all(0 <= share <= 1 for share in line["probabilities"].values())
 
 
+def test_a_role_gives_labels_examples_and_the_instruction(run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GPTCLI_CONFIG_DIR", str(tmp_path / "config"))
+    roles = tmp_path / "config" / "roles"
+    roles.mkdir(parents=True)
+    front = 'choices = ["good", "bad"]\nrequired = ["place"]\ntemplate = "In {{ place }}: {{ input }}"\n'
+    example = '[[examples]]\nplace = "Rome"\ninput = "sunny"\noutput = "good"\n'
+    (roles / "mood.md").write_text(f"+++\n{front}{example}+++\nJudge it.")
+    Path("examples.tsv").write_text("good\tIn Rome: sunny\n")
+    flags = ("--format", "jsonl", "-q")
+    by_role = run("classify", "--role", "mood", "-p", "place=Oslo", *flags, stdin=b"rain\n")
+    by_hand = run(
+        "classify", "--labels", "good,bad", "--instruction", "Judge it.", "--examples", "examples.tsv", *flags,
+        stdin=b"In Oslo: rain\n",
+    )  # fmt: skip
+    found = json.loads(by_role.text)
+    assert found["probabilities"] == json.loads(by_hand.text)["probabilities"]
+    assert found["text"] == "rain"
+    Path("rows.jsonl").write_text('{"input": "rain", "place": "Oslo"}\n{"input": "rain"}\n')
+    rows = run("classify", "--role", "mood", "rows.jsonl", *flags)
+    first, second = map(json.loads, rows.text.splitlines())
+    assert (rows.code, first["probabilities"]) == (7, found["probabilities"])
+    assert "place" in second["error"]["message"]
+    other = run("classify", "--role", "mood", "--labels", "bad,worse", *flags, stdin=b"rain\n")
+    assert other.code == 2
+    assert "Example 1 of the role mood" in other.err
+
+
 def test_the_prior_is_what_a_content_free_text_gets(run) -> None:
     flags = ("--labels", "good,bad", "--format", "jsonl")
     plain = json.loads(run("classify", *flags, stdin=b"N/A\n").text)["probabilities"]
@@ -86,6 +113,9 @@ def test_the_prior_is_what_a_content_free_text_gets(run) -> None:
     ("arguments", "message"),
     [
         (("classify", "--labels", ","), "no labels"),
+        (("classify",), "no labels"),
+        (("classify", "--role", "summarize"), "no choices that could be the labels"),
+        (("classify", "--role", "topic", "--multi"), "examples of a role would do nothing"),
         (("classify", "--labels", "a,b", "--multi", "--normalize", "mean"), "--normalize would do nothing"),
         (("classify", "--labels", "a,b", "--threshold", "0.3"), "--threshold is for --multi"),
         (("filter", " "), "criterion is empty"),

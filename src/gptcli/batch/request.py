@@ -144,18 +144,7 @@ class RequestBuilder:
 
     def _role_prompt(self, role: RolePrompt, fields: dict[str, object]) -> Prompt:
         """The role's messages for a row. Its fields are variables; `input`, `prompt` or `text` is the text."""
-        text = ""
-        if self.template is not None:
-            text = self.template.render(fields)
-        elif role.uses_input:
-            found = next((fields[key] for key in ("input", "prompt", "text") if fields.get(key) is not None), None)
-            if found is None:
-                message = "The row has no field named input, prompt or text."
-                raise InvalidRequest(message, code="missing_field", param="input")
-            text = found if isinstance(found, str) else _to_json(found)
-        known = {name: value for name, value in fields.items() if name in role.names and value is not None}
-        if missing := [name for name in role.missing if name not in known]:
-            raise InvalidRequest(f"The row has no field named {missing[0]}.", code="missing_field", param=missing[0])
+        text, known = role_values(role, self.template, fields)
         try:
             messages = role.messages(text, known)
         except UsageError as error:
@@ -215,6 +204,25 @@ class RequestBuilder:
             if row.cells is not None and isinstance(value, str):
                 value = _cell_value(name, value)
             yield name, value
+
+
+def role_values(
+    role: RolePrompt, template: Template | None, fields: dict[str, object]
+) -> tuple[str, dict[str, object]]:
+    """The text that a role works on in a row, and the values of its variables. Raises InvalidRequest."""
+    text = ""
+    if template is not None:
+        text = template.render(fields)
+    elif role.uses_input:
+        found = next((fields[key] for key in ("input", "prompt", "text") if fields.get(key) is not None), None)
+        if found is None:
+            message = "The row has no field named input, prompt or text."
+            raise InvalidRequest(message, code="missing_field", param="input")
+        text = found if isinstance(found, str) else _to_json(found)
+    known = {name: value for name, value in fields.items() if name in role.names and value is not None}
+    if missing := [name for name in role.missing if name not in known]:
+        raise InvalidRequest(f"The row has no field named {missing[0]}.", code="missing_field", param=missing[0])
+    return text, known
 
 
 def _is_param(name: str) -> bool:

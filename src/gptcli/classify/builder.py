@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gptcli.batch.request import Template
+from gptcli.batch.request import Template, role_values
 from gptcli.batch.row import Row
 from gptcli.classify.classifier import Labeller
-from gptcli.errors import InvalidRequest
+from gptcli.errors import InvalidRequest, UsageError
+from gptcli.roles.prompt import RolePrompt
 from gptcli.types import Request
 
 TEXT_FIELDS = ("text", "prompt")
@@ -19,6 +20,8 @@ class LabelBuilder:
 
     labeller: Labeller
     template: Template | None = None
+    role: RolePrompt | None = None
+    """Makes the message that is classified, of the text and of fields that are its variables."""
     _prepared: bool = False
 
     def build(self, row: Row) -> Request:
@@ -30,6 +33,12 @@ class LabelBuilder:
         return self.labeller.request(str(row.number), self._text(row))
 
     def _text(self, row: Row) -> str:
+        if self.role is not None:
+            given, known = role_values(self.role, self.template, row.fields)
+            try:
+                return self.role.message(given, known)
+            except UsageError as error:
+                raise InvalidRequest(error.message) from None
         if self.template is not None:
             return self.template.render(row.fields)
         for name in TEXT_FIELDS:

@@ -1,6 +1,7 @@
 """`gptcli classify`: give every line, row or file a label, by the exact likelihood of each label."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from enum import Enum
@@ -14,6 +15,7 @@ from typer import Option
 
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import LoadFlags, takes
+from gptcli.cli.role_options import RoleFlags
 from gptcli.cli.suggestions import one_of
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from gptcli.batch.row import Row, RowError
     from gptcli.classify.classifier import Labeller
     from gptcli.classify.labels import Label
+    from gptcli.roles.prompt import RolePrompt
     from gptcli.types import Engine
 
 app = typer.Typer(add_completion=False)
@@ -55,7 +58,9 @@ class Normalize(str, Enum):
 class LabelOptions:
     """Which labels, how they are asked for, what is read and what is written."""
 
-    labels: Annotated[str, _labels("--labels", metavar="A,B,…|FILE", help="The labels, or a file of them.")]
+    labels: Annotated[
+        str | None, _labels(metavar="A,B,…|FILE", help="The labels, or a file of them. (default: those of the role)")
+    ] = None
     examples: Annotated[str | None, _labels(metavar="FILE", help="Labelled examples that are shown first.")] = None
     normalize: Annotated[Normalize, _labels(help="How the likelihoods of labels are compared.")] = Normalize.SUM
     multi: Annotated[bool, _labels("--multi", help="Each label by itself, yes or no.")] = False
@@ -114,10 +119,11 @@ class LabelOptions:
 
 
 @app.command(epilog=_EPILOG)
-@takes(options=LabelOptions, model=LoadFlags)
+@takes(options=LabelOptions, role=RoleFlags, model=LoadFlags)
 def classify(
     ctx: typer.Context,
     options: LabelOptions,
+    role: RoleFlags,
     model: LoadFlags,
     inputs: Annotated[
         list[str] | None, typer.Argument(metavar="[INPUT]...", help="A file, - for stdin, a folder or patterns.")
@@ -129,25 +135,34 @@ def classify(
     job with -o is resumed by the same command. Rows that fail become error lines; the exit code is 7."""
     options.check()
     model.check()
+    if options.multi and role.role is not None:
+        raise UsageError("--multi asks yes or no, so the examples of a role would do nothing.", "Omit one of them.")
     context: CommandContext = ctx.obj
     context.terminal.quiet = options.quiet
     if not inputs and context.terminal.stdin_tty:
         raise UsageError("There is no input.", "Name a file, or pipe lines to standard input.")
-    return LabelJob(inputs or ["-"], options, model, context).run()
+    return LabelJob(inputs or ["-"], options, role.prompt(ctx), model, context).run()
 
 
 class LabelJob:
     """The parts of a run, made of the command line."""
 
-    def __init__(self, inputs: list[str], options: LabelOptions, model: LoadFlags, context: CommandContext) -> None:
+    def __init__(
+        self,
+        inputs: list[str],
+        options: LabelOptions,
+        role: "RolePrompt | None",
+        model: LoadFlags,
+        context: CommandContext,
+    ) -> None:
         """Raises UsageError, ModelNotFound, LoadError."""
         from gptcli.batch.input import Input, choose_format
         from gptcli.batch.request import parse_template
-        from gptcli.classify.labels import parse_labels
 
         self.options = options
+        self.role = role
         self.terminal = context.terminal
-        self.labels = parse_labels(options.labels)
+        self.labels = _labels_of(options, role)
         given = options.input_format or ("text" if _is_plain(inputs) else None)
         input_format = choose_format(inputs, given)
         if options.split is not None and input_format != "text":
@@ -177,14 +192,14 @@ class LabelJob:
                     engine.append(loaded.engine)
                 return engine[0]
 
-            labeller = _labeller(load_engine, self.labels, options)
+            labeller = _labeller(load_engine, self.labels, options, self.role)
             rows = self._open_rows()
             output = self._open_output()
             stack.callback(output.close)
             runner = Runner(
                 load_engine,
                 rows,
-                LabelBuilder(labeller, self.template),
+                LabelBuilder(labeller, self.template, self.role),
                 self._result_format(labeller),
                 output,
                 batch_progress(self.terminal),
@@ -210,7 +225,8 @@ class LabelJob:
         if table is not None and self.format is LabelFormat.TABLE and self.options.column in table.header:
             message = f"The table has a column {self.options.column!r} already."
             raise UsageError(message, "Choose another name with --column.")
-        if table is not None and self.template is None and not {"text", "prompt"} & set(table.header):
+        names = {"text", "prompt"} if self.role is None else {"input", "text", "prompt"}
+        if table is not None and self.template is None and not names & set(table.header):
             name = (table.header or ["name"])[0]
             raise UsageError(
                 f"None of the columns {', '.join(table.header)} is called text or prompt.",
@@ -259,20 +275,41 @@ class LabelJob:
             "order": "as completed" if options.unordered else "input",
             "errors": None if options.errors is None else options.errors.name,
             **{name: getattr(options, name) for name in names},
+            **({} if self.role is None else {"role": self.role.role.source, "role's variables": self.role.variables}),
         }
 
 
-def _labeller(load_engine: "Callable[[], Engine]", labels: "list[Label]", options: LabelOptions) -> "Labeller":
+def _labels_of(options: LabelOptions, role: "RolePrompt | None") -> "list[Label]":
+    """The labels of the command line, else those that the role's answers are chosen from. Raises UsageError."""
+    from gptcli.classify.labels import Label, parse_labels
+
+    if options.labels is not None:
+        return parse_labels(options.labels)
+    if role is None:
+        raise UsageError("There are no labels.", "For example: --labels positive,negative, or --role sentiment.")
+    choices = dict(role.role.options).get("choices")
+    if choices is None:
+        message = f"The role {role.role.name} has no choices that could be the labels."
+        raise UsageError(message, "Give them with --labels.")
+    return [Label(name) for name in json.loads(str(choices))]
+
+
+def _labeller(
+    load_engine: "Callable[[], Engine]", labels: "list[Label]", options: LabelOptions, role: "RolePrompt | None"
+) -> "Labeller":
     from gptcli.classify.classifier import Classifier
-    from gptcli.classify.examples import read_examples
+    from gptcli.classify.examples import read_examples, role_examples
     from gptcli.classify.judge import Judge
     from gptcli.classify.probabilities import Normalization
     from gptcli.classify.prompts import LabelPrompt
 
     if options.multi:
         return Judge(load_engine, labels, options.threshold, options.instruction or "")
-    examples = [] if options.examples is None else read_examples(options.examples, labels)
-    prompt = LabelPrompt(labels, options.instruction or "", examples, options.word, options.chat)
+    examples = role_examples(role, labels) if role is not None else []
+    if options.examples is not None:
+        examples = read_examples(options.examples, labels)
+    instruction = options.instruction or (role.system() if role is not None else "")
+    prompt = LabelPrompt(labels, instruction, examples, options.word, options.chat)
     return Classifier(load_engine, labels, prompt, Normalization(options.normalize.value))
 
 

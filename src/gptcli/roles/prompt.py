@@ -27,7 +27,6 @@ class RolePrompt:
     def __init__(self, role: Role, variables: Mapping[str, str]) -> None:
         """Raises UsageError for a variable that the role lacks, and for a template that is broken."""
         self.role = role
-        self.role = role
         known = self.names
         for name in variables:
             if name not in known:
