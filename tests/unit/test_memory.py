@@ -57,6 +57,11 @@ def test_the_need_agrees_with_the_buffers_that_llama_cpp_reports(context: int, c
     assert 0.9 * compute * MIB <= need.compute <= 1.1 * (compute * MIB + mask)
 
 
+def test_a_smaller_type_makes_the_cache_smaller() -> None:
+    whole, half = (memory.cache(SMOLLM2, 1024, *sizes) for sizes in ((), (34 / 32, 2.0)))
+    assert half / whole == pytest.approx((34 / 32 + 2) / 4)
+
+
 def test_weights_are_all_parts(tmp_path: Path) -> None:
     for number, size in ((1, 1000), (2, 500)):
         (tmp_path / f"m-0000{number}-of-00002.gguf").write_bytes(bytes(size))

@@ -20,7 +20,7 @@ from gptcli.cli import suggestions
 from gptcli.cli.defaults import with_settings
 from gptcli.errors import UsageError
 from gptcli.params import INT_MAX, PARAMS, SAMPLERS, SAMPLING_PARAMS, Kind, Param, ParamError, Sampling, parse_bias
-from gptcli.runtime import EngineOptions
+from gptcli.runtime import CACHE_TYPES, EngineOptions
 
 _model, _output = (functools.partial(Option, rich_help_panel=panel) for panel in ("Model", "Output"))
 _count = functools.partial(_model, min=1, max=INT_MAX, metavar="N")
@@ -172,6 +172,24 @@ class LoadFlags:
     gpu_layers: Annotated[
         int | None, _count("--gpu-layers", min=0, help="Layers to offload to the GPU. (default: all)")
     ] = None
+    cache_type_k: Annotated[
+        str | None,
+        _model(
+            "--cache-type-k",
+            metavar="TYPE",
+            help="Keys of the KV cache: f16, q8_0, … (default: f16)",
+            autocompletion=suggestions.one_of(*CACHE_TYPES),
+        ),
+    ] = None
+    cache_type_v: Annotated[
+        str | None,
+        _model(
+            "--cache-type-v",
+            metavar="TYPE",
+            help="Values of the KV cache. (default: f16)",
+            autocompletion=suggestions.one_of(*CACHE_TYPES),
+        ),
+    ] = None
     lora: Annotated[
         list[str] | None, _model("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.")
     ] = None
@@ -182,6 +200,9 @@ class LoadFlags:
         """Raises UsageError for flags that contradict each other."""
         if self.device == "cpu" and self.gpu_layers:
             raise UsageError(f"--device cpu and --gpu-layers {self.gpu_layers} contradict each other.", "Drop one.")
+        for flag, name in (("--cache-type-k", self.cache_type_k), ("--cache-type-v", self.cache_type_v)):
+            if name not in (None, *CACHE_TYPES):
+                raise UsageError(f"{flag}: there is no type {name!r}.", f"Types: {', '.join(CACHE_TYPES)}.")
         self.engine_options()
 
     def engine_options(self, *, chat_template: str | None = None, verbose: bool = False) -> EngineOptions:

@@ -84,6 +84,10 @@ class Backend(Protocol):
     """Rows of logits that a step may well have beside one of each sequence: as many as take a bounded memory."""
 
     @property
+    def needs_flash(self) -> bool:
+        """Whether the KV cache can be used by flash attention only: its values are quantized (llama-context.cpp)."""
+
+    @property
     def cpu_threads(self) -> int:
         """Threads that compute a token of each sequence; 0 where a GPU does."""
 

@@ -92,6 +92,7 @@ class CachePlanner:
         prefix = shared / max(1, len(waiting) - 1)
         used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
         dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS and not only_scored
+        dense_pays = dense_pays and not backend.needs_flash
         if dense_pays and self.auto_parallel:
             parallel = _fewer(parallel, prefix, own)
         # If fewer run than wait, they still need all of the prefixes; if more run, these may bring further ones.

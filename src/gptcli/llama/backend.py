@@ -15,7 +15,7 @@ from gptcli.engine.backend import CacheConfig, Decoded, MemoryKind, Sampler
 from gptcli.engine.cache_config import share_of
 from gptcli.errors import LoadError
 from gptcli.interrupt import Interrupt
-from gptcli.llama.context import STEP_TOKENS, Context
+from gptcli.llama.context import F16, STEP_TOKENS, Context
 from gptcli.llama.library import C, build_key, clear_log, log_tail
 from gptcli.llama.model import Model
 from gptcli.llama.sampler import make_sampler
@@ -59,6 +59,8 @@ class LlamaBackend:
         self._interrupt = interrupt
         self._allow = allow
         self._context: Context | None = None
+        self.cache_types = F16
+        """Types of the keys and the values in the KV cache, by llama.cpp's names; set before `reserve`."""
         self._adapters: list[tuple[Any, float]] = []
         self._fast_greedy = fast_greedy
         self._original: LlamaBackend | None = None
@@ -80,6 +82,7 @@ class LlamaBackend:
         """Another backend on the same model, with its own KV cache, to decode in parallel. Close it before this one."""
         replica = LlamaBackend(self.model, self._threads, self._interrupt, self._allow, fast_greedy=True)
         replica._adapters = self._adapters
+        replica.cache_types = self.cache_types
         replica._original = self
         return replica
 
@@ -88,10 +91,15 @@ class LlamaBackend:
         return self._own_threads[0] if self.model.offload.is_cpu else 0
 
     @property
+    def needs_flash(self) -> bool:
+        return self.cache_types[1] not in ("f16", "bf16", "f32")
+
+    @property
     def key(self) -> str:
         """What a saved state depends on besides the files: the build, the devices and the offloaded layers."""
         offload = self.model.offload
-        return repr((build_key(), offload.description, offload.layers))
+        types = () if self.cache_types == F16 else (self.cache_types,)
+        return repr((build_key(), offload.description, offload.layers, *types))
 
     def load_adapters(self, adapters: Sequence[tuple[Path, float]]) -> None:
         """Load LoRA adapters, each with a scale. Raises LoadError for one that does not fit the model."""
@@ -223,7 +231,7 @@ class LlamaBackend:
         return [Alternative(token, self.vocabulary.name(token), logprob) for token, logprob in top]
 
     def _make_context(self, config: CacheConfig) -> Context:
-        return Context(self.model, config, self._own_threads, self._interrupt)
+        return Context(self.model, config, self._own_threads, self._interrupt, self.cache_types)
 
     @property
     def _live(self) -> Context:

@@ -14,6 +14,8 @@ from gptcli.llama.model import Model
 STEP_TOKENS = 512
 """Tokens in one step, llama.cpp's default n_ubatch; it splits a larger batch into parts of this size anyway."""
 
+F16 = "f16", "f16"
+"""The usual types of the keys and values in a KV cache."""
 _DENSE_TOKENS = 128
 """The same without flash attention, which keeps the scores of all heads: those of 128 tokens fit into a core's cache
 (1,300 cells: 589 prompt tokens a second, against 537 with 512)."""
@@ -22,7 +24,14 @@ _DENSE_TOKENS = 128
 class Context:
     """One `llama_context` on a model, until `close`. Raises OutOfMemory if memory cannot be allocated."""
 
-    def __init__(self, model: Model, config: CacheConfig, threads: tuple[int, int], interrupt: Interrupt) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: CacheConfig,
+        threads: tuple[int, int],
+        interrupt: Interrupt,
+        types: tuple[str, str] = F16,
+    ) -> None:
         parameters = C.llama_context_default_params()
         parameters.n_ctx = config.cells
         parameters.n_batch = min(STEP_TOKENS, config.cells)
@@ -34,6 +43,7 @@ class Context:
         parameters.kv_unified = config.unified
         if not config.flash:
             parameters.flash_attn_type = C.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.type_k, parameters.type_v = (getattr(C, f"GGML_TYPE_{name.upper()}") for name in types)
         parameters.swa_full = False
         self._interrupt = interrupt
         self._unified = config.unified
@@ -44,8 +54,13 @@ class Context:
         clear_log()
         self.handle = C.llama_init_from_model(model.handle, parameters)
         if self.handle is None:
-            message = f"llama.cpp could not create a context of {config.cells:,} tokens."
-            raise OutOfMemory(message, "Try a smaller --ctx-size.", log=log_tail())
+            message, hint = (
+                f"llama.cpp could not create a context of {config.cells:,} tokens.",
+                "Try a smaller --ctx-size.",
+            )
+            if types != F16:  # a block of 32 numbers may not divide a head
+                hint = "Try other types of the KV cache, or a smaller --ctx-size."
+            raise OutOfMemory(message, hint, log=log_tail())
         self._memory = C.llama_get_memory(self.handle)
         self._batch = C.llama_batch_init(STEP_TOKENS, 0, 1)
         self._count = 0

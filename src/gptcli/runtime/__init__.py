@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+CACHE_TYPES = {"f16": 2.0, "bf16": 2.0, "f32": 4.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q5_0": 22 / 32}
+CACHE_TYPES |= {"q4_1": 20 / 32, "q4_0": 18 / 32, "iq4_nl": 18 / 32}
+"""llama.cpp's types of numbers in a KV cache, and the bytes of each: a block of 32 with its scale (ggml-common.h)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -17,6 +21,9 @@ class EngineOptions:
     threads_batch: int | None = None
     device: str = "auto"
     gpu_layers: int | None = None
+    cache_type_k: str | None = None
+    """Type of the keys in the KV cache, one of `CACHE_TYPES`; None is f16."""
+    cache_type_v: str | None = None
     chat_template: Path | None = None
     """File with a template in place of the model's own."""
     adapters: tuple[tuple[Path, float], ...] = ()
@@ -30,3 +37,8 @@ class EngineOptions:
     """Answers will have constraints, which are prepared while the model loads."""
     use_server: bool = False
     """Let a running `gptcli serve` answer, if it has the same model and honours these options."""
+
+    @property
+    def cache_types(self) -> tuple[str, str]:
+        """Types of the keys and of the values in the KV cache."""
+        return self.cache_type_k or "f16", self.cache_type_v or "f16"

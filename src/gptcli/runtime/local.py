@@ -22,7 +22,7 @@ from gptcli.models.gguf.quantization import split_paths
 from gptcli.models.resolve import ModelFile
 from gptcli.models.store import integrity
 from gptcli.prompt.template import ChatTemplate
-from gptcli.runtime import EngineOptions
+from gptcli.runtime import CACHE_TYPES, EngineOptions
 from gptcli.runtime.loaded import LoadedEngine
 from gptcli.runtime.memory import MemoryCheck
 
@@ -60,7 +60,8 @@ class LocalLoader:
             integrity.check(self.model.path)
         elif early is None:
             integrity.check_samples(self.model.path)
-        self._memory = None if options.force else MemoryCheck(self.model.path)
+        key_bytes, value_bytes = (CACHE_TYPES[name] for name in options.cache_types)
+        self._memory = None if options.force else MemoryCheck(self.model.path, key_bytes, value_bytes)
         if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
             self._memory.check(options.ctx_size)
         self._loading = early or ModelLoader(*choice)
@@ -96,6 +97,7 @@ class LocalLoader:
         with contextlib.ExitStack() as stack:
             adapt = options.threads is None and cores == 1
             backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many, adapt_threads=adapt)
+            backend.cache_types = options.cache_types
             if not self._process_ends:
                 stack.enter_context(backend)
             backend.tokens = self._tokens

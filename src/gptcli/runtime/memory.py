@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +20,8 @@ _PADDING = 256
 """llama.cpp pads its cache to a multiple of this."""
 _MIN_CONTEXT = 256
 """A model that does not fit with such a context need not be loaded."""
-_CELL_BYTES = 2
-"""Of one F16 number in the KV cache."""
+_F16_BYTES = 2.0
+"""Of one number in the KV cache, unless another type is chosen."""
 _WINDOW_PERIODS = {"gpt-oss": 2, "gemma2": 2, "gemma3": 6, "gemma3n": 5, "cohere2": 4}
 """One layer in so many sees the whole context, the others a window (llama.cpp, src/models, `load_swa_pattern`)."""
 _NO_LIMIT = 1 << 60
@@ -44,19 +44,21 @@ class Need:
 class MemoryCheck:
     """The check of one model against the memory that was free before loading; mapped weights count as free after."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *cell_bytes: float) -> None:
+        """`cell_bytes`: of a number in the keys and in the values of the KV cache."""
+        self._cell_bytes = cell_bytes
         self._header = read_header(path, upto_tokenizer=True)
         self._free = available()
 
     def check(self, context: int | None) -> None:
         """Raise OutOfMemory, with the numbers and what would fit, unless the weights and this context fit."""
-        require(self._header, context or _MIN_CONTEXT, self._free)
+        require(self._header, context or _MIN_CONTEXT, self._free, self._cell_bytes)
 
     def for_devices(self, offload: Offload, cores: int = 1) -> Callable[[int], None]:
         """The check before each context of so many tokens, one for each engine core, in the memory of its devices."""
         on_gpu = offload.devices and offload.layers < 0
         free = sum(device.free for device in offload.devices) if on_gpu else self._free
-        return lambda context: require(self._header, context * cores, free) if free else None
+        return lambda context: require(self._header, context * cores, free, self._cell_bytes) if free else None
 
 
 def available(root: Path = Path("/")) -> int:
@@ -66,9 +68,9 @@ def available(root: Path = Path("/")) -> int:
     return min([int(psutil.virtual_memory().available), *_cgroups_free(root)])
 
 
-def need(header: Header, context: int) -> Need:
-    """The memory for a model with `context` tokens in an F16 cache, with flash attention, within about a tenth."""
-    return Need(weights(header), int(cache(header, context)), compute(header, context))
+def need(header: Header, context: int, cell_bytes: Sequence[float] = ()) -> Need:
+    """The memory for a model with `context` tokens in its cache, with flash attention, within about a tenth."""
+    return Need(weights(header), int(cache(header, context, *cell_bytes)), compute(header, context))
 
 
 def rough_need(size: int) -> int:
@@ -84,7 +86,7 @@ def weights(header: Header) -> int:
     return sum(part.stat().st_size for part in split_paths(header.path) if part.exists())
 
 
-def cache(header: Header, context: int) -> float:
+def cache(header: Header, context: int, key_bytes: float = _F16_BYTES, value_bytes: float = _F16_BYTES) -> float:
     """The keys and values of `context` tokens in every layer, or the state of recurrent layers."""
     heads = header.per_layer("attention.head_count") or []
     kv_heads = header.per_layer("attention.head_count_kv") or heads
@@ -96,7 +98,7 @@ def cache(header: Header, context: int) -> float:
     windowed = _windowed_layers(header, len(kv_heads))
     window = min(context, (header.own("attention.sliding_window") or context) + STEP)
     cells = sum(count * (window if local else context) for count, local in zip(kv_heads, windowed, strict=True))
-    return cells * (keys + values) * _CELL_BYTES + recurrent * state
+    return cells * (keys * key_bytes + values * value_bytes) + recurrent * state
 
 
 def compute(header: Header, context: int) -> int:
@@ -112,24 +114,24 @@ def compute(header: Header, context: int) -> int:
     return largest + context * step * 6 + row * 2 * embedding
 
 
-def largest_context(header: Header, free: int, most: int | None = None) -> int:
+def largest_context(header: Header, free: int, most: int | None = None, cell_bytes: Sequence[float] = ()) -> int:
     """The most tokens, up to `most` or the trained context, that fit into `free` bytes; 0 if none do."""
     low, high = 0, max(1, -(-(most or header.own("context_length") or 1 << 17) // _PADDING))
     while low < high:
         middle = (low + high + 1) // 2
-        if need(header, middle * _PADDING).total <= free:
+        if need(header, middle * _PADDING, cell_bytes).total <= free:
             low = middle
         else:
             high = middle - 1
     return low * _PADDING
 
 
-def require(header: Header, context: int, free: int) -> None:
+def require(header: Header, context: int, free: int, cell_bytes: Sequence[float] = ()) -> None:
     """Raise OutOfMemory, with the numbers and what would fit, unless `context` tokens fit into `free` bytes."""
-    wanted = need(header, context)
+    wanted = need(header, context, cell_bytes)
     if wanted.total <= free:
         return
-    fits = largest_context(header, free, context)
+    fits = largest_context(header, free, context, cell_bytes)
     smaller = f"--ctx-size {fits} would fit" if fits else "No context fits: use a smaller model or quantization"
     raise OutOfMemory(
         f"{header.path.name} with a context of {context:,} tokens needs {_mib(wanted.total)} (weights "

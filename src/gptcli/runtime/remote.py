@@ -45,6 +45,8 @@ class ServerInfo:
     threads_batch: int | None
     requested_device: str
     gpu_layers: int | None
+    cache_types: tuple[str, str]
+    """Types of the keys and of the values in its KV cache."""
     adapters: tuple[tuple[str, float], ...]
     """LoRA files with their real paths, sizes and modification times, and their scales."""
     loaded: bool = True
@@ -63,6 +65,7 @@ class ServerInfo:
             and not options.verbose
             and options.chat_template is None
             and self.ctx_size == options.ctx_size
+            and self.cache_types == options.cache_types
             and self.adapters == adapter_states(options)
             and options.threads in (None, self.threads)
             and options.threads_batch in (None, self.threads_batch)
@@ -84,6 +87,7 @@ def describe_server(model: str, options: EngineOptions, address: str) -> ServerI
         threads_batch=options.threads_batch,
         requested_device=options.device,
         gpu_layers=options.gpu_layers,
+        cache_types=options.cache_types,
         adapters=adapter_states(options),
     )
 
