@@ -34,7 +34,7 @@ def over(metric: Metric, records: list[Record]) -> float:
 @pytest.mark.parametrize(
     ("prediction", "answers", "exact", "f1"),
     [
-        # The rules of the official script for SQuAD v1.1: case, punctuation, articles and white space do not count.
+        # The rules of the official scripts for SQuAD: case, punctuation, articles and white space do not count.
         ("The Denver Broncos.", ["Denver Broncos", "the broncos"], 1.0, 1.0),
         ("Santa Clara, California", ["Santa Clara"], 0.0, 0.8),
         ("in the year 1967", ["1967"], 0.0, 0.5),
@@ -42,6 +42,8 @@ def over(metric: Metric, records: list[Record]) -> float:
         ("gold gold", ["gold"], 0.0, 2 / 3),
         ("silver", ["gold"], 0.0, 0.0),
         ("", ["gold"], 0.0, 0.0),
+        ("", ["gold", ""], 1.0, 1.0),  # a question of v2.0 without an answer
+        ("the", ["a"], 1.0, 1.0),
     ],
 )
 def test_squad(prediction: str, answers: list[str], exact: float, f1: float) -> None:

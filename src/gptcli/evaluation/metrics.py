@@ -178,11 +178,14 @@ def exact_match(prediction: str, answers: Sequence[str]) -> float:
 
 
 def token_f1(prediction: str, answers: Sequence[str]) -> float:
-    """The best F1 over the words of an answer, as in SQuAD v1.1."""
+    """The best F1 over the words of an answer, as in SQuAD's scripts; by that of v2.0, nothing is right where nothing
+    is the answer."""
     return max(_f1(normalize_answer(prediction).split(), normalize_answer(answer).split()) for answer in answers)
 
 
 def _f1(prediction: list[str], answer: list[str]) -> float:
+    if not prediction or not answer:
+        return float(prediction == answer)
     same = (Counter(prediction) & Counter(answer)).total()
     if not same:
         return 0.0
