@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +57,11 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
     raise ConnectionError("llama-server did not start.")
 
 
-def complete(port: int, prompts: list[str], tokens: int) -> Load:
-    """Greedy completions of exactly `tokens` tokens, all requested at once. Raises ConnectionError."""
-    requests = [_request(prompt, tokens) for prompt in prompts]
+def complete(port: int, prompts: Sequence[str], tokens: int | Sequence[int]) -> Load:
+    """Greedy completions of exactly `tokens` tokens, or as many as are given for each, all requested at once.
+    Raises ConnectionError."""
+    counts = [tokens] * len(prompts) if isinstance(tokens, int) else tokens
+    requests = [_request(prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
     started = time.perf_counter()
     answers = asyncio.run(_all(port, requests))
     seconds = time.perf_counter() - started
