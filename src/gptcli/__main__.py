@@ -39,11 +39,7 @@ def run() -> None:
 
             code = answer(tab)
         else:
-            early = begin(sys.argv[1:])
-            from gptcli.cli.main import main
-            from gptcli.terminal import Terminal
-
-            code = main(sys.argv[1:], Terminal.of_process(), early, process_ends=True)
+            code = _run_command(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
     for stream in (sys.stdout, sys.stderr):
@@ -73,8 +69,19 @@ def guess(arguments: Sequence[str]) -> tuple[bool, str | None]:
     return True, model
 
 
-def begin(arguments: Sequence[str]) -> ModelLoader | None:
-    """Start to load the guessed model, if it is stored and was verified."""
+def _run_command(arguments: Sequence[str]) -> int:
+    early = begin(arguments)
+    if isinstance(early, int):
+        return early
+    from gptcli.cli.main import main
+    from gptcli.terminal import Terminal
+
+    return main(arguments, Terminal.of_process(), early, process_ends=True)
+
+
+def begin(arguments: Sequence[str]) -> ModelLoader | int | None:
+    """Start to load the guessed model, if it is stored and was verified. The exit code, if a server of the model
+    answered the command line already."""
     likely, reference = guess(arguments)
     if not likely:
         return None
@@ -89,8 +96,12 @@ def begin(arguments: Sequence[str]) -> ModelLoader | None:
         check_samples(found.path)
     except GptcliError:
         return None
-    if not found.trusted or ("--no-server" not in arguments and _is_served(found.path)):
+    if not found.trusted:
         return None
+    if "--no-server" not in arguments and _is_served(found.path):
+        from gptcli.cli import warm
+
+        return warm.answer(arguments, found.path)
     from gptcli.llama.model import ModelLoader
 
     return ModelLoader(found.path, device, gpu_layers)
@@ -116,9 +127,9 @@ def _is_served(model: Path) -> bool:
     """Whether a server of this model seems to run; nothing is imported where none was ever started."""
     from gptcli import settings
 
-    if not os.path.isdir(settings.runtime_dir()):
+    if os.name != "posix" or not os.path.isdir(settings.runtime_dir()):
         return False
-    from gptcli.runtime.remote import socket_path
+    from gptcli.runtime.sockets import socket_path
 
     return socket_path(model).exists()
 

@@ -66,13 +66,38 @@ def without_ids(data: bytes) -> bytes:
 
 
 def test_nothing_of_llama_cpp_is_loaded(shell: Shell, server: int) -> None:
-    for arguments in (("complete", "-n", "1", "Once"), ("chat", "--no-save", "-n", "1", "Hi")):
+    for arguments in (("complete", "--stats", "-n", "1", "Once"), ("chat", "--no-save", "-n", "1", "Hi")):
         warm = shell.run(*arguments, program=TRACED)
         assert warm.code == 0
         found = set(re.findall(r"^import time:.*\| +(\S+)$", warm.err, re.MULTILINE))
         assert "gptcli.runtime.remote" in found
         assert not {name.partition(".")[0] for name in found} & {"llama_cpp", "numpy", "httpx2", "starlette", "http"}
         assert not {name for name in found if name.startswith(("gptcli.llama", "gptcli.engine", "gptcli.server"))}
+
+
+def test_a_plain_complete_does_not_even_load_typer(shell: Shell, server: int) -> None:
+    warm = shell.run("complete", "-q", "-n", "1", "Once", program=TRACED)
+    found = set(re.findall(r"^import time:.*\| +(\S+)$", warm.err, re.MULTILINE))
+    assert "gptcli.cli.warm" in found
+    assert not found & {"typer", "gptcli.types", "gptcli.runtime.remote"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-n", "12", "--temp", "0", "The sea"],
+        ["-n", "6", "--seed", "7", "--top-k", "20", "--top-p", "0.9", "--min-p", "0", "--stop", ".", "Naïve 🙂 text"],
+        ["-n", "4", "--temp=0", "--ignore-eos", "-f", "-"],
+        ["--no-stdin"],
+        ["-n", "4", "-f", "no such file", "x"],
+        ["-n", "4", "word " * 9000],
+    ],
+    ids=["greedy", "sampled", "stdin", "no prompt", "no file", "too long"],
+)
+def test_a_plain_complete_does_what_the_ordinary_one_does(shell: Shell, server: int, arguments: list[str]) -> None:
+    commands = (["complete", *arguments], ["complete", *arguments, "--no-stats"])
+    plain, ordinary = (shell.run(*command, data=b"From stdin\n") for command in commands)
+    assert (plain.code, plain.out, plain.err) == (ordinary.code, ordinary.out, ordinary.err)
 
 
 def test_flags_that_a_running_server_cannot_honour_load_the_model_here(shell: Shell, server: int) -> None:

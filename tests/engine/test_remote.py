@@ -22,7 +22,8 @@ from gptcli.interrupt import Interrupt
 from gptcli.params import Sampling
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import EngineOptions
-from gptcli.runtime.remote import RemoteEngine, Server, find_server, socket_path
+from gptcli.runtime.remote import RemoteEngine, Server, find_server
+from gptcli.runtime.sockets import socket_path
 from gptcli.runtime.wire import dump
 from gptcli.types import (
     ChatPrompt,

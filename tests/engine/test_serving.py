@@ -115,3 +115,34 @@ def test_two_conversations_in_turn_keep_what_was_computed() -> None:
     events = serve(backend, requests, at_once=1)
     reused = [event.reused_tokens for event in events if isinstance(event, Finished)]
     assert all(count > 600 for count in reused[2:])
+
+
+def test_a_few_requests_do_not_reserve_room_for_many() -> None:
+    backend = FakeBackend()
+    requests = [ask(f"{number} is a number of its own kind") for number in range(60)]
+    events = serve(backend, requests[:20], at_once=3, parallel=32)
+    assert (backend.config.unified, backend.config.sequences) == (False, 4)
+    events += serve(backend, requests[20:], at_once=20, parallel=32)
+    assert backend.config.sequences == 32
+    assert texts(events) == alone(requests)
+
+
+def test_partitions_that_are_all_in_use_become_more() -> None:
+    backend, answers = FakeBackend(endless), 0
+
+    def arrivals() -> Iterator[Request | None]:
+        """One request, and nine more while it is being answered."""
+        yield ask("1 is a number of its own kind", 40)
+        for _ in range(5):
+            yield None
+        for number in range(2, 11):
+            yield ask(f"{number} is a number of its own kind", 40)
+        while answers < 10:
+            yield None
+
+    running = most = 0
+    for event in LocalEngine(backend, parallel=32, serving=True).stream(arrivals()):
+        running += (type(event).__name__ == "Started") - isinstance(event, Finished)
+        answers += isinstance(event, Finished)
+        most = max(most, running)
+    assert (most, backend.config.unified, backend.config.sequences) == (10, False, 16)

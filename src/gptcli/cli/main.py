@@ -186,7 +186,7 @@ def main(
     except (typer.Abort, KeyboardInterrupt, Cancelled):
         return ExitCode.INTERRUPTED
     except GptcliError as error:
-        return _report_error(error, terminal)
+        return report_error(error, terminal)
     return int(code or ExitCode.OK)
 
 
@@ -200,7 +200,8 @@ def _report_usage(error: ClickException, terminal: Terminal) -> int:
     return ExitCode.USAGE
 
 
-def _report_error(error: GptcliError, terminal: Terminal) -> int:
+def report_error(error: GptcliError, terminal: Terminal) -> int:
+    """Print an error as the user sees it; its exit code."""
     lines = [f"gptcli: error: {error.message}"]
     if error.hint:
         lines.append(error.hint)

@@ -114,7 +114,8 @@ def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: L
         return start_in_background(context, engine_options)
 
     from gptcli.runtime.loader import EngineLoader
-    from gptcli.runtime.remote import describe_server, socket_path
+    from gptcli.runtime.remote import describe_server
+    from gptcli.runtime.sockets import socket_path
     from gptcli.server.private_routes import private_routes
     from gptcli.server.process import Server, run
     from gptcli.server.rest import rest
@@ -183,7 +184,7 @@ def _server_options(flags: ServeFlags, model: str) -> "ServerOptions":
 
 def _open_doors(flags: ServeFlags, model: Path, stack: ExitStack) -> "tuple[list[socket], str]":
     """The sockets, and the address for HTTP clients, if there is one. Raises UsageError."""
-    from gptcli.runtime.remote import socket_path
+    from gptcli.runtime.sockets import socket_path
     from gptcli.server import doors
 
     listeners = [stack.enter_context(doors.unix_door(socket_path(model)))]

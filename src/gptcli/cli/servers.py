@@ -45,7 +45,7 @@ def start_in_background(context: CommandContext, options: "EngineOptions") -> in
     """Start the same command line without --background, and wait until it answers.
 
     Raises ModelNotFound, and UsageError if a server of the model runs already."""
-    from gptcli.runtime.remote import socket_path
+    from gptcli.runtime.sockets import socket_path
     from gptcli.server.doors import make_private
 
     model = _find(context, options)
@@ -98,7 +98,7 @@ def stop_servers(context: CommandContext, options: "EngineOptions") -> int:
     Raises GptcliError if none runs, ModelNotFound."""
     servers = running_servers()
     if options.model is not None:
-        from gptcli.runtime.remote import socket_path
+        from gptcli.runtime.sockets import socket_path
 
         wanted = socket_path(_find(context, options).path)
         servers = [(path, info) for path, info in servers if path == wanted]
@@ -123,7 +123,8 @@ def running_servers() -> "list[tuple[Path, ServerInfo]]":
 
 def _info(path: Path) -> "ServerInfo | None":
     """What the server at this socket is; one whose model is unloaded is not asked, for that would load it."""
-    from gptcli.runtime.remote import ServerInfo, rest_note
+    from gptcli.runtime.remote import ServerInfo
+    from gptcli.runtime.sockets import rest_note
     from gptcli.runtime.wire import load
 
     with contextlib.suppress(FileNotFoundError):

@@ -46,8 +46,9 @@ class CacheConfig:
     """Rows of logits that a step may have beside one of each sequence."""
 
     def same_kind(self, other: CacheConfig) -> bool:
-        """Whether the contents of one cache can be carried over to the other."""
-        return (self.unified, self.flash) == (other.unified, other.flash)
+        """Whether the contents of one cache can be carried over to the other; llama.cpp wants as many partitions."""
+        partitions = self.unified or self.sequences == other.sequences
+        return (self.unified, self.flash) == (other.unified, other.flash) and partitions
 
 
 class Sampler(Protocol):

@@ -38,6 +38,8 @@ GROUP = 16
 on a CPU, and ten sequences are slower than eight (Q4_0, AVX-512: 16 at once 895 tokens/s, 12 at once 590)."""
 _ENOUGH = 4
 """Requests that say whether a cache of the other kind would be better for those of a server."""
+_FIRST_PLACES = (4, 8)
+"""Partitions that a server has at first; then multiples of `GROUP`."""
 _MOST_RESERVED = 32_768
 """Cells that a server reserves for requests that may come, at most: partitions with room for a long one each would
 take all memory (a 7B model with grouped heads: 128 KiB a cell, 4 GiB)."""
@@ -85,10 +87,12 @@ class CachePlanner:
         may_partition = self.may_partition and (len(waiting) > 1 or not backend.config.unified or begins)
         if may_partition and samples == 1 and not sharing_pays:
             sequences = min(parallel, backend.max_sequences)
-            partitions = CacheConfig(-(-max(needs) // ROUND) * ROUND * sequences, sequences, unified=False)
+            each = -(-max(needs) // ROUND) * ROUND
             enough = backend.config.sequences <= sequences  # there are never fewer than before
-            if not self.serving or (enough and partitions.cells <= _MOST_RESERVED):
-                return partitions
+            if not self.serving or (enough and each * sequences <= _MOST_RESERVED):
+                if self.serving:
+                    sequences = min(sequences, max(_places(len(waiting)), backend.config.sequences))
+                return CacheConfig(each * sequences, sequences, unified=False)
         prefix = shared / max(1, len(waiting) - 1)
         used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
         dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS and not only_scored
@@ -108,6 +112,12 @@ class CachePlanner:
             return True
         return self.choose(sequences).unified is self.backend.config.unified
 
+    @property
+    def may_add_partitions(self) -> bool:
+        """Whether a server's cache has partitions, and could have more."""
+        config = self.backend.config
+        return self.serving and not config.unified and config.sequences < min(self.parallel, self.backend.max_sequences)
+
     def need(self, leader: Sequence) -> int:
         """Cells that a request needs at most, its samples together."""
         samples = 1 + leader.followers
@@ -126,6 +136,12 @@ class CachePlanner:
         if config.unified and config.cells == least:
             return None
         return replace(config, cells=max(config.cells // 2, least), unified=True)
+
+
+def _places(waiting: int) -> int:
+    """Partitions that a server begins with for so many requests; more are made when more come, for each takes memory
+    (SmolLM2 135M: 6 MB for 256 cells)."""
+    return next((places for places in _FIRST_PLACES if places >= waiting), -(-waiting // GROUP) * GROUP)
 
 
 def _fewer(parallel: int, shared: float, own: float) -> int:

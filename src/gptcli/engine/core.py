@@ -78,7 +78,7 @@ class EngineCore:
             if not self._waiting:
                 return
             leader = self._waiting[0]
-            if self.running and not self.kv_cache.suits([*self.running, leader]):
+            if self.running and (self.kv_cache.is_too_small or not self.kv_cache.suits([*self.running, leader])):
                 self._draining = True
             if self._draining and sum(sequence.computed for sequence in self.running) <= _CHEAP:
                 self._preempt(len(self.running))

@@ -64,6 +64,7 @@ class LocalEngine:
         self._template = template
         self._interrupt = interrupt or Interrupt()
         self._before_step = before_step
+        self._serving = serving  # a few requests are computed faster, and in less memory, by all threads together
         self._cancelled: set[str] = set()  # the one object that other threads change; add and copy are atomic
         self._cores: list[EngineCore] = []
         backends = [backend, *replicas][:parallel]
@@ -126,7 +127,7 @@ class LocalEngine:
     def _feed(self, incoming: Iterator[Request | None], executor: Executor) -> Iterator[Event]:
         """Admit requests to the cores that are not computing, and start their next steps."""
         yield from self._end_cancelled(executor)
-        if len(self._cores) > 1 and all(core.idle for core in self._cores):
+        if len(self._cores) > 1 and not self._serving and all(core.idle for core in self._cores):
             yield from self._distribute(incoming)
             yield from self._end_cancelled(executor)  # those cancelled while others were pulled
         for core in self._cores:

@@ -85,6 +85,11 @@ class KVCacheManager:
         self._since_change = 0
         return False
 
+    @property
+    def is_too_small(self) -> bool:
+        """Whether all partitions are in use, and there could be more of them."""
+        return self._slots.idle == 0 and self._planner.may_add_partitions
+
     def allocate(self, leader: Sequence, running: Many[Sequence]) -> bool:
         """Give the sequence a slot, with the longest prefix that is available; False if it must wait for others.
 
@@ -257,13 +262,14 @@ class KVCacheManager:
         current = self._backend.config
         if wanted.unified is current.unified and self._slots.cached_tokens:
             wanted = replace(wanted, flash=current.flash)
+        sequences, rows = max(wanted.sequences, current.sequences), max(wanted.scored_rows, current.scored_rows)
+        wanted = replace(wanted, sequences=sequences, scored_rows=rows)
         changes = not wanted.same_kind(current)
         for slot in self._slots.cached() if changes else ():
             self._clear(slot)
         cells = max(wanted.cells, self._context)
-        sequences, rows = max(wanted.sequences, current.sequences), max(wanted.scored_rows, current.scored_rows)
         if changes or cells > current.cells or (sequences, rows) != (current.sequences, current.scored_rows):
-            self._reserve(replace(wanted, cells=max(cells, current.cells), sequences=sequences, scored_rows=rows))
+            self._reserve(replace(wanted, cells=max(cells, current.cells)))
 
     def _reserve(self, config: CacheConfig) -> None:
         self._backend.reserve(replace(config, cells=-(-config.cells // ROUND) * ROUND))

@@ -8,16 +8,16 @@ import os
 import select
 import socket
 import time
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gptcli import __version__, settings
+from gptcli import __version__
 from gptcli.errors import EndpointError, GptcliError
 from gptcli.interrupt import Interrupt
 from gptcli.runtime import EngineOptions
 from gptcli.runtime.http_client import Exchange
+from gptcli.runtime.sockets import file_state, is_private, socket_path
 from gptcli.runtime.wire import WireError, dump, load
 from gptcli.types import Capabilities, Event, Failed, Finished, Prompt, Request, TokenPrompt
 
@@ -57,6 +57,8 @@ class ServerInfo:
     parallel: int = 0
     cells: int = 0
     capabilities: Capabilities = field(default_factory=Capabilities)
+    plain: bool = False
+    """Whether it honours a command line without options of the model; for `cli/warm.py`."""
 
     def honours(self, options: EngineOptions) -> bool:
         """Whether an answer is what an engine with these options would give, on what was asked for."""
@@ -76,7 +78,7 @@ class ServerInfo:
 
 def describe_server(model: str, options: EngineOptions, address: str) -> ServerInfo:
     """This process as a server that has not loaded its model yet."""
-    return ServerInfo(
+    info = ServerInfo(
         version=__version__,
         pid=os.getpid(),
         model=model,
@@ -90,31 +92,19 @@ def describe_server(model: str, options: EngineOptions, address: str) -> ServerI
         cache_types=options.cache_types,
         adapters=adapter_states(options),
     )
+    return replace(info, plain=info.honours(EngineOptions()))
 
 
 def adapter_states(options: EngineOptions) -> tuple[tuple[str, float], ...]:
     """The LoRA files of the options as they are now, and their scales."""
-    return tuple((repr(_file_state(path)), scale) for path, scale in options.adapters)
-
-
-def socket_path(model: Path) -> Path:
-    """The Unix socket of a server of this model file, as it is now, by this version of gptcli.
-
-    CRC-32 needs no import of hashlib (7 ms), and a wrong server would be found out: it tells what it serves."""
-    identity = repr((__version__, _file_state(model))).encode()
-    return settings.runtime_dir() / f"{model.stem[:24]}-{zlib.crc32(identity):08x}.sock"
-
-
-def rest_note(path: Path) -> Path:
-    """Where a server with this socket says what it is while its model is unloaded."""
-    return path.with_suffix(".resting")
+    return tuple((repr(file_state(path)), scale) for path, scale in options.adapters)
 
 
 def find_server(model: Path, options: EngineOptions) -> Server | None:
     """A running server of this user that has the model and honours the options."""
     try:
         path = socket_path(model)
-        if not hasattr(socket, "AF_UNIX") or not _is_private(path.parent):
+        if not hasattr(socket, "AF_UNIX") or not is_private(path.parent):
             return None
         server = Server(path)
     except (EndpointError, OSError):
@@ -277,12 +267,6 @@ class _Answer:
         return event
 
 
-def _is_private(folder: Path) -> bool:
-    """Whether nobody else can have put a socket there; one who did would be sent what the user writes."""
-    status = os.stat(folder)
-    return status.st_uid == os.getuid() and not status.st_mode & 0o077
-
-
 def _readable(answers: list[_Answer]) -> list[_Answer]:
     return select.select(answers, [], [], _POLL_SECONDS)[0]
 
@@ -295,10 +279,3 @@ def _error(status: int | None, answer: bytes) -> GptcliError:
     except WireError:
         text = answer[:200].decode("utf-8", "replace")
         return EndpointError(f"the server answered with HTTP status {status}: {text}", _LOST)
-
-
-def _file_state(path: Path) -> tuple[str, int, int]:
-    """What identifies a file's content: its real path, size and modification time."""
-    real = os.path.realpath(path)
-    status = os.stat(real)
-    return real, status.st_size, status.st_mtime_ns

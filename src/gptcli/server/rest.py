@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from socket import socket, socketpair
 
-from gptcli.runtime.remote import ServerInfo, rest_note
+from gptcli.runtime.remote import ServerInfo
+from gptcli.runtime.sockets import rest_note
 from gptcli.runtime.wire import dump
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
