@@ -271,6 +271,8 @@ class TestFindServer:
     ) -> None:
         serve(**started)
         assert (find_server(model, EngineOptions(**wanted)) is not None) is honoured
+        if not wanted:
+            assert Server(socket_path(model)).info.plain is honoured
 
     def test_an_adapter(self, model: Path, serve, tmp_path: Path) -> None:
         (tmp_path / "lora.gguf").write_bytes(b"adapter")
