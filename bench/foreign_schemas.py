@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import pickletools
-import random
 import sqlite3
 import subprocess
 import sys
@@ -36,18 +36,19 @@ class Package:
     client: str = "pip"
 
 
-def collect(folder: Path, most: int, seed: int = 14) -> list[ForeignSchema]:
-    """At most `most` schemas of each source, drawn at random, all different."""
+def collect(folder: Path, most: int) -> list[ForeignSchema]:
+    """`most` schemas of each source, or all if it has fewer.
+
+    The rule, in which no result has a say: all different schemas of the archive in its order, and of those every nth,
+    beginning with the first, for the largest n that leaves enough; then the first `most`."""
     folder.mkdir(parents=True, exist_ok=True)
     chosen: list[ForeignSchema] = []
     for package in PACKAGES:
-        found = list(package.read(_download(package, folder)))
-        random.Random(seed).shuffle(found)
         different: dict[str, ForeignSchema] = {}
-        for foreign in found:
-            if len(different) < most:
-                different.setdefault(json.dumps(foreign.schema), foreign)
-        chosen += different.values()
+        for foreign in package.read(_download(package, folder)):
+            different.setdefault(json.dumps(foreign.schema), foreign)
+        every = max(1, len(different) // most)
+        chosen += list(different.values())[::every][:most]
     return chosen
 
 
@@ -100,13 +101,21 @@ def _functions(archive: Path) -> Iterator[ForeignSchema]:
     """Parameters of the functions in Berkeley's leaderboard of function calls, with JSON's types for Gorilla's, as its
     own handlers send them."""
     with zipfile.ZipFile(archive) as wheel:
-        names: dict[str, Any] = {}
-        exec(wheel.read("bfcl_eval/constants/type_mappings.py"), names)
+        types = _literal(wheel.read("bfcl_eval/constants/type_mappings.py").decode(), "GORILLA_TO_OPENAPI")
         for file in ("simple_python", "live_multiple", "live_simple", "multiple"):
             for line in wheel.read(f"bfcl_eval/data/BFCL_v4_{file}.json").splitlines():
                 for function in json.loads(line)["function"]:
-                    schema = _with_types(function["parameters"], names["GORILLA_TO_OPENAPI"])
+                    schema = _with_types(function["parameters"], types)
                     yield ForeignSchema("function calls", function["name"], schema)
+
+
+def _literal(source: str, name: str) -> Any:
+    """The literal that a Python file gives a name, without running the file."""
+    for statement in ast.parse(source).body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return ast.literal_eval(statement.value)  # type: ignore[attr-defined]
+    raise SystemExit(f"the package has no {name}")
 
 
 def _with_types(value: Any, types: dict[str, str]) -> Any:

@@ -23,6 +23,7 @@ from llguidance import LLMatcher
 from bench import flags
 from bench.foreign_schemas import ForeignSchema, collect
 from bench.results import Check, Row, machine, publish, versions
+from gptcli.constraints import matcher as matchers
 from gptcli.constraints.compilation import shortest_answer
 from gptcli.constraints.grammar import compile_grammar
 from gptcli.constraints.schema import JsonSchema, SchemaError, check_schema
@@ -136,6 +137,34 @@ def _number(digits: str) -> Decimal | float:
         return float(digits)
 
 
+def time_searches() -> list[float]:
+    """The seconds of computing that each search of an ending takes from now on."""
+    search, found = matchers.shortest_ending, []
+
+    def timed(matcher: LLMatcher, most: int, *, patient: bool = False) -> bytes | None:
+        began = time.thread_time()
+        try:
+            return search(matcher, most, patient=patient)
+        finally:
+            if not patient:  # the first one, of the constraint itself, is part of its check
+                found.append(time.thread_time() - began)
+
+    matchers.shortest_ending = timed
+    return found
+
+
+def kept_by_llguidance(schemas: Iterable[ForeignSchema]) -> Counter[str]:
+    """How many of each source llguidance alone accepts, as it is, with its own defaults."""
+    found: Counter[str] = Counter()
+    for foreign in schemas:
+        try:
+            grammar = LLMatcher.grammar_from_json_schema(json.dumps(foreign.schema))
+        except ValueError:
+            continue
+        found[foreign.source] += not LLMatcher(bytes_tokenizer(), grammar, log_level=0).is_error()
+    return found
+
+
 def rejected(cases: list[Case]) -> tuple[list[str], int]:
     """Valid values of the test suite that are not allowed in any order of their properties, and how many were tried.
 
@@ -193,31 +222,45 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=80, metavar="N", help="schemas of each source (default: 80)")
     parser.add_argument("--packages", type=Path, default=Path.home() / ".cache/gptcli-peers/schemas", metavar="DIR")
     parser.add_argument(
-        "--part", default="1/1", metavar="K/N", help="generate for every Nth schema only (default: 1/1)"
+        "--part", default="1/1", metavar="K/N", help="take every Nth schema only, beginning with the Kth (default: 1/1)"
     )
+    parser.add_argument("--no-answers", action="store_true", help="say only which schemas are kept")
     arguments = parser.parse_args()
-    schemas = collect(arguments.packages, arguments.each)
+    part, parts = map(int, arguments.part.split("/"))
+    schemas = collect(arguments.packages, arguments.each)[part - 1 :: parts]
     kept, refused, longest = check(schemas)
     _report([f"{foreign.source}, {foreign.name}: {reason}" for foreign, reason in refused], "refused")
     lost, tried = rejected(kept)
     _report(lost, "valid, but not allowed")
-    part, parts = map(int, arguments.part.split("/"))
-    chosen = kept[part - 1 :: parts]
+    chosen = [] if arguments.no_answers else kept
     loader = EngineLoader(
         EngineOptions(model=arguments.model, threads=arguments.threads, ctx_size=4096, constrained=True),
         Silent(),
         lambda line: None,
     )
+    searches = time_searches()
     with loader.open(parallel=16) as loaded:
         tally = generate(loaded.engine, chosen)
     counts, total = Counter(foreign.source for foreign in schemas), len(schemas)
     accepted = Counter(case.foreign.source for case in kept)
+    theirs = kept_by_llguidance(schemas)
     rows: list[Row] = [Check(f"kept, {name}", "", accepted[name], counts[name], required=False) for name in counts]
     rows.append(Check("kept, all", "", len(kept), total, required=False))
+    rows += [Check(f"kept by llguidance, {name}", "", theirs[name], counts[name], required=False) for name in counts]
+    rows.append(Check("kept by llguidance, all", "", theirs.total(), total, required=False))
     rows.append(Check("valid values of the test suite allowed", "", tried - len(lost), tried, required=False))
     answers = SAMPLES * len(chosen)
     rows.append(Check("answers valid", "jsonschema", answers - len(tally.invalid) - len(tally.failed), answers))
     rows.append(Check("answers closed at the limit", "", tally.answers["closed"], answers, required=False))
+    if searches:
+        searches.sort()
+        quick = sum(seconds <= 0.01 for seconds in searches)
+        rows.append(Check("searches of an ending within 10 ms", "", quick, len(searches), required=False))
+        slow = sum(seconds > 0.1 for seconds in searches)
+        rows.append(Check("within 100 ms", "", len(searches) - slow, len(searches)))
+        at = {share: searches[min(len(searches) - 1, int(share * len(searches)))] for share in (0.5, 0.9, 0.99, 0.999)}
+        print("ms of a search:", {share: round(1000 * seconds, 2) for share, seconds in at.items()}, file=sys.stderr)
+        print(f"longest: {1000 * searches[-1]:.1f}", file=sys.stderr)
     facts = {"model": loaded.model.path.name, "part": arguments.part, "longest check": f"{longest:.2f} s"}
     publish("schemas", rows, machine() | versions() | facts, write=arguments.write)
 

@@ -24,6 +24,8 @@ _WITH_VALUE |= {"--stop", "--format", "--samples", "--temp", "--temperature", "-
 _WITH_VALUE |= {"--cache-type-k", "--cache-type-v"}
 _ALONE = {"-q", "--quiet", "--stats", "--no-stdin", "--echo", "--ignore-eos", "--offline", "--cache-prompt"}
 _ALONE |= {"--no-server"}
+_CONSTRAINTS = {"--json-schema", "--regex", "--choices", "--grammar", "--grammar-file", "--json"}
+"""At most one is given, and --stop contradicts most. A load beside a schema that is refused ends with the process."""
 
 
 def run() -> None:
@@ -54,12 +56,16 @@ def guess(arguments: Sequence[str]) -> tuple[bool, str | None]:
     if not arguments or arguments[0] not in _COMMANDS:
         return False, None
     model = None
+    names = [argument.partition("=")[0] for argument in arguments]
+    constraints = sum(name in _CONSTRAINTS for name in names)
+    if constraints > 1 or (constraints and "--stop" in names):
+        return False, None
     rest = iter(arguments[1:])
     for argument in rest:
         name, equals, value = argument.partition("=")
-        if argument in _ALONE or argument == "-" or not argument.startswith("-"):
+        if argument in _ALONE or argument in ("--json", "-") or not argument.startswith("-"):
             continue
-        if name not in _WITH_VALUE or (equals and not name.startswith("--")):
+        if name not in _WITH_VALUE | _CONSTRAINTS or (equals and not name.startswith("--")):
             return False, None
         value = value if equals else next(rest, "")
         if name in ("-m", "--model"):

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from gptcli.constraints.matcher import Compiler
+from gptcli.constraints.tokens import Tokens
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import EngineError, GptcliError, RequestError
 from gptcli.params import Sampling
@@ -144,7 +146,8 @@ def test_forced_tokens_are_not_sampled_and_are_computed_together() -> None:
     backend = FakeBackend(model=lambda tokens, seed: ord("1") if tokens[-1] == ord(" ") else ord('"'))
     found = answer(schema(PERSON), backend=backend)
     assert found.text == '{"name": "", "age": 1, "kind": "alpha"}'
-    assert backend.decodes == 5  # the prompt, what is forced, `"` and more, `1`, `,` and more; not the end
+    # The prompt, what is forced, its last byte that waits for the tokenizer, `"` and more, `1`, `,` and more; no end
+    assert backend.decodes == 6
     assert finished(found).reason is FinishReason.STOP
     assert bytes(backend.samplers[0].accepted) == found.text.encode()
 
@@ -323,3 +326,13 @@ def test_an_answer_that_is_continued_goes_on_within_its_constraint() -> None:
 
 def test_an_object_is_the_least_that_json_mode_gives() -> None:
     assert answer(JSON_OBJECT, max_tokens=2).text == "{}"
+
+
+def test_the_first_forced_tokens_do_not_wait_for_the_tokenizer() -> None:
+    tokens = Tokens(vocabulary=FakeBackend().vocabulary)
+    matcher = Compiler(tokens).matcher(schema(PERSON))
+    assert not tokens.pieces.texts
+    assert bytes(matcher.forced()) == b'{"name": '
+    assert not matcher.complete
+    matcher.accept_forced(matcher.forced())
+    assert bytes(matcher.forced()) == b'"'  # of the tokenizer, which is there now

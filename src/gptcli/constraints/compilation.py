@@ -6,7 +6,6 @@ plainly ordinary is tried in a process of its own with limits first."""
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -66,7 +65,7 @@ def shortest_answer(text: str) -> str | None:
 
 
 def _matcher(text: str) -> LLMatcher:
-    from llguidance import LLMatcher
+    from gptcli.constraints.library import LLMatcher
 
     grammar = compile_grammar(Constraint(ConstraintKind.JSON_SCHEMA, text))
     return LLMatcher(bytes_tokenizer(), grammar, log_level=0)
@@ -88,6 +87,8 @@ def _in_words(error: str) -> str:
 
 def _compile_apart(text: str) -> str:
     """`compile_here` in a process with limits."""
+    import subprocess  # 6 ms that an ordinary schema need not wait for
+
     try:
         done = subprocess.run(
             [sys.executable, "-c", _CHILD],

@@ -40,7 +40,7 @@ def compile_grammar(constraint: Constraint, *, exact: bool = False) -> str:
 
     From GBNF, llguidance makes lexemes, which is fast, but each takes all that it can: where line breaks may precede
     a line break that must come, none is left for it. `exact` reads character by character, as llama.cpp does."""
-    from llguidance import LLMatcher
+    from gptcli.constraints.library import LLMatcher
 
     text = constraint.text
     try:

@@ -38,32 +38,18 @@ _SKIP = 16
 class Matcher:
     """One answer's constraint, made by `Compiler.matcher`."""
 
-    __slots__ = ("_ahead", "_bytes", "_counted", "_ending", "_follower", "_slow", "_vocabulary", "_worker")
+    __slots__ = ("_ahead", "_begun", "_bytes", "_compiled", "_counted", "_ending", "_follower", "_slow", "_vocabulary")
 
-    def __init__(
-        self, vocabulary: Tokens, tokens: LLMatcher, of_bytes: LLMatcher | None, ending: bytes, worker: Worker
-    ) -> None:
-        """`of_bytes` follows the text byte by byte, to search endings; None for a grammar that names special tokens,
-        which has none. `ending` is the shortest text of all. `worker` makes masks while the model computes."""
+    def __init__(self, compiled: Compiled, vocabulary: Tokens) -> None:
+        self._compiled = compiled
         self._vocabulary = vocabulary
-        self._follower = tokens
-        self._bytes = of_bytes
-        self._worker = worker
+        self._follower: LLMatcher | None = None
+        self._begun: list[int] = []  # tokens that the follower has not seen, because it is not made yet
+        self._bytes = compiled.of_bytes and compiled.of_bytes.deep_copy()
         self._ahead: Future[bytes] | None = None
         self._slow = False
-        self._ending = ending
+        self._ending = compiled.ending
         self._counted = (b"", 0)  # the last ending that was tokenized, and how many tokens it has
-
-    def copy(self) -> Matcher:
-        """Another matcher with the same text behind it."""
-        of_bytes = self._bytes and self._bytes.deep_copy()
-        return Matcher(self._vocabulary, self._tokens.deep_copy(), of_bytes, self._ending, self._worker)
-
-    @property
-    def ends(self) -> frozenset[int]:
-        """The tokens that end a generation."""
-        assert self._vocabulary.pieces is not None
-        return frozenset(self._vocabulary.pieces.ends)
 
     def mask(self) -> bytes:
         """A bit for each token, the lowest first: whether it may come next. Raises EngineError."""
@@ -79,14 +65,23 @@ class Matcher:
     def prepare(self) -> None:
         """Begin to make the next mask in another thread, if the last one took long enough for that to be worth it."""
         if self._slow and not self._tokens.is_stopped():
-            self._ahead = self._worker().submit(self._tokens.compute_bitmask)
+            self._ahead = self._compiled.worker().submit(self._tokens.compute_bitmask)
 
     @property
     def _tokens(self) -> LLMatcher:
         """Follows the text token by token. It may not be used while another thread does."""
         if self._ahead is not None:
             self._ahead.exception()  # waits
+        if self._follower is None:
+            self._follower = self._compiled.follower().deep_copy()
+            if self._begun:
+                self._consume(self._begun)
         return self._follower
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a generation."""
+        return self._vocabulary.ends
 
     @property
     def can_end(self) -> bool:
@@ -96,12 +91,12 @@ class Matcher:
     @property
     def complete(self) -> bool:
         """Whether the text is legal as it is and nothing may follow it."""
-        return bool(self._tokens.is_stopped())
+        return self._follower is not None and bool(self._tokens.is_stopped())
 
     @property
     def accepting(self) -> bool:
         """Whether the text is legal as it is."""
-        return bool(self._tokens.is_accepting())
+        return bool((self._bytes or self._tokens).is_accepting())
 
     @property
     def ending(self) -> list[int]:
@@ -110,6 +105,8 @@ class Matcher:
 
     def forced(self) -> list[int]:
         """The tokens that must come next, as far as that is certain."""
+        if self._follower is None and (start := self._compiled.start[len(self._begun) :]):
+            return start
         found = self._tokens.compute_ff_tokens()
         self._check(self._tokens)
         return list(found)
@@ -150,6 +147,11 @@ class Matcher:
         return room >= 0 and self._short_enough(rest, room)
 
     def _consume(self, tokens: list[int]) -> None:
+        begun = [*self._begun, *tokens]
+        if self._follower is None and begun == self._compiled.start[: len(begun)]:
+            self._begun = begun
+            self._vocabulary.start()  # the tokenizer is made while the model computes these
+            return
         follower, self._ahead = self._tokens, None
         if not follower.consume_tokens(tokens):
             self._check(self._tokens)
@@ -188,11 +190,40 @@ class Matcher:
 
 
 @dataclass(slots=True)
+class Compiled:
+    """A constraint with nothing behind it."""
+
+    grammar: str
+    tokens: Tokens
+    of_bytes: LLMatcher | None
+    """Follows the text byte by byte, to search endings; None for a grammar of special tokens, which has none."""
+    ending: bytes
+    """The shortest text of all."""
+    worker: Worker
+    """Makes masks while the model computes."""
+    start: list[int]
+    """The tokens that every text begins with, without the last one, which may go on in many ways. They are known from
+    the bytes: the model computes them while llguidance's tokenizer is being made."""
+    _follower: LLMatcher | None = None
+
+    def follower(self) -> LLMatcher:
+        """Follows the text token by token. Waits for the tokenizer. Raises EngineError."""
+        if self._follower is None:
+            from gptcli.constraints.library import LLMatcher
+
+            made = LLMatcher(self.tokens.result(), self.grammar, log_level=0)
+            if made.is_error():
+                raise EngineError(f"llguidance failed: {_first_line(made.get_error())}.", "Simplify the constraint.")
+            self._follower = made
+        return self._follower
+
+
+@dataclass(slots=True)
 class Compiler:
     """Makes matchers for the answers of one model, and keeps what is compiled for the answers to come."""
 
     tokens: Tokens
-    _compiled: OrderedDict[Constraint, Matcher] = field(default_factory=OrderedDict)
+    _compiled: OrderedDict[Constraint, Compiled] = field(default_factory=OrderedDict)
     _bytes: LLTokenizer | None = None
     _threads: ThreadPoolExecutor | None = None
 
@@ -204,10 +235,10 @@ class Compiler:
             if len(self._compiled) > _KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(constraint)
-        return made.copy()
+        return Matcher(made, self.tokens)
 
-    def _compile(self, constraint: Constraint) -> Matcher:
-        from llguidance import LLMatcher
+    def _compile(self, constraint: Constraint) -> Compiled:
+        from gptcli.constraints.library import LLMatcher
 
         self._bytes = self._bytes or bytes_tokenizer()
         ways = (False, True) if constraint.kind is ConstraintKind.GBNF else (False,)
@@ -222,10 +253,14 @@ class Compiler:
                 break
         if ending is None:
             raise refusal(constraint, "no text satisfies it, or none that is short enough to be found")
-        tokens = LLMatcher(self.tokens.result(), grammar, log_level=0)
-        if tokens.is_error():
-            raise refusal(constraint, _first_line(tokens.get_error()))
-        return Matcher(self.tokens, tokens, of_bytes if follows_bytes else None, ending, self._worker)
+        start = self.tokens.tokenize(of_bytes.compute_ff_bytes())[:-1] if follows_bytes else []
+        compiled = Compiled(grammar, self.tokens, of_bytes if follows_bytes else None, ending, self._worker, start)
+        if not start:
+            try:
+                compiled.follower()
+            except EngineError as error:
+                raise refusal(constraint, error.message) from None
+        return compiled
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._threads is None:

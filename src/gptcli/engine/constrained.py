@@ -67,13 +67,17 @@ class ConstrainedSampler:
     sampler: Sampler
     matcher: Matcher
     reasoning: Reasoning
-    ends: frozenset[int]
     ignore_end: bool = False
     one_by_one: bool = False
     """Whether forced tokens come one a step too, because the probability of each is wanted."""
     closed: bool = False
     """Whether the ending was taken because the tokens were running out."""
     _no_more: bool = False
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a generation."""
+        return self.matcher.ends
 
     @property
     def complete(self) -> bool:
@@ -188,7 +192,6 @@ def constrain(
             sampler,
             matcher,
             Reasoning.of(prompt, backend.vocabulary),
-            matcher.ends,
             request.ignore_eos,
             one_by_one=request.logprobs is not None,
         )

@@ -78,6 +78,10 @@ class ModelLoader:
         self._done = threading.Event()
         threading.Thread(target=self._load, daemon=True).start()
 
+    def is_done(self, within: float) -> bool:
+        """Wait for at most so many seconds; whether `result` need not wait any longer."""
+        return self._done.wait(within)
+
     def result(self) -> Model:
         """Wait for the model; Ctrl-C ends the wait, not the thread. Raises LoadError, UsageError."""
         self._done.wait()

@@ -29,6 +29,9 @@ from gptcli.runtime.memory import MemoryCheck
 if TYPE_CHECKING:
     from gptcli.engine.prefix_cache import PrefixCache
 
+_SHORT_LOAD = 0.1
+"""Seconds that a load may take before llguidance's tokenizer is made meanwhile, for that takes as long and has
+the GIL: it is then made while the model computes the first tokens, if they are forced."""
 _MANY = 16
 """Requests at once for which importing numpy pays."""
 
@@ -66,8 +69,6 @@ class LocalLoader:
             self._memory.check(options.ctx_size)
         self._loading = early or ModelLoader(*choice)
         self._tokens = Tokens(pieces_path(self.model))
-        if options.constrained:
-            self._tokens.start()
 
     def load(self) -> Model:
         """The model without an engine; the caller closes it. Raises LoadError."""
@@ -90,6 +91,8 @@ class LocalLoader:
         options = self._options
         if many := parallel is None or parallel >= _MANY:
             import numpy  # noqa: F401 - for choosing tokens; its import takes 70 ms in which the model is being loaded
+        if options.constrained and not self._loading.is_done(within=_SHORT_LOAD):
+            self._tokens.start()
         model = self._loading.result()
         threads = choose_threads(options.threads, options.threads_batch)
         cores = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
