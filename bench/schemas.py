@@ -1,6 +1,6 @@
 """Schemas that others wrote: which are kept, and whether every answer of a small model to them is valid.
 
-Each kept schema is sampled ten times at temperature 1.5, half of them with a limit a few tokens above the shortest
+Each kept schema is sampled (ten times) at temperature 1.5, half of them with a limit a few tokens above the shortest
 answer. The answers are validated by `jsonschema`, with numbers as they are written (as floats, 0.3 is no multiple of
 0.1). The valid values of the JSON Schema test suite must be allowed, in the canonical forms of docs/structured.md."""
 
@@ -34,7 +34,6 @@ from gptcli.runtime import EngineOptions
 from gptcli.runtime.loader import EngineLoader
 from gptcli.types import Constraint, ConstraintKind, Delta, Engine, Failed, Finished, Request, TextPrompt
 
-SAMPLES = 10
 FREE_TOKENS = 100
 """Room beyond the shortest answer, where the limit is not meant to cut."""
 CUT_TOKENS = (0, 1, 3, 6, 12)
@@ -81,11 +80,11 @@ def check(schemas: Iterable[ForeignSchema]) -> tuple[list[Case], list[tuple[Fore
     return kept, refused, longest
 
 
-def generate(engine: Engine, cases: list[Case]) -> Tally:
-    """Ten answers to each schema, validated."""
+def generate(engine: Engine, cases: list[Case], samples: int) -> Tally:
+    """So many answers to each schema, validated."""
     tally = Tally()
     texts: dict[str, list[str]] = {}
-    for event in engine.stream(_requests(engine, cases)):
+    for event in engine.stream(_requests(engine, cases, samples)):
         if isinstance(event, Delta):
             texts.setdefault(event.id, []).append(event.text)
         elif isinstance(event, Failed):
@@ -96,7 +95,7 @@ def generate(engine: Engine, cases: list[Case]) -> Tally:
             tally.answers["closed" if event.closed else event.reason.value] += 1
             done = tally.answers.total()
             if done % 50 == 0:
-                print(f"{done} of {SAMPLES * len(cases)} answers", file=sys.stderr)
+                print(f"{done} of {samples * len(cases)} answers", file=sys.stderr)
             case, text = _case(cases, event.id), "".join(texts.pop(event.id, []))
             if problem := _problem(case.foreign.schema, text):
                 tally.invalid.append(f"{case.foreign.source}, {case.foreign.name}: {problem}: {text[:200]}")
@@ -108,12 +107,12 @@ def _case(cases: list[Case], request_id: str) -> Case:
     return cases[int(request_id.partition("-")[0])]
 
 
-def _requests(engine: Engine, cases: list[Case]) -> Iterator[Request]:
+def _requests(engine: Engine, cases: list[Case], samples: int) -> Iterator[Request]:
     for index, case in enumerate(cases):
         least = len(engine.tokenize(case.shortest.encode())) + 1  # and the end
         constraint = Constraint(ConstraintKind.JSON_SCHEMA, case.checked.text)
-        for seed in range(SAMPLES):
-            room = CUT_TOKENS[seed // 2] if seed % 2 else FREE_TOKENS
+        for seed in range(samples):
+            room = CUT_TOKENS[(index + seed // 2) % len(CUT_TOKENS)] if seed % 2 else FREE_TOKENS
             sampling = Sampling(temperature=1.5, seed=seed, top_k=0, top_p=1, min_p=0)
             prompt = TextPrompt(f"{case.foreign.name} as JSON: ".encode())
             yield Request(f"{index}-{seed}", prompt, sampling, max_tokens=least + room, constraint=constraint)
@@ -224,6 +223,7 @@ def main() -> None:
     parser.add_argument(
         "--part", default="1/1", metavar="K/N", help="take every Nth schema only, beginning with the Kth (default: 1/1)"
     )
+    parser.add_argument("--samples", type=int, default=10, metavar="N", help="answers to each schema (default: 10)")
     parser.add_argument("--no-answers", action="store_true", help="say only which schemas are kept")
     arguments = parser.parse_args()
     part, parts = map(int, arguments.part.split("/"))
@@ -240,7 +240,7 @@ def main() -> None:
     )
     searches = time_searches()
     with loader.open(parallel=16) as loaded:
-        tally = generate(loaded.engine, chosen)
+        tally = generate(loaded.engine, chosen, arguments.samples)
     counts, total = Counter(foreign.source for foreign in schemas), len(schemas)
     accepted = Counter(case.foreign.source for case in kept)
     theirs = kept_by_llguidance(schemas)
@@ -249,7 +249,7 @@ def main() -> None:
     rows += [Check(f"kept by llguidance, {name}", "", theirs[name], counts[name], required=False) for name in counts]
     rows.append(Check("kept by llguidance, all", "", theirs.total(), total, required=False))
     rows.append(Check("valid values of the test suite allowed", "", tried - len(lost), tried, required=False))
-    answers = SAMPLES * len(chosen)
+    answers = arguments.samples * len(chosen)
     rows.append(Check("answers valid", "jsonschema", answers - len(tally.invalid) - len(tally.failed), answers))
     rows.append(Check("answers closed at the limit", "", tally.answers["closed"], answers, required=False))
     if searches:
@@ -261,7 +261,12 @@ def main() -> None:
         at = {share: searches[min(len(searches) - 1, int(share * len(searches)))] for share in (0.5, 0.9, 0.99, 0.999)}
         print("ms of a search:", {share: round(1000 * seconds, 2) for share, seconds in at.items()}, file=sys.stderr)
         print(f"longest: {1000 * searches[-1]:.1f}", file=sys.stderr)
-    facts = {"model": loaded.model.path.name, "part": arguments.part, "longest check": f"{longest:.2f} s"}
+    facts = {
+        "model": loaded.model.path.name,
+        "samples": str(arguments.samples),
+        "part": arguments.part,
+        "longest check": f"{longest:.2f} s",
+    }
     publish("schemas", rows, machine() | versions() | facts, write=arguments.write)
 
 

@@ -1,4 +1,4 @@
-"""Whether llguidance can compile a schema, in bounded time and memory.
+"""Whether llguidance can compile a constraint, in bounded time and memory.
 
 Its constructor cannot be interrupted: multiples of two large primes take hours, 10,000 properties a minute. What is not
 plainly ordinary is tried in a process of its own with limits first."""
@@ -6,6 +6,7 @@ plainly ordinary is tried in a process of its own with limits first."""
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -38,6 +39,10 @@ _ORDINARY = {
     "minLength": 2000,
 }
 """How much of each a schema has that is compiled here at once: 100 ms at most. Of patterns, the characters."""
+_PLAIN = 4000
+"""Characters of a constraint that is no schema, times its counts."""
+_COUNT = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
+_EXCESS = "it takes more than"
 _KNOWN_PATTERNS = frozenset(map(rust_pattern, PATTERNS.values())) | frozenset(PATTERNS.values())
 _CHILD = "import sys; sys.path[:] = sys.path[not sys.path[0]:]; from gptcli.constraints.compilation import main; main()"
 """Without the working directory on the path, which may have files named like modules."""
@@ -46,13 +51,23 @@ _CHILD = "import sys; sys.path[:] = sys.path[not sys.path[0]:]; from gptcli.cons
 def refusal(schema: Schema) -> str:
     """Why llguidance does not keep a translated schema; empty where it does."""
     text = json.dumps(schema, ensure_ascii=False)
-    return compile_here(text) if _is_ordinary(schema) else _compile_apart(text)
+    constraint = Constraint(ConstraintKind.JSON_SCHEMA, text)
+    return compile_here(constraint) if _is_ordinary(schema) else _compile_apart(constraint)
 
 
-def compile_here(text: str) -> str:
-    """llguidance's objection to a schema's text; empty where it has none."""
+def excess(constraint: Constraint) -> str:
+    """What compiling a constraint that is no schema takes too much of; empty where it is within the limits."""
+    is_schema = constraint.kind is ConstraintKind.JSON_SCHEMA  # those were checked before they became constraints
+    if is_schema or _is_plain(constraint.text):
+        return ""
+    objection = _compile_apart(constraint)
+    return objection if objection.startswith(_EXCESS) else ""
+
+
+def compile_here(constraint: Constraint) -> str:
+    """llguidance's objection to a constraint; empty where it has none."""
     try:
-        error = _matcher(text).get_error()
+        error = _matcher(constraint).get_error()
     except RequestError as refused:
         return refused.message
     return _in_words(error) if error else ""
@@ -60,15 +75,14 @@ def compile_here(text: str) -> str:
 
 def shortest_answer(text: str) -> str | None:
     """The shortest text that a translated schema allows; None if none is found."""
-    ending = shortest_ending(_matcher(text), _LONGEST, patient=True)
+    ending = shortest_ending(_matcher(Constraint(ConstraintKind.JSON_SCHEMA, text)), _LONGEST, patient=True)
     return None if ending is None else ending.decode("utf-8", "replace")
 
 
-def _matcher(text: str) -> LLMatcher:
+def _matcher(constraint: Constraint) -> LLMatcher:
     from gptcli.constraints.library import LLMatcher
 
-    grammar = compile_grammar(Constraint(ConstraintKind.JSON_SCHEMA, text))
-    return LLMatcher(bytes_tokenizer(), grammar, log_level=0)
+    return LLMatcher(bytes_tokenizer(), compile_grammar(constraint), log_level=0)
 
 
 def _in_words(error: str) -> str:
@@ -85,30 +99,31 @@ def _in_words(error: str) -> str:
     return f"llguidance: {' '.join(first.split())}"
 
 
-def _compile_apart(text: str) -> str:
+def _compile_apart(constraint: Constraint) -> str:
     """`compile_here` in a process with limits."""
     import subprocess  # 6 ms that an ordinary schema need not wait for
 
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _CHILD],
-            input=text.encode("utf-8", "surrogatepass"),
+            [sys.executable, "-c", _CHILD, constraint.kind.value],
+            input=constraint.text.encode("utf-8", "surrogatepass"),
             capture_output=True,
             timeout=_WALL_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"it takes more than {_WALL_SECONDS:.0f} s to compile"
+        return f"{_EXCESS} {_WALL_SECONDS:.0f} s to compile"
     if done.returncode:
-        return f"it takes more than {_SECONDS} s or {_MEMORY >> 20} MB to compile"
+        return f"{_EXCESS} {_SECONDS} s or {_MEMORY >> 20} MB to compile"
     return done.stdout.decode("utf-8", "replace")
 
 
 def main() -> None:
-    """The process of its own: a schema on stdin, the objection on stdout."""
+    """The process of its own: the kind is its argument, the text on stdin, the objection on stdout."""
     text = sys.stdin.buffer.read().decode("utf-8", "surrogatepass")
     _limit()
-    sys.stdout.buffer.write(compile_here(text).encode("utf-8", "replace"))
+    constraint = Constraint(ConstraintKind(sys.argv[1]), text)
+    sys.stdout.buffer.write(compile_here(constraint).encode("utf-8", "replace"))
 
 
 def _limit() -> None:
@@ -121,6 +136,15 @@ def _limit() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.setitimer(signal.ITIMER_PROF, _SECONDS)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a pattern, a grammar or a list of choices is compiled here at once: neither long, nor with what makes a
+    short text large (counts and their products) or slow (Lark's `&` and `~`, schemas within a grammar)."""
+    size = len(text)
+    for least, most in _COUNT.findall(text):
+        size *= max(1, int(least[:9] or 0), int(most[:9] or 0))
+    return size <= _PLAIN and not any(mark in text for mark in ("&", "~", "%"))
 
 
 def _is_ordinary(schema: Schema) -> bool:

@@ -76,8 +76,8 @@ def _gbnf_to_lark(constraint: Constraint, exact: bool) -> str:
     """The same grammar as llguidance writes it. Raises RequestError."""
     from llguidance.gbnf_to_lark import any_to_lark
 
-    if excess := _excess(constraint.text):
-        raise refusal(constraint, excess)
+    if problem := _problem(constraint.text):
+        raise refusal(constraint, problem)
     source = _CODE_POINT.sub(_character, constraint.text)
     if "::=" not in source:
         raise refusal(constraint, "it has no rule; in GBNF, rules are written name ::= items")
@@ -126,8 +126,8 @@ def _character(escape: re.Match[str]) -> str:
     return chr(code) if code <= 0x10FFFF and not 0xD800 <= code < 0xE000 else escape[0]
 
 
-def _excess(source: str) -> str:
-    """What would take too long or too much memory, with its position; empty if nothing does."""
+def _problem(source: str) -> str:
+    """What is not supported, or would take too long or too much memory, with its position; empty if nothing does."""
     if len(source) > _MAX_SOURCE:
         return f"it has {len(source):,} characters, and the limit is {_MAX_SOURCE:,}"
     depth = total = 0
@@ -137,7 +137,9 @@ def _excess(source: str) -> str:
         if least is None:
             depth += (token[0] == "(") - (token[0] == ")")
             size = len(token[0]) if token[0][0] in '"[' else 1
-            if depth > _MAX_DEPTH:
+            if token[0][0] == "<":
+                found = f"it names the token {token[0][:40]}, and a grammar here is of text"
+            elif depth > _MAX_DEPTH:
                 found = f"groups are nested more than {_MAX_DEPTH} deep"
         else:
             low, high = _number(least), _number(most or ("" if comma else least))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gptcli.constraints.closing import shortest_ending
+from gptcli.constraints.compilation import excess
 from gptcli.constraints.grammar import compile_grammar, refusal
 from gptcli.constraints.tokens import Tokens, bytes_tokenizer
 from gptcli.errors import EngineError
@@ -240,6 +241,8 @@ class Compiler:
     def _compile(self, constraint: Constraint) -> Compiled:
         from gptcli.constraints.library import LLMatcher
 
+        if too_much := excess(constraint):
+            raise refusal(constraint, too_much)
         self._bytes = self._bytes or bytes_tokenizer()
         ways = (False, True) if constraint.kind is ConstraintKind.GBNF else (False,)
         for exact in ways:
