@@ -191,7 +191,7 @@ class FakeBackend:
 
     def copy(self, source: int, target: int, end: int) -> None:
         assert not self._cache[target], "copied into a sequence that is not empty"
-        whole = self.memory is MemoryKind.RECURRENT or not self.config.unified
+        whole = self.memory is MemoryKind.RECURRENT
         assert not whole or end == len(self._cache[source]), "only a whole sequence can be copied here"
         self._cache[target] = self._cache[source][:end]
         self._first[target] = self._first[source]

@@ -32,8 +32,8 @@ def test_unrelated_prompts_are_partitioned() -> None:
     assert not backend.config.unified
 
 
-def test_a_shared_instruction_is_computed_once_in_a_unified_cache() -> None:
-    backend = FakeBackend(step_tokens=128)
+def test_a_shared_instruction_is_computed_once_in_a_gpus_unified_cache() -> None:
+    backend = FakeBackend(step_tokens=128, cpu_threads=0)
     instruction = "Translate into French, and keep the tone of the text as it is: "
     ended = run(backend, [instruction + str(n) for n in range(8)])
     assert backend.config.unified
@@ -41,11 +41,29 @@ def test_a_shared_instruction_is_computed_once_in_a_unified_cache() -> None:
     assert sum(event.reused_tokens for event in ended) == 7 * len(instruction)
 
 
+GROUPS = ["summarize this article for a child of ten years: ", "find every name of a place in this sentence: "]
+
+
 def test_the_prefix_of_each_group_of_prompts_is_computed_once() -> None:
+    backend = FakeBackend(step_tokens=128, cpu_threads=0)
+    run(backend, [GROUPS[n % 2] + str(n) for n in range(8)])
+    assert backend.computed == sum(map(len, GROUPS)) + 8 * (1 + 3)
+
+
+def test_prefixes_are_copied_from_partition_to_partition() -> None:
     backend = FakeBackend(step_tokens=128)
-    groups = ["summarize this article for a child of ten years: ", "find every name of a place in this sentence: "]
-    run(backend, [groups[n % 2] + str(n) for n in range(8)])
-    assert backend.computed == sum(map(len, groups)) + 8 * (1 + 3)
+    ended = run(backend, [GROUPS[n % 2] + str(n) for n in range(8)])
+    assert not backend.config.unified
+    assert sorted(event.reused_tokens > 40 for event in ended) == [False] * 2 + [True] * 6
+    assert backend.computed < sum(map(len, GROUPS)) + 8 * (1 + 3) + 10  # a few tokens are not worth waiting for
+
+
+def test_a_copy_of_a_large_partition_must_be_worth_it() -> None:
+    backend = FakeBackend(step_tokens=128)
+    prompts = [f"{GROUPS[0]}{'abcdefgh'[n] * 60}" for n in range(8)]
+    assert sum(event.reused_tokens for event in run(backend, prompts, max_tokens=1500)) > 7 * 40
+    backend = FakeBackend(step_tokens=128, trained_context=8192)
+    assert sum(event.reused_tokens for event in run(backend, prompts[:4], max_tokens=4000)) == 0
 
 
 def test_samples_of_one_prompt_use_a_unified_cache() -> None:
@@ -74,7 +92,7 @@ def test_shared_tokens_are_those_of_a_tree_of_all_prompts(prompts: list[list[int
 
 
 def test_a_shared_instruction_needs_its_cells_only_once() -> None:
-    backend = FakeBackend(step_tokens=512)
+    backend = FakeBackend(step_tokens=512, cpu_threads=0)
     instruction = "Sort this review into good, bad or mixed, and answer with that word alone. " * 6
     engine = LocalEngine(backend, parallel=8)
     wanted = requests([instruction + str(n) for n in range(32)], max_tokens=16)
@@ -105,7 +123,6 @@ def test_a_long_shared_instruction_turns_flash_attention_off() -> None:
 def test_flash_attention_stays_on_when_all_cells_are_many_times_those_of_one_request() -> None:
     backend = dense()
     list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=300)))
-    assert backend.config.unified
     assert backend.config.flash
 
 

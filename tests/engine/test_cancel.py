@@ -130,7 +130,7 @@ def test_a_waiting_request_ends_without_being_computed() -> None:
 
 
 def test_a_preempted_request_keeps_its_text() -> None:
-    backend = FakeBackend(capacity=140, trained_context=140, step_tokens=64)
+    backend = FakeBackend(capacity=140, trained_context=140, step_tokens=64, cpu_threads=0)
     engine = LocalEngine(backend, parallel=2)
     requests = [
         Request(name, TextPrompt(b"p" * 40 + name.encode()), Sampling(seed=1), max_tokens=80, ignore_eos=True)

@@ -383,7 +383,7 @@ def test_a_prefix_longer_than_the_context_is_skipped(tmp_path: Path) -> None:
 
 def test_parallel_requests_restore_a_prefix(tmp_path: Path) -> None:
     Process(tmp_path).ask(STORY, tokens=0, save=True)
-    backend = FakeBackend()
+    backend = FakeBackend(cpu_threads=0)
     engine = LocalEngine(backend, parallel=3, open_prefix_cache=lambda: PrefixCache(tmp_path, "model"))
     rows = [
         Request(str(n), TextPrompt(f"{STORY}{n}".encode()), Sampling(seed=1), max_tokens=3, ignore_eos=True)

@@ -110,3 +110,24 @@ def test_logprobs_are_the_same_without_flash_attention(open_backend: Open) -> No
     for key, answer in dense.samples.items():
         first, other = answer.tokens[0], alone.samples[key].tokens[0]
         assert first.logprob == pytest.approx(other.logprob, abs=0.02)
+
+
+def test_prefixes_copied_between_partitions_say_the_same(open_backend: Open) -> None:
+    shared = "Once upon a time there was a king who had three daughters; " * 3
+    requests = [
+        Request(str(n), TextPrompt((shared + start).encode()), GREEDY, max_tokens=200, ignore_eos=True, logprobs=0)
+        for n, start in enumerate(BEGINNINGS)
+    ]
+    backend, alone = open_backend(), collect(LocalEngine(open_backend(), reuse=False).stream(requests))
+    copied = collect(LocalEngine(backend, parallel=6).stream(requests))
+    assert not backend.config.unified
+    for one in requests:
+        first, second = alone.samples[one.id, 0], copied.samples[one.id, 0]
+        count = next(
+            (at for at, pair in enumerate(zip(first.text, second.text, strict=False)) if pair[0] != pair[1]), 200
+        )
+        assert count > 20, "another rounding may turn a tie, but not at once"
+        ours, theirs = ([info.logprob for info in answer.tokens[:count]] for answer in (second, first))
+        assert ours == pytest.approx(theirs, abs=0.05)
+    reused = [copied.started[one.id].reused_tokens > 0 for one in requests]
+    assert sum(reused) == len(requests) - 1

@@ -116,7 +116,8 @@ class Backend(Protocol):
         """Remove the sequence from position `start` on; False where this memory cannot be cut there."""
 
     def copy(self, source: int, target: int, end: int) -> None:
-        """Copy positions [0, end) of `source` to the empty `target`; all of them, if the cache is not unified."""
+        """Copy positions [0, end) of `source` to the empty `target`. In partitions all cells are copied, whatever `end`
+        is."""
 
     def first_position(self, sequence: int) -> int:
         """The smallest position that the sequence still holds; -1 for none."""

@@ -29,9 +29,10 @@ _DENSE_THREADS = 1
 _DENSE_CELLS = 8192
 """Above, the scores of a step take too much memory: a MiB for each head."""
 
-_SCORED_STEPS = 2
-"""Steps that prompts which are only scored fill together: more of them at once are no faster, for each is computed in
-whole steps, and every token attends to all cells of a unified cache."""
+_TREE_STEPS = 2
+"""Steps that the prompts of continuations fill together, so that the short branches of some are computed beside the
+prompts of others. Of prompts that are only scored themselves, no more run than fill one: more at once are no faster,
+and every token attends to all cells of a unified cache."""
 
 GROUP = 16
 """Numbers of parallel requests are multiples of this: llama.cpp multiplies quantized matrices so many columns at a time
@@ -79,31 +80,45 @@ class CachePlanner:
         shared = shared_tokens([leader.tokens for leader in waiting])
         only_scored = all(leader.is_scoring and leader.request.max_tokens == 0 for leader in waiting)
         if only_scored:
-            parallel = min(parallel, -(-_SCORED_STEPS * backend.step_tokens * len(waiting) // (sum(needs) - shared)))
+            steps = _TREE_STEPS if any(leader.request.continuations for leader in waiting) else 1
+            parallel = min(parallel, -(-steps * backend.step_tokens * len(waiting) // (sum(needs) - shared)))
         sharing_pays = backend.memory is MemoryKind.ATTENTION and _sharing_pays(shared, waiting)
+        config = self._unified(waiting, needs, shared, parallel, dense=sharing_pays and not only_scored)
         # A single request says nothing about those to come, so it does not change a unified cache. A server begins with
         # partitions: what is cached in other ones costs a single request no time.
-        begins = self.serving and not backend.config.cells
-        may_partition = self.may_partition and (len(waiting) > 1 or not backend.config.unified or begins)
-        if may_partition and samples == 1 and not sharing_pays:
-            sequences = min(parallel, backend.max_sequences)
-            each = -(-max(needs) // ROUND) * ROUND
-            enough = backend.config.sequences <= sequences  # there are never fewer than before
-            if not self.serving or (enough and each * sequences <= _MOST_RESERVED):
-                if self.serving:
-                    sequences = min(sequences, max(_places(len(waiting)), backend.config.sequences))
-                return CacheConfig(each * sequences, sequences, unified=False)
+        begins = not backend.config.cells
+        alone = len(waiting) == 1 and backend.config.unified and not (self.serving and begins)
+        may_partition = self.may_partition and not alone
+        if not may_partition or samples > 1 or (sharing_pays and (self.serving or only_scored or not config.flash)):
+            return config
+        sequences, each = min(parallel, backend.max_sequences), -(-max(needs) // ROUND) * ROUND
+        enough = backend.config.sequences <= sequences  # there are never fewer than before
+        if self.serving and (not enough or each * sequences > _MOST_RESERVED):
+            return config
+        if self.serving:
+            sequences = min(sequences, max(_places(len(waiting)), backend.config.sequences))
+        partitions = CacheConfig(each * sequences, sequences, unified=False)
+        if sharing_pays:  # prefixes are copied from one to another; those in a unified cache would be lost
+            copies_pay = backend.cpu_threads and (begins or not backend.config.unified)
+            return partitions if copies_pay and partitions.cells <= _MOST_RESERVED else config
+        return partitions
+
+    def _unified(
+        self, waiting: Many[Sequence], needs: list[int], shared: int, parallel: int, *, dense: bool
+    ) -> CacheConfig:
+        """A cache in which every prefix is held once; `dense`: without flash attention where that pays."""
+        backend = self.backend
+        samples = max(1 + leader.followers for leader in waiting)
         prefix = shared / max(1, len(waiting) - 1)
         used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
-        dense_pays = sharing_pays and backend.cpu_threads == _DENSE_THREADS and not only_scored
-        dense_pays = dense_pays and not backend.needs_flash
-        if dense_pays and self.auto_parallel:
+        dense = dense and backend.cpu_threads == _DENSE_THREADS and not backend.needs_flash
+        if dense and self.auto_parallel:
             parallel = _fewer(parallel, prefix, own)
         # If fewer run than wait, they still need all of the prefixes; if more run, these may bring further ones.
         cells = max(used - int(own * (len(waiting) - parallel)), used * parallel // len(waiting), max(needs))
         if self.serving:  # it grows when they come
             cells = max(used, max(needs), min(cells, _MOST_RESERVED) if len(waiting) > 1 else 0)
-        dense = dense_pays and cells <= min(_DENSE_RATIO * sum(needs) / len(needs), _DENSE_CELLS)
+        dense = dense and cells <= min(_DENSE_RATIO * sum(needs) / len(needs), _DENSE_CELLS)
         return CacheConfig(cells, min(parallel * samples, backend.max_sequences), flash=not dense)
 
     def suits(self, sequences: Many[Sequence]) -> bool:

@@ -28,6 +28,9 @@ _LOSS = 4
 alike do not end each other."""
 _MIN_WAIT = 32
 """Tokens of a prefix which a running sequence is computing that are worth waiting for; fewer are computed again."""
+_CELLS_PER_TOKEN = 64
+"""Cells of a partition that are copied sooner than one token is computed: llama.cpp copies all of them, in use or not
+(SmolLM2 135M on one thread: 8 µs a cell, 1.7 ms a token; larger models compute longer)."""
 
 
 class KVCacheManager:
@@ -110,7 +113,7 @@ class KVCacheManager:
             return False
         if self._restore_prefix(tokens, available, running):
             slot, cached = self._slots.longest_prefix(tokens, whole=whole)
-        if donor is not None and min(shared, donor.computed) > cached:
+        if donor is not None and min(shared, donor.computed) > cached and self._copies(min(shared, donor.computed)):
             self._start_new(leader, donor.slot, min(shared, donor.computed))
         elif slot is not None:
             self._start_cached(leader, slot, cached)
@@ -252,9 +255,15 @@ class KVCacheManager:
         return self._backend.config.unified
 
     @property
-    def _can_copy_part(self) -> bool:
-        """In partitions, each sequence has cells of its own, and only whole ones can be copied."""
+    def _shares_cells(self) -> bool:
+        """Whether a copy costs nothing: sequences then have the cells of their common prefix in common."""
         return self._unified and self._backend.memory is MemoryKind.ATTENTION
+
+    def _copies(self, count: int) -> bool:
+        """Whether a prefix of so many tokens is copied rather than computed again."""
+        config = self._backend.config
+        worth = self._unified or count * _CELLS_PER_TOKEN >= config.cells // config.sequences
+        return worth and self._backend.memory is MemoryKind.ATTENTION
 
     def _ensure(self, wanted: CacheConfig) -> None:
         """Have a cache at least as large as `wanted` and of its kind; it stays without or with flash attention while
@@ -278,19 +287,21 @@ class KVCacheManager:
     def _running_donor(self, tokens: list[int], running: Many[Sequence]) -> tuple[Sequence | None, int]:
         """The running sequence whose prompt shares most with `tokens`, if a part of its state can be copied."""
         best, longest = None, 0
-        for sequence in running if self._can_copy_part else ():
+        for sequence in running if self._backend.memory is MemoryKind.ATTENTION else ():
             shared = min(common_prefix(sequence.tokens, tokens), len(tokens) - 1, sequence.prompt_tokens)
-            if shared > longest:
+            if shared > longest and self._copies(shared):
                 best, longest = sequence, shared
         return best, longest
 
     def _start_cached(self, sequence: Sequence, slot: Slot, shared: int) -> None:
         """Continue the cached tokens of `slot`: a copy of them if there are cells for both, else themselves, cut,
-        unless too many would be lost."""
+        unless too many would be lost while another slot is idle."""
         shared = min(shared, sequence.reusable)
-        if shared < len(slot.tokens) and self._can_copy_part and self._slots.empty:
+        loses = not self._shares_cells and _LOSS * shared < len(slot.tokens) - shared and self._slots.idle > 1
+        if shared < len(slot.tokens) and self._copies(shared) and (self._slots.empty or loses):
+            self._slots.touch(slot)
             self._start_new(sequence, slot.number, shared)
-        elif not self._can_copy_part and _LOSS * shared < len(slot.tokens) - shared:
+        elif loses:
             self._start_new(sequence)
         elif self._truncate(slot, shared):
             self._assign(sequence, self._slots.allocate(slot), shared)

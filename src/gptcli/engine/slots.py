@@ -90,6 +90,10 @@ class Slots:
         slot.last_use = next(self._clock)
         return slot
 
+    def touch(self, slot: Slot) -> None:
+        """Note that a slot's tokens were used, so that others are evicted before them."""
+        slot.last_use = next(self._clock)
+
     def free(self, number: int, tokens: list[int]) -> None:
         """Make a slot idle, with `tokens` cached in it."""
         slot = self._slots[number]

@@ -99,8 +99,10 @@ class Context:
         return bool(C.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
     def copy(self, source: int, target: int, end: int) -> None:
-        # Partitions are copied whole; llama.cpp aborts the process if less is requested.
+        # Partitions are copied whole, right before the next step; llama.cpp aborts the process if less is requested.
         C.llama_memory_seq_cp(self._memory, source, target, *((0, end) if self._unified else (-1, -1)))
+        if not self._unified:
+            self.remove(target, end)
 
     def first_position(self, sequence: int) -> int:
         return int(C.llama_memory_seq_pos_min(self._memory, sequence))
