@@ -8,7 +8,7 @@ import pytest
 
 from gptcli.render.renderers import choose
 from gptcli.terminal import Terminal
-from gptcli.types import Delta, Finished, FinishReason
+from gptcli.types import Delta, Finished, FinishReason, Prefill, Started
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,28 @@ def test_markdown_is_styled_on_a_capable_terminal_only(
     renderer.show(Delta("0", 0, "**bold**\n", []))
     renderer.close()
     assert (b"\x1b[1mbold" in out.getvalue()) == styled
+
+
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize(
+    ("tty", "quiet", "seconds", "shown"),
+    [
+        (True, False, 1.0, "\rreading 512 of 10,024 tokens, 19 s left\x1b[K\r\x1b[K"),
+        (True, False, 0.05, ""),  # all of it takes a second
+        (True, True, 1.0, ""),
+        (False, False, 1.0, ""),
+    ],
+)
+def test_a_long_prompt_shows_its_progress(
+    monkeypatch: pytest.MonkeyPatch, chat: bool, tty: bool, quiet: bool, seconds: float, shown: str
+) -> None:
+    clock = iter([100.0, 100.0 + seconds])
+    monkeypatch.setattr("gptcli.render.progress.time.monotonic", lambda: next(clock))
+    errors = io.StringIO()
+    terminal = Terminal(io.BytesIO(), io.BytesIO(), errors, stderr_tty=tty, quiet=quiet)
+    renderer = choose(terminal, "text", "model", chat=chat)
+    renderer.show(Started("0", 10_024, 0))
+    renderer.show(Prefill("0", 512, 10_024))
+    renderer.show(Delta("0", 0, "hi", []))
+    renderer.close()
+    assert errors.getvalue() == shown

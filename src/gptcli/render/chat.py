@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from gptcli.render.progress import has_bar
+from gptcli.render.progress import PromptProgress
 from gptcli.terminal import Terminal, escape_controls
 from gptcli.types import Channel, Delta, Event, Finished, Prefill, Started
-
-_LONG_PREFILL = 1024
-"""Prompt tokens to compute from which the progress of the prefill is shown."""
 
 
 class ChatText:
@@ -22,8 +19,7 @@ class ChatText:
         self._terminal = terminal
         self._thinking = thinking
         self._report_reused = report_reused
-        self._reused = 0
-        self._in_prefill = False
+        self._progress = PromptProgress(terminal)
         self._thought = self._last = ""
         self._stream = None
         if markdown and terminal.stdout_color:
@@ -33,21 +29,21 @@ class ChatText:
 
     def show(self, event: Event) -> None:
         if isinstance(event, Delta) and event.index == 0:
-            self._end_prefill()
+            self._progress.end()
             (self._reason if event.channel is Channel.REASONING else self._answer)(event.text)
         elif isinstance(event, Started):
-            self._reused = event.reused_tokens
+            self._progress.show(event)
             if self._report_reused and event.reused_tokens:
                 reused = f"{event.reused_tokens:,} of {event.prompt_tokens:,} tokens"
                 self._terminal.notice(f"{reused} were computed before.")
         elif isinstance(event, Prefill):
-            self._show_prefill(event)
+            self._progress.show(event)
         elif isinstance(event, Finished):
             self._end_reasoning()
 
     def close(self) -> None:
         """End the answer, whole or not; on a terminal, also its line."""
-        self._end_prefill()
+        self._progress.end()
         self._end_reasoning()
         if self._stream is not None and self._last:
             self._styled(self._stream.finish())
@@ -83,16 +79,6 @@ class ChatText:
         if self._thought:
             self._dim("\n" if self._thought.endswith("\n") and self._thinking else "\n\n")
             self._thought = ""
-
-    def _show_prefill(self, event: Prefill) -> None:
-        if has_bar(self._terminal) and not self._terminal.quiet and event.total - self._reused > _LONG_PREFILL:
-            self._write_stderr(f"\rreading {event.computed:,} of {event.total:,} tokens")
-            self._in_prefill = True
-
-    def _end_prefill(self) -> None:
-        if self._in_prefill:
-            self._write_stderr("\r\x1b[K")
-            self._in_prefill = False
 
     def _dim(self, text: str) -> None:
         shown = escape_controls(text)

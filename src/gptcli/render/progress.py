@@ -1,4 +1,5 @@
-"""Progress of a download on stderr: one bar on a terminal, a few plain lines elsewhere, nothing with `-q`."""
+"""Progress of a download or a long prompt on stderr: a line on a terminal, nothing with `-q`; of a download a few plain
+lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from gptcli.models.progress import Report
 from gptcli.terminal import Terminal, escape_controls
+from gptcli.types import Prefill, Started
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
+_LONG_PROMPT = 2.0
+"""Seconds that a prompt must take for its progress to be shown."""
 SECONDS_BETWEEN_LINES = 10.0
 """Without a terminal: the pause between two lines while less than a tenth of the work is done."""
 
@@ -37,6 +41,40 @@ def rich_bar(terminal: Terminal, *columns: ProgressColumn) -> Progress:
 
     console = Console(file=terminal.stderr, force_terminal=True, no_color=not terminal.color, width=terminal.width)
     return Progress(*columns, console=console, expand=True)
+
+
+class PromptProgress:
+    """A line on a terminal's stderr while a prompt is computed that takes more than two seconds."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._began: float | None = None
+        self._reused = 0
+        self._shown = False
+
+    def show(self, event: Started | Prefill) -> None:
+        """Show how many tokens are computed, and how long the rest will take at the rate so far."""
+        if isinstance(event, Started):
+            self._began, self._reused = time.monotonic(), event.reused_tokens
+            return
+        computed, left = event.computed - self._reused, event.total - event.computed
+        if self._began is None or computed <= 0 or not has_bar(self._terminal) or self._terminal.quiet:
+            return
+        elapsed = time.monotonic() - self._began
+        seconds = elapsed / computed * left
+        if elapsed + seconds > _LONG_PROMPT:
+            self._write(f"\rreading {event.computed:,} of {event.total:,} tokens, {seconds:.0f} s left\x1b[K")
+            self._shown = True
+
+    def end(self) -> None:
+        """Remove the line."""
+        if self._shown:
+            self._write("\r\x1b[K")
+            self._shown = False
+
+    def _write(self, text: str) -> None:
+        self._terminal.stderr.write(text)
+        self._terminal.stderr.flush()
 
 
 class DownloadBar(Report):

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from gptcli.render.fences import code_blocks
 from gptcli.terminal import Terminal
-from gptcli.types import Channel, Delta, Event, Finished, FinishReason
+from gptcli.types import Channel, Delta, Event, Finished, FinishReason, Prefill, Started
 
 if TYPE_CHECKING:
+    from gptcli.render.progress import PromptProgress
     from gptcli.runtime.loaded import LoadedEngine
+
+
+_ONE_STEP = 512
+"""Prompt tokens that are computed in one step, which has no progress."""
 
 
 class Renderer(Protocol):
@@ -61,9 +66,16 @@ class PlainText:
         self._terminal = terminal
         self._others: dict[int, list[str]] = {}
         self._last = ""
+        self._progress: PromptProgress | None = None
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Delta | Finished):
+        if isinstance(event, Started):
+            self._start_progress(event)
+        elif isinstance(event, Prefill) and self._progress is not None:
+            self._progress.show(event)
+        elif isinstance(event, Delta | Finished):
+            if self._progress is not None:
+                self._progress.end()
             text = event.text if isinstance(event, Delta) else ""
             if event.index == 0:
                 self._write(text)
@@ -76,6 +88,13 @@ class PlainText:
             self._write("\n\n" + "".join(pieces))
         if self._terminal.stdout_tty and not self._last.endswith("\n"):
             self._terminal.write("\n")
+
+    def _start_progress(self, event: Started) -> None:
+        if event.prompt_tokens - event.reused_tokens > _ONE_STEP:
+            from gptcli.render.progress import PromptProgress
+
+            self._progress = PromptProgress(self._terminal)
+            self._progress.show(event)
 
     def _write(self, text: str) -> None:
         if text:
