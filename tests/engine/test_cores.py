@@ -126,3 +126,12 @@ class Broken(FakeBackend):
 def test_an_exception_in_a_thread_is_raised_to_the_caller() -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         collect(LocalEngine(FakeBackend(), replicas=[Broken()], parallel=2).stream(make_requests(2)))
+
+
+def test_rows_that_begin_alike_go_to_the_same_core() -> None:
+    backends = [FakeBackend(step_tokens=128) for _ in range(2)]
+    groups = [b"summarize this article for a child of ten years: ", b"find every name of a place in this sentence: "]
+    prompts = [groups[number % 2] + b"%d" % number for number in range(8)]
+    requests = [Request(str(n), TextPrompt(data), Sampling(seed=1), max_tokens=2) for n, data in enumerate(prompts)]
+    answers = collect(LocalEngine(backends[0], replicas=backends[1:], parallel=8).stream(requests))
+    assert sum(started.reused_tokens < 40 for started in answers.started.values()) == 2

@@ -16,7 +16,7 @@ from gptcli.errors import EngineError, RequestError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.encoding import encode, tokenize
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import Capabilities, Event, Prompt, Request, TokenPrompt
+from gptcli.types import Capabilities, Event, Prompt, Request, TextPrompt, TokenPrompt
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -141,15 +141,25 @@ class LocalEngine:
                 executor.submit(core)
 
     def _distribute(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
-        """Spread the first requests evenly: the first core would take all of a few, and leave the others idle.
-        Neighbours, which may share a prefix, stay together."""
+        """Spread the first requests evenly: the first core would take all of a few, and leave the others idle. Those
+        that begin alike go to the same core, which computes their common prefix once."""
         first: list[Request] = []
         while len(first) < self.parallel and not self._interrupt.requested and (request := next(incoming, None)):
             first.append(request)
-        rest = iter(first)
+        alike = iter(sorted(range(len(first)), key=lambda index: _beginning(first[index].prompt)))
         for number, core in enumerate(self._cores):
-            for request in itertools.islice(rest, share_of(len(first), number, len(self._cores))):
-                yield from core.enqueue(request)
+            share = itertools.islice(alike, share_of(len(first), number, len(self._cores)))
+            for index in sorted(share):
+                yield from core.enqueue(first[index])
+
+
+def _beginning(prompt: Prompt) -> tuple[str, tuple[bytes | int, ...]]:
+    """What sorts prompts so that those with a common beginning are neighbours."""
+    if isinstance(prompt, TokenPrompt):
+        return "tokens", prompt.tokens
+    if isinstance(prompt, TextPrompt):
+        return "text", (prompt.data,)
+    return "chat", tuple(message.content.encode("utf-8", "surrogateescape") for message in prompt.messages)
 
 
 class Executor:
