@@ -153,7 +153,7 @@ def rows(path: Path) -> list[Comparison]:
     loader = EngineLoader(EngineOptions(model=str(path)), Silent(), lambda line: None)
     with loader.open(parallel=32, reuse=False) as loaded:
         engine = loaded.engine
-        rates(engine, ROW, 8, 32)  # makes the context and llguidance's tokenizer
+        rates(engine, ROW, 16, 32)  # makes the context and llguidance's tokenizer
         return [
             compare(
                 f"{ROWS} rows of {ROW_TOKENS} tokens",
