@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -92,6 +93,8 @@ def answer(arguments: Sequence[str], model: Path) -> int | None:
     ask = Ask.parse(arguments[1:]) if arguments[:1] == ["complete"] else None
     if ask is None or settings.are_set():
         return None
+    if sys.stderr is not None and sys.stderr.isatty() and "quiet" not in ask.switches:
+        return None  # notices and progress are the ordinary command's
     try:
         path = socket_path(model)
         if not is_private(path.parent) or not _serves(path):
@@ -144,7 +147,7 @@ def _complete(ask: Ask, path: Path, terminal: Terminal) -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             if terminal.stdout_tty and not last.endswith("\n"):
                 terminal.write("\n")
-            if not terminal.quiet and (terminal.stderr_tty or reason == "context"):
+            if reason == "context" and not terminal.quiet:
                 _report(line, terminal)
             break
         elif event["type"] not in ("Started", "Prefill"):
@@ -185,7 +188,7 @@ def _raise(line: bytes) -> NoReturn:
 
 
 def _report(line: bytes, terminal: Terminal) -> None:
-    """Print the notices about a text that a limit cut short."""
+    """Print that the context was too small for the text."""
     from gptcli.render.renderers import report_cut_texts
     from gptcli.runtime.wire import load
     from gptcli.types import Finished
