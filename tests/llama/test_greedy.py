@@ -131,3 +131,20 @@ def test_prefixes_copied_between_partitions_say_the_same(open_backend: Open) -> 
         assert ours == pytest.approx(theirs, abs=0.05)
     reused = [copied.started[one.id].reused_tokens > 0 for one in requests]
     assert sum(reused) == len(requests) - 1
+
+
+def test_a_servers_partitions_grow_with_its_requests(open_backend: Open) -> None:
+    backend, alone = open_backend(), open_backend()
+    engine, one_by_one = LocalEngine(backend, parallel=16, serving=True), LocalEngine(alone, reuse=False)
+    sizes = []
+    for count in (1, 6, 14, 2):
+        requests = [
+            Request(f"{count}/{n}", TextPrompt(f"{n} {BEGINNINGS[n % 6]}".encode()), GREEDY, max_tokens=8)
+            for n in range(count)
+        ]
+        answers, expected = collect(engine.stream(requests)), collect(one_by_one.stream(requests))
+        same = [answers.samples[one.id, 0].text == expected.samples[one.id, 0].text for one in requests]
+        assert sum(same) >= len(same) - 1, "another rounding may turn a tie"
+        assert not answers.failed
+        sizes.append(backend.config.sequences)
+    assert sizes[0] < sizes[1] < sizes[2] == sizes[3]
