@@ -168,12 +168,14 @@ class FakeBackend:
         rows = sum(entry.logits for entry in batch)
         assert rows <= self.config.sequences + self.config.scored_rows, "more rows of logits than there is memory for"
         self.outputs = {}
+        # llama.cpp gives up cells that the window has left before a batch, not within it (find_slot).
+        before = {entry.sequence: len(self._cache[entry.sequence]) for entry in batch}
         for row, entry in enumerate(batch):
             held = self._cache[entry.sequence]
             assert entry.position == len(held), f"position {entry.position} after {len(held)} tokens"
             if self.memory is MemoryKind.WINDOW:
                 assert self._first[entry.sequence] <= max(0, len(held) - self.window), "the window has moved on"
-                self._first[entry.sequence] = max(0, len(held) - self.window)
+                self._first[entry.sequence] = max(0, before[entry.sequence] - self.window)
             held.append(entry.token)
             if entry.logits:
                 self.outputs[row] = list(held)

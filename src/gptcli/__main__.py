@@ -23,7 +23,7 @@ _WITH_VALUE = {"-m", "-n", "-t", "-f", "--model", "--max-tokens", "--ctx-size", 
 _WITH_VALUE |= {"--stop", "--format", "--samples", "--temp", "--temperature", "--top-k", "--top-p", "--min-p"}
 _WITH_VALUE |= {"--cache-type-k", "--cache-type-v"}
 _ALONE = {"-q", "--quiet", "--stats", "--no-stdin", "--echo", "--ignore-eos", "--offline", "--cache-prompt"}
-_ALONE |= {"--no-server"}
+_ALONE |= {"--no-server", "--speculation", "--no-speculation"}
 _CONSTRAINTS = {"--json-schema", "--regex", "--choices", "--grammar", "--grammar-file", "--json"}
 """At most one is given, and --stop contradicts most. A load beside a schema that is refused ends with the process."""
 

@@ -227,6 +227,10 @@ class Finished:
     closed: bool = False
     """Whether its constraint, not the model, ended the text: a limit or a cancellation came, and it is legal all the
     same."""
+    drafted: int = 0
+    """Draft tokens of speculative decoding that the model verified."""
+    accepted: int = 0
+    """How many of them the text went on with."""
 
 
 @dataclass(slots=True)

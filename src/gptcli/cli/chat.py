@@ -19,6 +19,7 @@ from gptcli.cli.options import (
     OutputFormat,
     SamplingCommand,
     SamplingFlags,
+    SpeculationFlags,
     groups_for,
     param_option,
     takes,
@@ -86,6 +87,7 @@ class ChatFlags:
     flags=ChatFlags,
     role=RoleFlags,
     model=ModelFlags,
+    speculation=SpeculationFlags,
     structure=ConstraintFlags,
     sampling=SamplingFlags,
     output=OutputFlags,
@@ -95,6 +97,7 @@ def chat(
     flags: ChatFlags,
     role: RoleFlags,
     model: ModelFlags,
+    speculation: SpeculationFlags,
     structure: ConstraintFlags,
     sampling: SamplingFlags,
     output: OutputFlags,
@@ -130,15 +133,17 @@ def chat(
         if model.model is None and conversation.model is not None:  # it may have settings of its own
             groups = groups_for(ctx, conversation.model)
             flags, model, sampling, output = (groups[name] for name in ("flags", "model", "sampling", "output"))
+            speculation = groups["speculation"]
             _take_extract(flags, prompt)
 
         def options_for(reference: str) -> "EngineOptions":  # each model may have settings of its own
             groups = groups_for(ctx, reference)
             template = groups["flags"].chat_template
             options: EngineOptions = groups["model"].engine_options(chat_template=template, verbose=output.verbose)
+            options = groups["speculation"].applied(options)
             return dataclasses.replace(options, constrained=bool(structure.given))
 
-        options = model.engine_options(chat_template=flags.chat_template, verbose=output.verbose)
+        options = speculation.applied(model.engine_options(chat_template=flags.chat_template, verbose=output.verbose))
         options = dataclasses.replace(options, constrained=bool(structure.given))
         loader = _loader(options, conversation, context)
         if interactive:

@@ -13,6 +13,7 @@ from gptcli.cli.options import (
     OutputFormat,
     SamplingCommand,
     SamplingFlags,
+    SpeculationFlags,
     TextFlags,
     param_option,
     takes,
@@ -66,6 +67,7 @@ class PromptFlags:
     text=TextFlags,
     role=RoleFlags,
     model=ModelFlags,
+    speculation=SpeculationFlags,
     structure=ConstraintFlags,
     sampling=SamplingFlags,
     output=OutputFlags,
@@ -76,6 +78,7 @@ def complete(
     text: TextFlags,
     role: RoleFlags,
     model: ModelFlags,
+    speculation: SpeculationFlags,
     structure: ConstraintFlags,
     sampling: SamplingFlags,
     output: OutputFlags,
@@ -100,7 +103,7 @@ def complete(
     elif source.suffix is not None:
         raise UsageError("--suffix and --role contradict each other.", "Drop one.")
     constraint = structure.constraint(terminal.report)
-    options = model.engine_options(verbose=output.verbose)
+    options = speculation.applied(model.engine_options(verbose=output.verbose))
     options = dataclasses.replace(options, constrained=constraint is not None)
     if source.cache_prompt:  # a server keeps what it has computed to itself
         options = dataclasses.replace(options, use_server=False)

@@ -230,6 +230,31 @@ class ModelFlags(LoadFlags):
         return dataclasses.replace(options, use_server=not self.no_server)
 
 
+@dataclasses.dataclass(slots=True)
+class SpeculationFlags:
+    """Whether tokens are drafted before the model chooses them."""
+
+    speculation: Annotated[
+        bool,
+        _model("--speculation/--no-speculation", help="Draft what the text repeats, where that is faster."),
+    ] = True
+    draft: Annotated[
+        str | None,
+        _model(
+            "--draft",
+            metavar="REF",
+            help="A smaller model of the same vocabulary that drafts, too.",
+            autocompletion=suggestions.models,
+        ),
+    ] = None
+
+    def applied(self, options: EngineOptions) -> EngineOptions:
+        """The options with these. Raises UsageError for flags that contradict each other."""
+        if self.draft is not None and not self.speculation:
+            raise UsageError("--draft and --no-speculation contradict each other.", "Drop one.")
+        return dataclasses.replace(options, speculation=self.speculation, draft=self.draft)
+
+
 CHAT_TEMPLATE = _model("--chat-template", metavar="FILE", help="Read the chat template from FILE.")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gptcli.cli.main import CommandContext
-from gptcli.cli.options import LoadFlags, takes
+from gptcli.cli.options import LoadFlags, SpeculationFlags, takes
 from gptcli.cli.servers import ControlFlags, show_status, start_in_background, stop_servers
 from gptcli.errors import ExitCode, GptcliError, UsageError
 
@@ -86,8 +86,10 @@ class ServeFlags:
 
 
 @app.command(epilog=_EPILOG)
-@takes(flags=ServeFlags, control=ControlFlags, model=LoadFlags)
-def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: LoadFlags) -> int:
+@takes(flags=ServeFlags, control=ControlFlags, model=LoadFlags, speculation=SpeculationFlags)
+def serve(
+    ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: LoadFlags, speculation: SpeculationFlags
+) -> int:
     """Answer OpenAI's API with one warm engine, for programs of this machine.
 
     It listens on 127.0.0.1 and on a private Unix socket. SIGTERM and Ctrl-C let running answers end; a second one ends
@@ -104,7 +106,7 @@ def serve(ctx: typer.Context, flags: ServeFlags, control: ControlFlags, model: L
         context.terminal.write(make_unit(arguments, flags.grace))
         return ExitCode.OK
 
-    engine_options = model.engine_options(verbose=flags.verbose)
+    engine_options = speculation.applied(model.engine_options(verbose=flags.verbose))
     if control.status:
         return show_status(context, as_json=control.as_json)
     if control.stop:

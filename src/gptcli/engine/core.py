@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gptcli.engine.backend import Backend, Decoded
+from gptcli.engine.backend import Backend, Decoded, MemoryKind
 from gptcli.engine.kv_cache import KVCacheManager
 from gptcli.engine.scheduler import plan
 from gptcli.engine.sequence import Sequence, make_branch, make_sequence
+from gptcli.engine.slots import common_prefix
+from gptcli.engine.speculation import Speculator
 from gptcli.errors import ContextFull, EngineError, GptcliError, LoadError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.template import ChatTemplate
@@ -45,9 +47,16 @@ class EngineCore:
     """Requests computed at once, at most."""
     interrupt: Interrupt
     template: ChatTemplate | None
+    speculator: Speculator | None = None
+    """Drafts tokens for the steps; None where none are wanted."""
     running: list[Sequence] = field(default_factory=list)
     _waiting: deque[Sequence] = field(default_factory=deque)
     _steps: list[tuple[Sequence, int]] = field(default_factory=list)
+    _step_seconds: float = 0.0
+    _drafting: bool = False
+    """Whether the step that is being computed may have draft tokens."""
+    _no_room: bool = False
+    """Whether the last step found no cells for its draft tokens."""
     _errors_in_a_row: int = 0
     _draining: bool = False
     """Whether those that run must end first, because the KV cache is of the wrong kind for them and those that wait."""
@@ -98,15 +107,20 @@ class EngineCore:
         config = self.backend.config
         budget = self.backend.step_tokens
         self._steps = plan(self.running, budget, partitioned=not config.unified, rows=config.scored_rows)
+        if self.speculator is not None:
+            self._draft(budget)
         for sequence, count in self._steps:
             self._add(sequence, count)
 
     def execute(self) -> Decoded | EngineError:
         """Compute the step. All the time is spent here, without the GIL."""
+        began = time.perf_counter()
         try:
             return self.backend.decode()
         except EngineError as error:
             return error
+        finally:
+            self._step_seconds = time.perf_counter() - began
 
     def process(self, outcome: Decoded | EngineError) -> Iterator[Event]:
         """Sample from the step's logits. Two failed steps in a row raise EngineError and end the stream."""
@@ -118,9 +132,14 @@ class EngineCore:
             yield from self._fail([sequence for sequence, _ in steps], outcome)
             return
         self._errors_in_a_row = 0
-        if outcome is Decoded.NO_ROOM:
+        if outcome is Decoded.NO_ROOM and any(sequence.draft for sequence, _ in steps):
+            self._no_room = True
+        elif outcome is Decoded.NO_ROOM:
             yield from self._reclaim()
         elif outcome is Decoded.OK:
+            self._no_room = False
+            if self.speculator is not None and self._drafting:
+                self.speculator.observe(self._step_seconds)
             for sequence, count in steps:
                 if sequence.slot < 0:  # another sample in this step has failed the whole request
                     continue
@@ -133,6 +152,8 @@ class EngineCore:
                     yield Prefill(sequence.request.id, sequence.computed, len(sequence.tokens))
                 elif sequence.branch is not None:
                     yield from self._follow(sequence)
+                elif sequence.draft:
+                    yield from self._verify(sequence)
                 else:
                     yield from self._advance(sequence)
 
@@ -178,6 +199,20 @@ class EngineCore:
         for position in range(start, last):
             add(tokens[position], position, slot, logits=position >= scored)
         sequence.row = add(tokens[last], last, slot, logits=count == sequence.pending or last >= scored)
+        for position, token in enumerate(sequence.draft, last + 1):
+            add(token, position, slot, logits=True)
+
+    def _draft(self, budget: int) -> None:
+        """Put draft tokens behind those of the step, where that pays and can be undone."""
+        for sequence, _ in self._steps:
+            sequence.draft = []
+        config, memory = self.backend.config, self.backend.memory
+        # In partitions, a step is cut where sequences have different numbers of tokens; see `scheduler.plan`.
+        in_one_piece = config.unified or len(self._steps) == 1
+        self._drafting = in_one_piece and memory is not MemoryKind.RECURRENT and not self._no_room
+        if self.speculator is not None and self._drafting:
+            most = budget - sum(count for _, count in self._steps)
+            self.speculator.draft(self._steps, most=most, rows=config.scored_rows)
 
     def _score(self, sequence: Sequence) -> Iterator[Event]:
         """Deliver the log-probabilities of the prompt's tokens behind those that were computed."""
@@ -244,14 +279,35 @@ class EngineCore:
             if sample.slot >= 0:
                 yield from self._sample(sample)
 
+    def _verify(self, sequence: Sequence) -> Iterator[Event]:
+        """Sample behind each draft token, as long as the text goes on with these; forget the others.
+
+        Each token is chosen by the same sampler as without a draft, from the logits behind the same tokens: so the
+        distribution of texts is the same, and even the text of a seed."""
+        draft, row = sequence.draft, sequence.row
+        known, computed = len(sequence.tokens), sequence.computed
+        sequence.draft = []
+        sequence.drafted += len(draft)
+        accepted = 0
+        while accepted == len(sequence.tokens) - known:
+            sequence.row = row + accepted
+            yield from self._sample(sequence)
+            if sequence.slot < 0:
+                return
+            more = common_prefix(sequence.tokens[known:], draft) - accepted
+            accepted += more
+            sequence.accepted += more
+            sequence.computed = computed + accepted
+        if accepted < len(draft):
+            self.backend.remove(sequence.slot, sequence.computed)
+
     def _sample(self, sequence: Sequence) -> Iterator[Event]:
         request, output = sequence.request, sequence.output
         if request.max_tokens == 0:
             yield from self._finish(sequence, FinishReason.LENGTH)
             return
-        left = min(request.max_tokens or self.limit, self.limit + 1 - sequence.prompt_tokens) - sequence.generated
         try:
-            tokens = sequence.next_tokens(left)
+            tokens = sequence.next_tokens(sequence.left)
         except GptcliError as error:
             yield from self._fail([sequence], error)
             return
@@ -320,6 +376,8 @@ class EngineCore:
             dropped_bytes=sequence.output.dropped_bytes,
             tokens=tuple(sequence.tokens[sequence.prompt_tokens :]),
             closed=closed,
+            drafted=sequence.drafted,
+            accepted=sequence.accepted,
         )
 
     def _reclaim(self) -> Iterator[Event]:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from gptcli.engine.backend import Backend, Decoded
 from gptcli.engine.cache_config import CachePlanner, share_of
 from gptcli.engine.core import EngineCore
+from gptcli.engine.draft_model import DraftModel
+from gptcli.engine.drafting import MOST_DRAFT
 from gptcli.engine.kv_cache import KVCacheManager, OpenPrefixCache
+from gptcli.engine.speculation import Speculator
 from gptcli.errors import EngineError, RequestError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.encoding import encode, tokenize
@@ -42,6 +45,8 @@ class LocalEngine:
         reuse: bool = True,
         serving: bool = False,
         before_step: Callable[[], None] | None = None,
+        speculation: bool = False,
+        draft_model: DraftModel | None = None,
     ) -> None:
         """`context`: tokens that one sequence may have (None: what it needs, up to what the model was trained for).
 
@@ -50,6 +55,7 @@ class LocalEngine:
         `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
         `serving`: requests come for ever. `before_step` is called by the consumer's thread before it waits for a step.
+        `speculation`: verify draft tokens where that is faster, those of `draft_model` too if there is one core.
         Raises RequestError where `context` is more than the model's."""
         trained = backend.trained_context
         if context is not None and context > trained:
@@ -72,8 +78,12 @@ class LocalEngine:
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
             planner = CachePlanner(one, self.limit, share, auto_parallel=auto_parallel, serving=serving)
-            kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse)
-            self._cores.append(EngineCore(one, kv_cache, self.limit, share, self._interrupt, template))
+            rows = min(MOST_DRAFT, one.scored_rows) if speculation else 0
+            kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse, draft_rows=rows)
+            core = EngineCore(one, kv_cache, self.limit, share, self._interrupt, template)
+            if speculation:
+                core.speculator = Speculator(draft_model if len(backends) == 1 else None)
+            self._cores.append(core)
 
     @property
     def cells(self) -> int:

@@ -44,14 +44,17 @@ class KVCacheManager:
         open_prefix_cache: OpenPrefixCache | None = None,
         *,
         reuse: bool = True,
+        draft_rows: int = 0,
     ) -> None:
         """`context`: cells to have from the start. `open_prefix_cache`: opens the store of states that outlive the
-        process. `reuse`: whether computed tokens stay cached for requests to come."""
+        process. `reuse`: whether computed tokens stay cached for requests to come. `draft_rows`: draft tokens that a
+        step may have."""
         self._backend = backend
         self._planner = planner
         self._limit = planner.limit
         self._context = context or 0
         self._reuse = reuse
+        self._draft_rows = draft_rows
         self._open_prefix_cache = cache(open_prefix_cache) if open_prefix_cache and reuse else None
         self._since_change = _CHANGE_AFTER
         self._slots = Slots()
@@ -64,8 +67,8 @@ class KVCacheManager:
 
         Raises LoadError where there is not enough memory."""
         config = self._planner.choose(waiting)
-        if any(map(_is_scored, waiting)):
-            config = replace(config, scored_rows=self._backend.scored_rows)
+        rows = self._backend.scored_rows if any(map(_is_scored, waiting)) else self._draft_rows
+        config = replace(config, scored_rows=rows)
         while True:
             try:
                 self._ensure(config)

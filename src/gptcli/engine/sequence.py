@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Backend, Sampler
 from gptcli.engine.constrained import ConstrainedSampler, constrain
+from gptcli.engine.drafting import Drafting
 from gptcli.engine.output import OutputProcessor
 from gptcli.engine.tree import Branch, make_tree
 from gptcli.errors import ContextFull, RequestError
@@ -48,6 +49,16 @@ class Sequence:
     decode_started: float = 0.0
     row: int = -1
     """Index of its last token in the current batch; -1 if it is not in there."""
+    most_tokens: int = 0
+    """Tokens that may be generated."""
+    drafting: Drafting | None = None
+    """What is known of its drafts."""
+    draft: list[int] = field(default_factory=list)
+    """Draft tokens behind its own in the current batch, each with logits."""
+    drafted: int = 0
+    """Draft tokens that were verified so far."""
+    accepted: int = 0
+    """How many of them the text went on with."""
     score_from: int = sys.maxsize
     """The next of the prompt's tokens whose log-probability is wanted."""
     is_last_needed: bool = True
@@ -93,6 +104,11 @@ class Sequence:
     def generated(self) -> int:
         return len(self.tokens) - self.prompt_tokens
 
+    @property
+    def left(self) -> int:
+        """Tokens that may still be generated."""
+        return self.most_tokens - self.generated
+
     def next_tokens(self, left: int) -> list[tuple[int, bool]]:
         """The token to follow, and those that must follow it; of each, whether it was forced. At most `left`.
 
@@ -128,6 +144,7 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
             output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.answer_length :])
         sampler = backend.sampler(sampling, sample_seed, tokens, ignore_end=request.ignore_eos)
         sequence = Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler)
+        sequence.most_tokens = min(request.max_tokens or limit, limit + 1 - len(tokens))
         if request.constraint is not None:
             sequence.constrained = constrain(request, sampler, prompt, backend, limit)
         samples.append(sequence)

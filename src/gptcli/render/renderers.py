@@ -143,6 +143,9 @@ def show_stats(terminal: Terminal, ended: list[Finished], loaded: LoadedEngine) 
         f"seed:    {', '.join(str(event.seed) for event in ended)}",
         f"finish:  {', '.join(_reason(event) for event in ended)}",
     ]
+    if drafted := sum(event.drafted for event in ended):
+        accepted = sum(event.accepted for event in ended)
+        lines.insert(3, f"drafts:  {drafted} tokens, {accepted} accepted ({accepted / drafted:.0%})")
     if (threads := loaded.decode_threads) is not None:
         lines.insert(3, f"threads: {threads.count} of {threads.most}, which waited {threads.waited:.1f} s for a core")
     terminal.report("\n".join(lines))

@@ -33,6 +33,10 @@ class EngineOptions:
     """Load even if memory seems too small."""
     verbose: bool = False
     """Show llama.cpp's log on stderr."""
+    speculation: bool = False
+    """Verify draft tokens where that is faster."""
+    draft: str | None = None
+    """A smaller model of the same vocabulary that drafts, too."""
     constrained: bool = False
     """Answers will have constraints, which are prepared while the model loads."""
     use_server: bool = False

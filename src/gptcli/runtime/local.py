@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 from gptcli import settings
 from gptcli.constraints.tokens import Tokens
 from gptcli.engine.cache_config import choose_cores, measure_parallel
+from gptcli.engine.draft_model import DraftModel, same_vocabulary
 from gptcli.engine.engine import LocalEngine
-from gptcli.errors import UsageError
+from gptcli.errors import LoadError, UsageError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.model import Model, ModelLoader
 from gptcli.models.gguf.quantization import split_paths
-from gptcli.models.resolve import ModelFile
+from gptcli.models.progress import Silent
+from gptcli.models.resolve import ModelFile, resolve
 from gptcli.models.store import integrity
 from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import CACHE_TYPES, EngineOptions
@@ -68,11 +70,36 @@ class LocalLoader:
         if self._memory is not None and options.device != "cuda":  # a GPU's memory is known once it is chosen
             self._memory.check(options.ctx_size)
         self._loading = early or ModelLoader(*choice)
+        self._loading_draft = self._load_draft(options)
         self._tokens = Tokens(pieces_path(self.model))
 
     def load(self) -> Model:
         """The model without an engine; the caller closes it. Raises LoadError."""
         return self._loading.result()
+
+    def _load_draft(self, options: EngineOptions) -> ModelLoader | None:
+        """Begin to load the draft model, if there is one. Raises ModelNotFound, LoadError."""
+        if options.draft is None:
+            return None
+        found = resolve(options.draft, offline=options.offline, report=Silent())
+        (integrity.check_samples if found.trusted else integrity.check)(found.path)
+        return ModelLoader(found.path, options.device, options.gpu_layers)
+
+    def _open_draft_model(
+        self, stack: contextlib.ExitStack, target: LlamaBackend, threads: tuple[int, int], interrupt: Interrupt
+    ) -> DraftModel | None:
+        """The draft model, once it is loaded. Raises LoadError where its vocabulary is another one."""
+        if self._loading_draft is None:
+            return None
+        backend = LlamaBackend(self._loading_draft.result(), threads, interrupt)
+        if not self._process_ends:
+            stack.enter_context(backend)
+        if not same_vocabulary(target.vocabulary, backend.vocabulary):
+            raise LoadError(
+                f"the draft model {self._options.draft} has another vocabulary than {self.model.name}.",
+                "Give a smaller model of the same family (--draft).",
+            )
+        return DraftModel(backend)
 
     @contextlib.contextmanager
     def open(
@@ -129,6 +156,8 @@ class LocalLoader:
                 ),
                 serving=before_step is not None,
                 before_step=before_step,
+                speculation=options.speculation,
+                draft_model=self._open_draft_model(stack, backend, threads, interrupt),
                 open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
             )
             device, seconds = model.offload.description, self._loading.seconds

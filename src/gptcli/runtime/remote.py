@@ -47,6 +47,8 @@ class ServerInfo:
     gpu_layers: int | None
     cache_types: tuple[str, str]
     """Types of the keys and of the values in its KV cache."""
+    speculation: bool
+    draft: str | None
     adapters: tuple[tuple[str, float], ...]
     """LoRA files with their real paths, sizes and modification times, and their scales."""
     loaded: bool = True
@@ -68,6 +70,8 @@ class ServerInfo:
             and options.chat_template is None
             and self.ctx_size == options.ctx_size
             and self.cache_types == options.cache_types
+            and (options.speculation or not self.speculation)
+            and options.draft in (None, self.draft)
             and self.adapters == adapter_states(options)
             and options.threads in (None, self.threads)
             and options.threads_batch in (None, self.threads_batch)
@@ -90,6 +94,8 @@ def describe_server(model: str, options: EngineOptions, address: str) -> ServerI
         requested_device=options.device,
         gpu_layers=options.gpu_layers,
         cache_types=options.cache_types,
+        speculation=options.speculation,
+        draft=options.draft,
         adapters=adapter_states(options),
     )
     return replace(info, plain=info.honours(EngineOptions()))
