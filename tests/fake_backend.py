@@ -120,6 +120,7 @@ class FakeBackend:
     capacity: int | None = None
     fail_at: frozenset[int] = frozenset()
     cpu_threads: int = 2
+    exact_tokens: int = 0
     needs_flash: bool = False
     step_cost: Callable[[int], float] = float
     vocabulary: ByteVocabulary = field(default_factory=ByteVocabulary)

@@ -108,7 +108,7 @@ ELSEWHERE = {
     "--lenient", "--on-interrupt", "--stream-items",
     "--ignore-eos", "--cache-prompt", "--device", "--gpu-layers", "--lora", "--offline", "--force", "--threads",
     "--role", "--param",
-    "--threads-batch", "--no-server",
+    "--threads-batch", "--no-server", "--draft", "--speculation",
 }  # fmt: skip
 
 

@@ -264,6 +264,11 @@ class TestFindServer:
             ({}, {"gpu_layers": 3}, False),
             ({}, {"verbose": True}, False),
             ({}, {"force": True, "offline": True}, True),
+            ({"speculation": None}, {"speculation": None}, True),
+            ({"speculation": True}, {"speculation": None}, True),
+            ({"speculation": True}, {"speculation": False}, False),
+            ({"draft": "small"}, {}, True),
+            ({}, {"draft": "small"}, False),
         ],
     )
     def test_flags_that_it_cannot_honour(

@@ -182,6 +182,25 @@ def test_a_text_that_repeats_itself_takes_fewer_steps() -> None:
     assert end.accepted > 100
 
 
+@pytest.mark.parametrize(
+    ("sampling", "exact", "drafts"),
+    [
+        (Sampling(seed=1), 0, False),
+        (Sampling(temperature=0), 0, False),
+        (Sampling(), 0, True),
+        (Sampling(seed=1), 512, True),
+    ],
+)
+def test_no_text_that_is_to_be_repeatable_changes_by_default(sampling: Sampling, exact: int, drafts: bool) -> None:
+    made = FakeBackend(model=lambda tokens, seed: tokens[-8], scored_rows=16, exact_tokens=exact)
+    engine = LocalEngine(made, speculation=None)
+    assert engine._cores[0].speculator is not None
+    engine._cores[0].speculator.times = FreeSteps()
+    request = Request("0", TextPrompt(b"abcdefgh"), sampling, max_tokens=120, ignore_eos=True)
+    (end,) = [one for one in engine.stream([request]) if isinstance(one, Finished)]
+    assert (end.drafted > 0) is drafts
+
+
 def test_rows_in_partitions_get_no_drafts() -> None:
     requests = [Request(str(n), TextPrompt(bytes([97 + n]) * 20), Sampling(seed=1), max_tokens=30) for n in range(4)]
     answers = collect(engine_with(Speculator(times=FreeSteps()), backend(), 4).stream(requests))

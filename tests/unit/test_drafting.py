@@ -69,7 +69,7 @@ def test_times_of_sizes_between_and_beyond() -> None:
     assert 0.020 < times.of(8) < 0.060
     assert times.of(32) > 0.060
     assert StepTimes().of(4) == 0
-    assert measured({1: 10}).of(4) == pytest.approx(0.019)  # assumed
+    assert measured({1: 10}).of(4) == pytest.approx(0.028)  # assumed
 
 
 def test_one_slow_step_does_not_decide() -> None:
@@ -86,7 +86,7 @@ def test_a_busy_moment_is_forgotten() -> None:
     times = measured({1: 10, 4: 100})
     for _ in range(1000):
         times.observe(1, 0.010)
-    assert times.of(4) < 0.021
+    assert times.of(4) < 0.029
 
 
 def test_acceptance_follows_the_text() -> None:

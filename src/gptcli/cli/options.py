@@ -235,9 +235,13 @@ class SpeculationFlags:
     """Whether tokens are drafted before the model chooses them."""
 
     speculation: Annotated[
-        bool,
-        _model("--speculation/--no-speculation", help="Draft what the text repeats, where that is faster."),
-    ] = True
+        bool | None,
+        _model(
+            "--speculation/--no-speculation",
+            help="Draft what the text repeats, where that is faster. (default: where no repeatable text can change)",
+            show_default=False,
+        ),
+    ] = None
     draft: Annotated[
         str | None,
         _model(
@@ -250,7 +254,7 @@ class SpeculationFlags:
 
     def applied(self, options: EngineOptions) -> EngineOptions:
         """The options with these. Raises UsageError for flags that contradict each other."""
-        if self.draft is not None and not self.speculation:
+        if self.draft is not None and self.speculation is False:
             raise UsageError("--draft and --no-speculation contradict each other.", "Drop one.")
         return dataclasses.replace(options, speculation=self.speculation, draft=self.draft)
 

@@ -85,6 +85,11 @@ class Backend(Protocol):
     """Rows of logits that a step may well have beside one of each sequence: as many as take a bounded memory."""
 
     @property
+    def exact_tokens(self) -> int:
+        """Tokens in the KV cache up to which a step of several tokens of a sequence is known to give, bit for bit, the
+        logits of as many steps of one token; 0 where it is not."""
+
+    @property
     def needs_flash(self) -> bool:
         """Whether the KV cache can be used by flash attention only: its values are quantized (llama-context.cpp)."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
+from gptcli.engine.drafting import MOST_DRAFT
 from gptcli.engine.kv_cache import KVCacheManager
 from gptcli.engine.scheduler import plan
 from gptcli.engine.sequence import Sequence, make_branch, make_sequence
@@ -49,6 +50,8 @@ class EngineCore:
     template: ChatTemplate | None
     speculator: Speculator | None = None
     """Drafts tokens for the steps; None where none are wanted."""
+    keep_texts: bool = False
+    """Whether no repeatable text gets drafts that could change a rounding."""
     running: list[Sequence] = field(default_factory=list)
     _waiting: deque[Sequence] = field(default_factory=deque)
     _steps: list[tuple[Sequence, int]] = field(default_factory=list)
@@ -208,8 +211,12 @@ class EngineCore:
             sequence.draft = []
         config, memory = self.backend.config, self.backend.memory
         # In partitions, a step is cut where sequences have different numbers of tokens; see `scheduler.plan`.
-        in_one_piece = config.unified or len(self._steps) == 1
-        self._drafting = in_one_piece and memory is not MemoryKind.RECURRENT and not self._no_room
+        allowed = config.unified or len(self._steps) == 1
+        if self.keep_texts and any(sequence.repeatable for sequence, _ in self._steps):
+            held = sum(len(sequence.tokens) for sequence, _ in self._steps) + MOST_DRAFT
+            known = config.cells if config.sequences > 1 else held  # other sequences may hold any of the cells
+            allowed = allowed and known <= self.backend.exact_tokens
+        self._drafting = allowed and memory is not MemoryKind.RECURRENT and not self._no_room
         if self.speculator is not None and self._drafting:
             most = budget - sum(count for _, count in self._steps)
             self.speculator.draft(self._steps, most=most, rows=config.scored_rows)

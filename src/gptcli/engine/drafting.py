@@ -20,8 +20,9 @@ _LENGTHS = (3, 7, 15)
 matrices so many columns at a time."""
 _LEAST_GAIN = 1.1
 """Drafts must raise the tokens a second by this factor."""
-_FIRST_SLOPE = 0.3
-"""What each further token of a step costs, as a part of the first, before it is measured (Q4_0, AVX-512)."""
+_FIRST_SLOPE = 0.6
+"""What each further token of a step costs, as a part of the first, before it is measured: as in formats
+for which it is high (Q4_1), so that a text need not pay for the measurement."""
 LATEST = 0.25
 """Weight of the latest step in the mean of its size."""
 _FORGET = 0.005

@@ -45,7 +45,7 @@ class LocalEngine:
         reuse: bool = True,
         serving: bool = False,
         before_step: Callable[[], None] | None = None,
-        speculation: bool = False,
+        speculation: bool | None = False,
         draft_model: DraftModel | None = None,
     ) -> None:
         """`context`: tokens that one sequence may have (None: what it needs, up to what the model was trained for).
@@ -55,7 +55,8 @@ class LocalEngine:
         `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
         `serving`: requests come for ever. `before_step` is called by the consumer's thread before it waits for a step.
-        `speculation`: verify draft tokens where that is faster, those of `draft_model` too if there is one core.
+        `speculation`: verify draft tokens where that is faster, those of `draft_model` too if there is one core; None:
+        but not where a repeatable text could change.
         Raises RequestError where `context` is more than the model's."""
         trained = backend.trained_context
         if context is not None and context > trained:
@@ -78,10 +79,11 @@ class LocalEngine:
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
             planner = CachePlanner(one, self.limit, share, auto_parallel=auto_parallel, serving=serving)
-            rows = min(MOST_DRAFT, one.scored_rows) if speculation else 0
+            rows = min(MOST_DRAFT, one.scored_rows) if speculation is not False else 0
             kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse, draft_rows=rows)
             core = EngineCore(one, kv_cache, self.limit, share, self._interrupt, template)
-            if speculation:
+            if speculation is not False:
+                core.keep_texts = speculation is None
                 core.speculator = Speculator(draft_model if len(backends) == 1 else None)
             self._cores.append(core)
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 _LOGITS_BYTES = 32 * 1024 * 1024
 """What the logits of a step's scored tokens may take; llama.cpp has them twice."""
+_EXACT_FORMATS = ("2", "3")
+"""Q4_0 and Q4_1 (llama.h, llama_ftype). Q4_K_M computes four columns of a matrix in another way than one."""
+_UNSPLIT = 256
+"""With more cells, threads share the attention of a single token, and add it up in parts (ggml-cpu/ops.cpp,
+use_split_kv_path: 512 cells, and llama.cpp rounds those in use up to a multiple of 256)."""
 _TRIAL_TOKENS = 256
 _TRIAL_STEPS = 2
 
@@ -89,6 +94,13 @@ class LlamaBackend:
     @property
     def cpu_threads(self) -> int:
         return self._own_threads[0] if self.model.offload.is_cpu else 0
+
+    @property
+    def exact_tokens(self) -> int:
+        if not self.model.offload.is_cpu or self.model.metadata("general.file_type") not in _EXACT_FORMATS:
+            return 0
+        splits = self.cache_types[0] == self.cache_types[1] and self.cache_types[0] in ("f16", "f32")
+        return _UNSPLIT if splits and self._threads[0] > 1 else self.trained_context
 
     @property
     def needs_flash(self) -> bool:

@@ -33,8 +33,9 @@ class EngineOptions:
     """Load even if memory seems too small."""
     verbose: bool = False
     """Show llama.cpp's log on stderr."""
-    speculation: bool = False
-    """Verify draft tokens where that is faster."""
+    speculation: bool | None = False
+    """Whether draft tokens are verified where that is faster; None: not where it could change a text that is to be
+    repeatable."""
     draft: str | None = None
     """A smaller model of the same vocabulary that drafts, too."""
     constrained: bool = False

@@ -47,7 +47,7 @@ class ServerInfo:
     gpu_layers: int | None
     cache_types: tuple[str, str]
     """Types of the keys and of the values in its KV cache."""
-    speculation: bool
+    speculation: bool | None
     draft: str | None
     adapters: tuple[tuple[str, float], ...]
     """LoRA files with their real paths, sizes and modification times, and their scales."""
@@ -70,7 +70,7 @@ class ServerInfo:
             and options.chat_template is None
             and self.ctx_size == options.ctx_size
             and self.cache_types == options.cache_types
-            and (options.speculation or not self.speculation)
+            and options.speculation in (None, self.speculation)
             and options.draft in (None, self.draft)
             and self.adapters == adapter_states(options)
             and options.threads in (None, self.threads)
