@@ -1,12 +1,13 @@
 """Decoding with drafts of n-grams against decoding without, on works that copy and on prose.
 
-    python -m bench.speculation copying|prose|equality [--model FILE.gguf] [--rounds 5] [--write]
+    python -m bench.speculation copying|prose|equality [--model FILE.gguf] [--rounds 5]
+        [--length 100] [--prompts 100] [--write]
 
 `copying` renames a variable in 62 lines, extracts fields into JSON and corrects spelling. The starter model is too
 small for such works, so its sampler says the right answer (bench/data/speculation/*.answer.txt), whatever the logits
 are: what a model that does the work well would gain. The model's own answers are measured too. `prose` writes on from
 three beginnings, at the default temperature with a fixed seed. Each run knows no step times and no acceptance at
-first, as in a new process. `equality` compares greedy texts of 100 prompts, with drafts verified wherever there are
+first, as in a new process. `equality` compares greedy texts, with drafts verified wherever there are
 any, whether they pay or not."""
 
 from __future__ import annotations
@@ -43,8 +44,7 @@ MOST_TOKENS = 300
 PROSE_TOKENS = 200
 GREEDY = Sampling(temperature=0, seed=1)
 BOUNDS = {"copying": 1.8, "prose": 0.98}
-EQUAL_PROMPTS = 100
-EQUAL_TOKENS = 40
+EQUAL_TOKENS = 24
 
 
 class Taught:
@@ -91,16 +91,21 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--length", type=int, default=100, help="tokens of each prompt, for equality")
+    parser.add_argument("--prompts", type=int, default=100, help="for equality")
     parser.add_argument("--write", action="store_true", help="update bench/RESULTS.md")
     options = parser.parse_args()
     path = options.model or resolve("smollm2", offline=True, report=Silent()).path
     threads, interrupt = choose_threads(options.threads, None), Interrupt()
     with Teacher(Model.load(path, Offload((), 0)), threads, interrupt) as backend:
-        parts = {"copying": copying, "prose": prose, "equality": equality}
-        rows = parts[options.part](backend, options.rounds)
+        if options.part == "equality":
+            rows = equality(backend, options.length, options.prompts)
+        else:
+            rows = {"copying": copying, "prose": prose}[options.part](backend, options.rounds)
     format = read_header(path.resolve()).quantization
     facts = {"model": f"{path.name} ({format})", "threads": str(threads[0]), **results.machine(), **results.versions()}
-    results.publish(f"speculation: {options.part}, {format}", rows, facts, write=options.write)
+    part = options.part if options.part != "equality" else f"equality after {options.length} tokens"
+    results.publish(f"speculation: {part}, {format}", rows, facts, write=options.write)
 
 
 def copying(backend: Teacher, rounds: int) -> list[results.Row]:
@@ -147,22 +152,21 @@ def answer(engine: LocalEngine, request: Request, speculator: Speculator | None)
     return end
 
 
-def equality(backend: Teacher, rounds: int) -> list[results.Row]:
-    rows: list[results.Row] = []
+def equality(backend: Teacher, length: int, prompts: int) -> list[results.Row]:
+    """Greedy texts behind prompts of so many tokens, cut from the documentation."""
     text = "\n".join(file.read_text("utf-8") for file in sorted(Path("docs").glob("*.md"))).encode()
-    for length in (120, 600):
-        engine = LocalEngine(backend, context=1024, speculation=True, reuse=False)
-        tokens, same, drafted = engine.tokenize(text), 0, 0
-        for number in range(EQUAL_PROMPTS):
-            start = number * (len(tokens) - length) // EQUAL_PROMPTS
-            prompt = TokenPrompt(tokens[start : start + length])
-            request = Request("0", prompt, GREEDY, max_tokens=EQUAL_TOKENS, ignore_eos=True)
-            ours, theirs = (answer(engine, request, one) for one in (Speculator(times=FreeSteps()), None))
-            same += ours.tokens == theirs.tokens
-            drafted += ours.drafted
-        name = f"greedy texts of {EQUAL_TOKENS} tokens after {length}, equal; {drafted:,} tokens drafted"
-        rows.append(results.Check(name, "no drafts", same, EQUAL_PROMPTS, required=False))
-    return rows
+    engine = LocalEngine(backend, context=1024, speculation=True, reuse=False)
+    tokens, same, drafted = engine.tokenize(text), 0, 0
+    for number in range(prompts):
+        start = number * (len(tokens) - length) // prompts
+        prompt = TokenPrompt(tokens[start : start + length])
+        request = Request("0", prompt, GREEDY, max_tokens=EQUAL_TOKENS, ignore_eos=True)
+        ours, theirs = (answer(engine, request, one) for one in (Speculator(times=FreeSteps()), None))
+        same += ours.tokens == theirs.tokens
+        drafted += ours.drafted
+    name = f"greedy texts of {EQUAL_TOKENS} tokens after {length}, equal; {drafted:,} tokens drafted"
+    exact = length + EQUAL_TOKENS <= backend.exact_tokens
+    return [results.Check(name, "no drafts", same, prompts, required=exact)]
 
 
 if __name__ == "__main__":
