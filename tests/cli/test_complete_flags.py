@@ -108,7 +108,8 @@ ELSEWHERE = {
     "--lenient", "--on-interrupt", "--stream-items",
     "--ignore-eos", "--cache-prompt", "--device", "--gpu-layers", "--lora", "--offline", "--force", "--threads",
     "--role", "--param",
-    "--threads-batch", "--no-server", "--draft", "--speculation",
+    "--threads-batch", "--no-server", "--cache-type-k", "--cache-type-v",
+    "--draft", "--speculation",
 }  # fmt: skip
 
 
