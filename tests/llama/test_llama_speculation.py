@@ -34,7 +34,7 @@ def tokens_of(engine: LocalEngine, requests: list[Request]) -> tuple[list[tuple[
     return [end.tokens for end in ends if end], sum(end.accepted for end in ends if end)
 
 
-@pytest.mark.parametrize("name", ["F32", "Q4_0", "Q8_0"])
+@pytest.mark.parametrize("name", ["Q4_0", "Q8_0"])
 @pytest.mark.parametrize("model", [False, True])
 def test_texts_of_seeds_are_the_same(formats: dict[str, Path], open_backend: Open, name: str, model: bool) -> None:
     requests = [

@@ -256,7 +256,8 @@ class SpeculationFlags:
         """The options with these. Raises UsageError for flags that contradict each other."""
         if self.draft is not None and self.speculation is False:
             raise UsageError("--draft and --no-speculation contradict each other.", "Drop one.")
-        return dataclasses.replace(options, speculation=self.speculation, draft=self.draft)
+        wanted = True if self.draft is not None else self.speculation  # who names a draft model wants its drafts
+        return dataclasses.replace(options, speculation=wanted, draft=self.draft)
 
 
 CHAT_TEMPLATE = _model("--chat-template", metavar="FILE", help="Read the chat template from FILE.")
