@@ -238,7 +238,7 @@ class SpeculationFlags:
         bool | None,
         _model(
             "--speculation/--no-speculation",
-            help="Draft what the text repeats, where that is faster. (default: where no repeatable text can change)",
+            help="Draft what the text repeats, where that is faster. (default: where it changes no rounding)",
             show_default=False,
         ),
     ] = None

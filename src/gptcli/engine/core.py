@@ -51,7 +51,7 @@ class EngineCore:
     speculator: Speculator | None = None
     """Drafts tokens for the steps; None where none are wanted."""
     keep_texts: bool = False
-    """Whether no repeatable text gets drafts that could change a rounding."""
+    """Whether no text gets drafts that could change a rounding."""
     running: list[Sequence] = field(default_factory=list)
     _waiting: deque[Sequence] = field(default_factory=deque)
     _steps: list[tuple[Sequence, int]] = field(default_factory=list)
@@ -212,7 +212,7 @@ class EngineCore:
         config, memory = self.backend.config, self.backend.memory
         # In partitions, a step is cut where sequences have different numbers of tokens; see `scheduler.plan`.
         allowed = config.unified or len(self._steps) == 1
-        if self.keep_texts and any(sequence.repeatable for sequence, _ in self._steps):
+        if self.keep_texts:
             held = sum(len(sequence.tokens) for sequence, _ in self._steps) + MOST_DRAFT
             known = config.cells if config.sequences > 1 else held  # other sequences may hold any of the cells
             allowed = allowed and known <= self.backend.exact_tokens

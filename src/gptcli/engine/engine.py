@@ -56,7 +56,7 @@ class LocalEngine:
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
         `serving`: requests come for ever. `before_step` is called by the consumer's thread before it waits for a step.
         `speculation`: verify draft tokens where that is faster, those of `draft_model` too if there is one core; None:
-        but not where a repeatable text could change.
+        only where that changes no rounding.
         Raises RequestError where `context` is more than the model's."""
         trained = backend.trained_context
         if context is not None and context > trained:

@@ -51,8 +51,6 @@ class Sequence:
     """Index of its last token in the current batch; -1 if it is not in there."""
     most_tokens: int = 0
     """Tokens that may be generated."""
-    repeatable: bool = False
-    """Whether the same request is to give the same text again: it has a seed, or needs none."""
     drafting: Drafting | None = None
     """What is known of its drafts."""
     draft: list[int] = field(default_factory=list)
@@ -146,7 +144,6 @@ def make_sequence(request: Request, backend: Backend, limit: int, template: Chat
             output.resume(output.piece(token, vocabulary) for token in tokens[-prompt.answer_length :])
         sampler = backend.sampler(sampling, sample_seed, tokens, ignore_end=request.ignore_eos)
         sequence = Sequence(request, index, list(tokens), len(tokens), sample_seed, output, sampler=sampler)
-        sequence.repeatable = sampling.seed is not None or sampling.temperature <= 0
         sequence.most_tokens = min(request.max_tokens or limit, limit + 1 - len(tokens))
         if request.constraint is not None:
             sequence.constrained = constrain(request, sampler, prompt, backend, limit)

@@ -34,8 +34,7 @@ class EngineOptions:
     verbose: bool = False
     """Show llama.cpp's log on stderr."""
     speculation: bool | None = False
-    """Whether draft tokens are verified where that is faster; None: not where it could change a text that is to be
-    repeatable."""
+    """Whether draft tokens are verified where that is faster; None: only where that changes no rounding."""
     draft: str | None = None
     """A smaller model of the same vocabulary that drafts, too."""
     constrained: bool = False

@@ -24,7 +24,7 @@ MODEL_SETTINGS = (
     Param("gpu_layers", Kind.INT, "Layers to offload to the GPU; all if not set.", low=0),
     Param("cache_type_k", Kind.TEXT, "Type of the keys in the KV cache, such as q8_0.", "f16"),
     Param("cache_type_v", Kind.TEXT, "Type of the values in the KV cache.", "f16"),
-    Param("speculation", Kind.BOOL, "Draft what a text repeats; where no repeatable text can change if not set."),
+    Param("speculation", Kind.BOOL, "Draft what a text repeats; where it changes no rounding if not set."),
     Param("draft", Kind.TEXT, "A smaller model of the same vocabulary that drafts tokens."),
     Param("chat_template", Kind.TEXT, "File with a chat template, in place of the model's own."),
 )
