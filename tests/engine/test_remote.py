@@ -265,6 +265,8 @@ class TestFindServer:
             ({}, {"verbose": True}, False),
             ({}, {"force": True, "offline": True}, True),
             ({"speculation": None}, {"speculation": None}, True),
+            ({"speculation": None}, {"speculation": False}, True),
+            ({"speculation": None}, {"speculation": True}, False),
             ({"speculation": True}, {"speculation": None}, True),
             ({"speculation": True}, {"speculation": False}, False),
             ({"draft": "small"}, {}, True),

@@ -70,7 +70,8 @@ class ServerInfo:
             and options.chat_template is None
             and self.ctx_size == options.ctx_size
             and self.cache_types == options.cache_types
-            and options.speculation in (None, self.speculation)
+            # A server without a choice drafts only where that changes nothing, as one that never does.
+            and options.speculation in (None, bool(self.speculation))
             and options.draft in (None, self.draft)
             and self.adapters == adapter_states(options)
             and options.threads in (None, self.threads)
@@ -98,7 +99,7 @@ def describe_server(model: str, options: EngineOptions, address: str) -> ServerI
         draft=options.draft,
         adapters=adapter_states(options),
     )
-    return replace(info, plain=info.honours(EngineOptions()))
+    return replace(info, plain=info.honours(EngineOptions(speculation=None)))
 
 
 def adapter_states(options: EngineOptions) -> tuple[tuple[str, float], ...]:
