@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import flags
-from bench.batch import requantized
+from bench.batch import report, requantized
 from bench.pairs import Comparison, run
 from bench.programs import native_version, program
 from bench.results import Row, machine, publish, versions
@@ -150,10 +149,6 @@ def against_widths(bench: Bench, work: Work, kind: str, rounds: int) -> Row:
     best = max(WIDTHS, key=lambda width: medians[width])
     name = f"{work.name}, {kind}, width as chosen"
     return Comparison(name, f"--parallel {best}, the best", "tokens/s", found[0], found[best], 0.95, True)
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -62,7 +62,6 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns of the terminal; 80 without one."""
-
         return shutil.get_terminal_size((80, 24)).columns
 
     @property

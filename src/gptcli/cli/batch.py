@@ -15,7 +15,7 @@ from gptcli.cli.batch_options import BatchOptions, OutFormat
 from gptcli.cli.constraint_options import ConstraintFlags
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import ModelFlags, SamplingCommand, SamplingFlags, TextFlags, takes
-from gptcli.cli.role_options import RoleFlags
+from gptcli.cli.role_options import RoleFlags, role_settings
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class Job:
             "model": model.name,
             "model size": model.path.stat().st_size,
             "adapters": [f"{file}={scale:g}" for file, scale in self.engine_options.adapters],
-            **_role_settings(self.builder.role),
+            **role_settings(self.builder.role),
             **({} if options.chat_template is None else {"chat template": options.chat_template}),
             "context": self.engine_options.ctx_size,
             "input format": self.input.format,
@@ -299,10 +299,6 @@ class Job:
 def _constraint_name(constraint: "Constraint") -> str:
     """What journals call it; those of 0.1 knew GBNF only."""
     return "grammar" if constraint.kind.value == "gbnf" else constraint.kind.value
-
-
-def _role_settings(role: "RolePrompt | None") -> dict[str, object]:
-    return {} if role is None else {"role": role.role.source, "role's variables": role.variables}
 
 
 def _request_builder(

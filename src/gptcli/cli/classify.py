@@ -15,7 +15,7 @@ from typer import Option
 
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import LoadFlags, takes
-from gptcli.cli.role_options import RoleFlags
+from gptcli.cli.role_options import RoleFlags, role_settings
 from gptcli.cli.suggestions import one_of
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
@@ -275,7 +275,7 @@ class LabelJob:
             "order": "as completed" if options.unordered else "input",
             "errors": None if options.errors is None else options.errors.name,
             **{name: getattr(options, name) for name in names},
-            **({} if self.role is None else {"role": self.role.role.source, "role's variables": self.role.variables}),
+            **role_settings(self.role),
         }
 
 

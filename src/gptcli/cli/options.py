@@ -24,6 +24,7 @@ from gptcli.runtime import CACHE_TYPES, EngineOptions
 
 _model, _output = (functools.partial(Option, rich_help_panel=panel) for panel in ("Model", "Output"))
 _count = functools.partial(_model, min=1, max=INT_MAX, metavar="N")
+_cache_type = functools.partial(_model, metavar="TYPE", autocompletion=suggestions.one_of(*CACHE_TYPES))
 _MAX_THREADS = 512
 """GGML_MAX_N_THREADS (ggml.h); many more end the process."""
 
@@ -173,22 +174,10 @@ class LoadFlags:
         int | None, _count("--gpu-layers", min=0, help="Layers to offload to the GPU. (default: all)")
     ] = None
     cache_type_k: Annotated[
-        str | None,
-        _model(
-            "--cache-type-k",
-            metavar="TYPE",
-            help="Keys of the KV cache: f16, q8_0, … (default: f16)",
-            autocompletion=suggestions.one_of(*CACHE_TYPES),
-        ),
+        str | None, _cache_type("--cache-type-k", help="Keys of the KV cache: f16, q8_0, … (default: f16)")
     ] = None
     cache_type_v: Annotated[
-        str | None,
-        _model(
-            "--cache-type-v",
-            metavar="TYPE",
-            help="Values of the KV cache. (default: f16)",
-            autocompletion=suggestions.one_of(*CACHE_TYPES),
-        ),
+        str | None, _cache_type("--cache-type-v", help="Values of the KV cache. (default: f16)")
     ] = None
     lora: Annotated[
         list[str] | None, _model("--lora", metavar="FILE[=SCALE]", help="A LoRA adapter (GGUF); repeatable.")

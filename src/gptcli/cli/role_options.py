@@ -107,6 +107,11 @@ def role_values(role: "Role", values: Mapping[str, object], given: set[str]) -> 
     return {name: value for name, value in found.items() if not (constrained and name in own)}
 
 
+def role_settings(role: "RolePrompt | None") -> dict[str, object]:
+    """What must be the same of a role for a job to be resumed."""
+    return {} if role is None else {"role": role.role.source, "role's variables": role.variables}
+
+
 def _ask(terminal: Terminal, folder: Path) -> bool:
     if not (terminal.stdin_tty and terminal.stderr_tty):
         return False

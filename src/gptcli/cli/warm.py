@@ -19,11 +19,10 @@ from gptcli import __version__, settings
 from gptcli.cli.prompt import check_prompt, read_prompt
 from gptcli.errors import EndpointError, ExitCode, GptcliError
 from gptcli.runtime.http_client import Exchange
-from gptcli.runtime.sockets import is_private, socket_path
+from gptcli.runtime.sockets import LOST, is_private, socket_path
 from gptcli.terminal import Terminal
 
 _ANSWER_SECONDS = 5.0
-_LOST = "Send it again; with --no-server this command loads the model itself."
 _MAX_TOKENS = 256
 _VALUES = {"-m": "model", "--model": "model", "-n": "max_tokens", "--max-tokens": "max_tokens", "--seed": "seed"}
 _VALUES |= {"--temp": "temperature", "--temperature": "temperature", "--top-k": "top_k", "--top-p": "top_p"}
@@ -133,7 +132,7 @@ def _complete(ask: Ask, path: Path, terminal: Terminal) -> int:
         exchange = Exchange(str(path), "POST", "/gptcli/stream", body, None)
     except OSError as error:
         reason = error.strerror or "it does not answer"
-        raise EndpointError(f"the server at {path} cannot be reached: {reason}.", _LOST) from error
+        raise EndpointError(f"the server at {path} cannot be reached: {reason}.", LOST) from error
     _cancel_on_interrupt(path, key)
     last, reason = "", ""
     for line in _events(exchange):
@@ -172,7 +171,7 @@ def _events(exchange: Exchange) -> Iterator[bytes]:
                 _raise(line)
             yield line
     except OSError as error:
-        raise EndpointError("the server ended before the answer did.", _LOST) from error
+        raise EndpointError("the server ended before the answer did.", LOST) from error
 
 
 def _raise(line: bytes) -> NoReturn:
@@ -183,7 +182,7 @@ def _raise(line: bytes) -> NoReturn:
     try:
         found = load(Failed | GptcliError, line)
     except WireError as error:
-        raise EndpointError(f"the server answered nonsense: {error}.", _LOST) from error
+        raise EndpointError(f"the server answered nonsense: {error}.", LOST) from error
     raise found.error if isinstance(found, Failed) else found
 
 

@@ -111,7 +111,7 @@ class EngineCore:
         budget = self.backend.step_tokens
         self._steps = plan(self.running, budget, partitioned=not config.unified, rows=config.scored_rows)
         if self.speculator is not None:
-            self._draft(budget)
+            self._draft(self.speculator, budget)
         for sequence, count in self._steps:
             self._add(sequence, count)
 
@@ -205,7 +205,7 @@ class EngineCore:
         for position, token in enumerate(sequence.draft, last + 1):
             add(token, position, slot, logits=True)
 
-    def _draft(self, budget: int) -> None:
+    def _draft(self, speculator: Speculator, budget: int) -> None:
         """Put draft tokens behind those of the step, where that pays and can be undone."""
         for sequence, _ in self._steps:
             sequence.draft = []
@@ -217,9 +217,9 @@ class EngineCore:
             known = config.cells if config.sequences > 1 else held  # other sequences may hold any of the cells
             allowed = allowed and known <= self.backend.exact_tokens
         self._drafting = allowed and memory is not MemoryKind.RECURRENT and not self._no_room
-        if self.speculator is not None and self._drafting:
+        if self._drafting:
             most = budget - sum(count for _, count in self._steps)
-            self.speculator.draft(self._steps, most=most, rows=config.scored_rows)
+            speculator.draft(self._steps, most=most, rows=config.scored_rows)
 
     def _score(self, sequence: Sequence) -> Iterator[Event]:
         """Deliver the log-probabilities of the prompt's tokens behind those that were computed."""

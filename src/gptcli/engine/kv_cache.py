@@ -111,13 +111,14 @@ class KVCacheManager:
         slot, cached = self._slots.longest_prefix(tokens, whole=whole)
         if donor is not None and shared - max(donor.computed, cached) >= _MIN_WAIT:
             return False
-        available = max(cached, min(shared, donor.computed) if donor is not None else 0)
+        computed = min(shared, donor.computed) if donor is not None else 0
+        available = max(cached, computed)
         if running and not self._has_cells(leader, available, running):
             return False
         if self._restore_prefix(tokens, available, running):
             slot, cached = self._slots.longest_prefix(tokens, whole=whole)
-        if donor is not None and min(shared, donor.computed) > cached and self._copies(min(shared, donor.computed)):
-            self._start_new(leader, donor.slot, min(shared, donor.computed))
+        if donor is not None and computed > cached and self._copies(computed):
+            self._start_new(leader, donor.slot, computed)
         elif slot is not None:
             self._start_cached(leader, slot, cached)
         else:

@@ -54,10 +54,8 @@ class Context:
         clear_log()
         self.handle = C.llama_init_from_model(model.handle, parameters)
         if self.handle is None:
-            message, hint = (
-                f"llama.cpp could not create a context of {config.cells:,} tokens.",
-                "Try a smaller --ctx-size.",
-            )
+            message = f"llama.cpp could not create a context of {config.cells:,} tokens."
+            hint = "Try a smaller --ctx-size."
             if types != F16:  # a block of 32 numbers may not divide a head
                 hint = "Try other types of the KV cache, or a smaller --ctx-size."
             raise OutOfMemory(message, hint, log=log_tail())

@@ -17,7 +17,7 @@ from gptcli.errors import EndpointError, GptcliError
 from gptcli.interrupt import Interrupt
 from gptcli.runtime import EngineOptions
 from gptcli.runtime.http_client import Exchange
-from gptcli.runtime.sockets import file_state, is_private, socket_path
+from gptcli.runtime.sockets import LOST, file_state, is_private, socket_path
 from gptcli.runtime.wire import WireError, dump, load
 from gptcli.types import Capabilities, Event, Failed, Finished, Prompt, Request, TokenPrompt
 
@@ -25,7 +25,6 @@ _ANSWER_SECONDS = 5.0
 """For a server to say what it is; one that does not is stopped, or still loads its model."""
 _POLL_SECONDS = 0.05
 """How long Ctrl-C or a cancelled request waits at most while no event comes."""
-_LOST = "Send it again; with --no-server this command loads the model itself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ class Server:
         try:
             self.info: ServerInfo = load(ServerInfo, answer)
         except WireError as error:  # a development version of the same number
-            raise EndpointError(f"the server at {path} is not of this gptcli: {error}.", _LOST) from error
+            raise EndpointError(f"the server at {path} is not of this gptcli: {error}.", LOST) from error
         self.seconds = time.perf_counter() - started
 
     def send(self, method: str, path: str, body: bytes = b"", seconds: float | None = None) -> Exchange:
@@ -139,7 +138,7 @@ class Server:
             return Exchange(str(self.path), method, path, body, seconds)
         except OSError as error:
             reason = error.strerror or "it does not answer"
-            raise EndpointError(f"the server at {self.path} cannot be reached: {reason}.", _LOST) from error
+            raise EndpointError(f"the server at {self.path} cannot be reached: {reason}.", LOST) from error
 
     def ask(self, method: str, path: str, body: bytes = b"", seconds: float | None = None) -> bytes:
         """Send a request and wait for its whole answer. Raises EndpointError, or the error that the server answers."""
@@ -149,7 +148,7 @@ class Server:
             while not exchange.complete:
                 lines += exchange.receive()
         except OSError as error:
-            raise EndpointError(f"the server at {self.path} does not answer.", _LOST) from error
+            raise EndpointError(f"the server at {self.path} does not answer.", LOST) from error
         finally:
             exchange.close()
         answer = b"".join(lines)
@@ -244,7 +243,7 @@ class _Answer:
         try:
             lines = self._exchange.receive()
         except OSError as error:
-            raise EndpointError("the server ended before the answer did.", _LOST) from error
+            raise EndpointError("the server ended before the answer did.", LOST) from error
         if self._exchange.status not in (None, 200):
             if self._exchange.complete:
                 yield self._end(Failed(self.request_id, _error(self._exchange.status, b"".join(lines))))
@@ -253,11 +252,11 @@ class _Answer:
             try:
                 event: Event = load(Event, line)
             except WireError as error:
-                raise EndpointError(f"the server answered nonsense: {error}.", _LOST) from error
+                raise EndpointError(f"the server answered nonsense: {error}.", LOST) from error
             event.id = self.request_id
             yield self._end(event)
         if self._exchange.complete and self.samples:
-            raise EndpointError("the server ended before the answer did.", _LOST)
+            raise EndpointError("the server ended before the answer did.", LOST)
 
     def cancel(self) -> None:
         self._server.ask("POST", "/gptcli/cancel", dump(self._key), _ANSWER_SECONDS)
@@ -285,4 +284,4 @@ def _error(status: int | None, answer: bytes) -> GptcliError:
         return error
     except WireError:
         text = answer[:200].decode("utf-8", "replace")
-        return EndpointError(f"the server answered with HTTP status {status}: {text}", _LOST)
+        return EndpointError(f"the server answered with HTTP status {status}: {text}", LOST)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from gptcli import __version__, settings
 
+LOST = "Send it again; with --no-server this command loads the model itself."
+"""What to do where a server's answer is lost."""
+
 
 def socket_path(model: Path) -> Path:
     """The Unix socket of a server of this model file, as it is now, by this version of gptcli.
