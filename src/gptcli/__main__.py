@@ -21,7 +21,7 @@ _COMMANDS = {"complete", "chat"}
 # Only flags that contradict no other are known here, so that a command line that is refused loads nothing.
 _WITH_VALUE = {"-m", "-n", "-t", "-f", "--model", "--max-tokens", "--ctx-size", "--threads", "--file", "--seed"}
 _WITH_VALUE |= {"--stop", "--format", "--samples", "--temp", "--temperature", "--top-k", "--top-p", "--min-p"}
-_WITH_VALUE |= {"--cache-type-k", "--cache-type-v"}
+_WITH_VALUE |= {"--cache-type-k", "--cache-type-v", "--role", "-p", "--param"}
 _ALONE = {"-q", "--quiet", "--stats", "--no-stdin", "--echo", "--ignore-eos", "--offline", "--cache-prompt"}
 _ALONE |= {"--no-server", "--speculation", "--no-speculation"}
 _CONSTRAINTS = {"--json-schema", "--regex", "--choices", "--grammar", "--grammar-file", "--json"}

@@ -152,3 +152,23 @@ def test_what_the_format_cannot_hold_is_refused(form: ResultFormat, params: dict
 
 def test_a_file_holds_only_the_answer() -> None:
     assert answered({"text": "x"}, Files(separate_errors=True), id="a/b.txt") == b"<x#8cdc1683>"
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"), [(None, "Here:\n```\none\n```\n```\ntwo\n```\n"), (0, "one\n"), (-1, "two\n")]
+)
+def test_a_role_can_have_one_code_block_of_an_answer(block: int | None, expected: str) -> None:
+    row, request = Row(0, 1, 2, {}, cells=["a"], id="a.txt"), Request("", TextPrompt(b""))
+
+    def answer(text: str) -> Answer:
+        answer = Answer(1)
+        answer.delta(Delta("0", 0, text, []))
+        answer.finished(Finished("0", 0, FinishReason.STOP, 1, 0, 1, 1, 0.0, 0.0))
+        return answer
+
+    text = "Here:\n```\none\n```\n```\ntwo\n```\n"
+    assert Files(code_block=block).answer(row, request, answer(text)).out.decode() == expected
+    assert json.loads(SimpleLines(code_block=block).answer(row, request, answer(text)).out)["text"] == expected
+    table = TableRows(["x"], ",", "\n", "answer", code_block=block).answer(row, request, answer(text))
+    assert next(csv.reader(io.StringIO(table.out.decode())))[1] == expected
+    assert Files(code_block=block).answer(row, request, answer("no block")).out == b"no block"

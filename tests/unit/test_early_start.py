@@ -15,6 +15,7 @@ from gptcli.__main__ import guess
         "complete --json-schema name -n 40 Hello",
         "chat --json Hello",
         "complete --regex=[a-z]+ Hello",
+        "chat --role translate -p language=German Hello",
     ],
 )
 def test_a_plain_command_line_starts_the_default_model(line: str) -> None:

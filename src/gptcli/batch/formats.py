@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.errors import InvalidRequest
-from gptcli.openai.response import Answer, ResponseBuilder, finish_reason, text_logprobs, usage
+from gptcli.openai.response import Answer, ResponseBuilder, Sample, finish_reason, text_logprobs, usage
+from gptcli.render.fences import code_blocks
 from gptcli.types import ChatPrompt, Request, TextPrompt
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -32,6 +33,8 @@ class ResultFormat:
 
     separate_errors: bool = field(default=False, kw_only=True)
     """Whether errors go to a file of their own."""
+    code_block: int | None = field(default=None, kw_only=True)
+    """The index of the code block of an answer that is its text, as a role can choose; None for the whole answer."""
 
     def header(self) -> bytes:
         """The bytes before the first row."""
@@ -47,6 +50,11 @@ class ResultFormat:
         error = {"code": code.value, "message": f"line {row.line}: {message}"}
         line = {"id": f"batch_req_{_key(row)}", "custom_id": row_name(row), "response": None, "error": error}
         return self._error(json_line(line))
+
+    def _text(self, sample: Sample) -> str:
+        """The text of an answer; all of it where it has no code block."""
+        blocks = [] if self.code_block is None else code_blocks(sample.text)
+        return sample.text if self.code_block is None or not blocks else blocks[self.code_block]
 
     def _error(self, line: bytes) -> Result:
         return Result(error=line) if self.separate_errors else Result(line)
@@ -83,7 +91,7 @@ class SimpleLines(ResultFormat):
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
         choices = []
         for sample in answer.samples:
-            choice: dict[str, object] = {"text": sample.text, "finish_reason": finish_reason(sample.end.reason)}
+            choice: dict[str, object] = {"text": self._text(sample), "finish_reason": finish_reason(sample.end.reason)}
             if sample.end.closed:
                 choice["closed"] = True
             if sample.thoughts:
@@ -106,10 +114,16 @@ class TableRows(ResultFormat):
     UTF-8 whatever the input is, for an answer may hold any character; bytes that are not text stay as they are."""
 
     def __init__(
-        self, header: list[str], delimiter: str, newline: str, *columns: str, separate_errors: bool = False
+        self,
+        header: list[str],
+        delimiter: str,
+        newline: str,
+        *columns: str,
+        separate_errors: bool = False,
+        code_block: int | None = None,
     ) -> None:
         """`columns`: the names of the answers' columns, which must be new to the table."""
-        super().__init__(separate_errors=separate_errors)
+        super().__init__(separate_errors=separate_errors, code_block=code_block)
         self._names = [*header, *columns] if separate_errors else [*header, *columns, f"{columns[0]}_error"]
         self._width, self._added = len(header), len(columns)
         self._buffer = io.StringIO(newline="")
@@ -125,7 +139,7 @@ class TableRows(ResultFormat):
             raise InvalidRequest("A table cannot hold logprobs.", code="unsupported", param="logprobs")
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
-        return self.added(row, [answer.samples[0].text])
+        return self.added(row, [self._text(answer.samples[0])])
 
     def added(self, row: Row, values: list[str]) -> Result:
         """The row with the cells of its new columns."""
@@ -156,7 +170,7 @@ class Files(ResultFormat):
             raise InvalidRequest(message, code="unsupported", param="n" if request.n > 1 else "logprobs")
 
     def answer(self, row: Row, request: Request, answer: Answer) -> Result:
-        return Result(answer.samples[0].text.encode(), name=row_name(row))
+        return Result(self._text(answer.samples[0]).encode(), name=row_name(row))
 
 
 def row_name(row: Row | RowError) -> str:

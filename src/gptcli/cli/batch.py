@@ -218,16 +218,18 @@ class Job:
     def _result_format(self, created: int) -> "ResultFormat":
         from gptcli.batch.formats import Files, OpenAILines, SimpleLines, TableRows
 
-        separate = self.options.errors is not None
+        separate, role = self.options.errors is not None, self.builder.role
+        block = None if role is None else role.role.code_block
         if self.out_format is OutFormat.OPENAI:
             return OpenAILines(self.loader.model.name, created, separate_errors=separate)
         if self.out_format is OutFormat.SIMPLE:
-            return SimpleLines(separate_errors=separate)
+            return SimpleLines(separate_errors=separate, code_block=block)
         if self.out_format is OutFormat.FILES:
-            return Files(separate_errors=True)
+            return Files(separate_errors=True, code_block=block)
         table = self.input.table
         assert table is not None, "only an input with a table has a table as output"
-        return TableRows(table.header, table.delimiter, table.newline, self.options.column, separate_errors=separate)
+        columns = table.header, table.delimiter, table.newline, self.options.column
+        return TableRows(*columns, separate_errors=separate, code_block=block)
 
     def _open_output(self) -> "Output":
         from gptcli.batch.output import open_path, open_stream

@@ -129,8 +129,8 @@ def complete(
         constraint=constraint,
         close=structure.on_interrupt is OnInterrupt.CLOSE,
     )
-    extract = "" if role_prompt is None or output.format is not OutputFormat.TEXT else role_prompt.role.extract
-    return _run(loader, request, source, output, terminal, {"first": 0, "last": -1}.get(extract))
+    extract = None if role_prompt is None or output.format is not OutputFormat.TEXT else role_prompt.role.code_block
+    return _run(loader, request, source, output, terminal, extract)
 
 
 def _run(

@@ -22,7 +22,7 @@ CONSTRAINTS = ("json_schema", "choices", "regex", "grammar")
 """What an answer must be; at most one of them."""
 _TEXTS = ("description", "template", "argument", "extract", "model", "regex", "grammar")
 _OTHERS = ("variables", "required", "examples", "json_schema", "choices")
-_EXTRACTS = ("first", "last")
+_EXTRACTS = {"first": 0, "last": -1}
 _NO_PARAMS = {"n", "logprobs"}
 KEYS = tuple(dict.fromkeys((*_TEXTS, *_OTHERS, *(name for name in PARAMS if name not in _NO_PARAMS))))
 _FENCE = "+++"
@@ -58,6 +58,11 @@ class Role:
     """Which code block of an answer is wanted, first or last; empty for all of the answer."""
     options: tuple[tuple[str, object], ...] = ()
     """Parameters, the model and the constraint, as the flags of the same names have them."""
+
+    @property
+    def code_block(self) -> int | None:
+        """The index of the code block that is wanted; None for all of the answer."""
+        return _EXTRACTS.get(self.extract)
 
 
 def parse(name: str, path: Path, source: str) -> Role:
