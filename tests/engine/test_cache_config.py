@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import CacheConfig, Decoded
-from gptcli.engine.cache_config import shared_tokens
+from gptcli.engine.cache_config import measure_parallel, shared_tokens
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import LoadError
 from gptcli.params import Sampling
@@ -30,6 +30,13 @@ def test_unrelated_prompts_are_partitioned() -> None:
     backend = FakeBackend()
     assert len(run(backend, [f"{n} is a number of its own kind" for n in "abcdefgh"])) == 8
     assert not backend.config.unified
+
+
+def test_a_gpus_requests_share_a_unified_cache_and_their_number_is_not_tried_out() -> None:
+    backend = FakeBackend(cpu_threads=0)
+    assert len(run(backend, [f"{n} is a number of its own kind" for n in "abcdefgh"])) == 8
+    assert backend.config.unified
+    assert measure_parallel(FakeBackend(cpu_threads=0)) == min(128, FakeBackend().max_sequences)
 
 
 def test_a_shared_instruction_is_computed_once_in_a_gpus_unified_cache() -> None:

@@ -45,6 +45,9 @@ _MOST_RESERVED = 32_768
 """Cells that a server reserves for requests that may come, at most: partitions with room for a long one each would
 take all memory (a 7B model with grouped heads: 128 KiB a cell, 4 GiB)."""
 _CANDIDATES = (GROUP, 2 * GROUP, 4 * GROUP, 8 * GROUP)
+_GPU_PARALLEL = 8 * GROUP
+"""On a GPU, 64, 128 and 256 at once are within 5 percent of each other (H200, 135M and 7.4B), and a trial takes longer
+than it saves."""
 _MAX_CORES = 8
 """Each core computes a shared prefix for itself and has buffers of its own."""
 _MIN_GAIN = 1.03
@@ -88,7 +91,9 @@ class CachePlanner:
         # partitions: what is cached in other ones costs a single request no time.
         begins = not backend.config.cells
         alone = len(waiting) == 1 and backend.config.unified and not (self.serving and begins)
-        may_partition = self.may_partition and not alone
+        # On a GPU a unified cache is as fast for rows that are alike, and twice as fast where their lengths differ: it
+        # computes in one piece what partitions cut (H200: 1,042 tokens/s against 534, log-normal lengths).
+        may_partition = self.may_partition and not alone and backend.cpu_threads > 0
         if not may_partition or samples > 1 or (sharing_pays and (self.serving or only_scored or not config.flash)):
             return config
         sequences, each = min(parallel, backend.max_sequences), -(-max(needs) // ROUND) * ROUND
@@ -99,7 +104,7 @@ class CachePlanner:
             sequences = min(sequences, max(_places(len(waiting)), backend.config.sequences))
         partitions = CacheConfig(each * sequences, sequences, unified=False)
         if sharing_pays:  # prefixes are copied from one to another; those in a unified cache would be lost
-            copies_pay = backend.cpu_threads and (begins or not backend.config.unified)
+            copies_pay = begins or not backend.config.unified
             return partitions if copies_pay and partitions.cells <= _MOST_RESERVED else config
         return partitions
 
@@ -194,6 +199,8 @@ def choose_cores(parallel: int | None, threads: int) -> int:
 
 def measure_parallel(backend: Backend) -> int:
     """The number of requests at once that gives the most tokens a second, within three percent."""
+    if not backend.cpu_threads:
+        return min(_GPU_PARALLEL, backend.max_sequences)
     best, best_rate, last_rate = min(GROUP, backend.max_sequences), 0.0, 0.0
     for parallel in _CANDIDATES:
         if parallel > backend.max_sequences:

@@ -116,7 +116,7 @@ class LocalLoader:
         prefixes that earlier requests computed. `before_step` is called before each step of the engine."""
         interrupt = interrupt or Interrupt()
         options = self._options
-        if many := parallel is None or parallel >= _MANY:
+        if (many := parallel is None or parallel >= _MANY) or not self._loading.is_done(within=_SHORT_LOAD):
             import numpy  # noqa: F401 - for choosing tokens; its import takes 70 ms in which the model is being loaded
         if options.constrained and not self._loading.is_done(within=_SHORT_LOAD):
             self._tokens.start()
@@ -126,7 +126,8 @@ class LocalLoader:
         allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
             adapt = options.threads is None and cores == 1
-            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=many, adapt_threads=adapt)
+            fast = many or not model.offload.is_cpu  # beside a step of a GPU, a look at all logits counts
+            backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=fast, adapt_threads=adapt)
             backend.cache_types = options.cache_types
             if not self._process_ends:
                 stack.enter_context(backend)
