@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from answers import Answer, collect
 
+from gptcli.constraints.matcher import Compiler
+from gptcli.constraints.tokens import Tokens
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import EngineError, RequestError
 from gptcli.llama.backend import LlamaBackend
@@ -226,3 +228,26 @@ def test_the_likeliest_tokens_are_found_without_looking_at_all(open_backend: Ope
             wanted = np.argsort(np.where(allowed, logits, -np.inf))[-keeps:]
             assert set(wanted) <= set(found) <= set(np.flatnonzero(allowed))
             assert share < 0.5 or len(found) < size / 4
+
+
+@pytest.mark.parametrize(
+    "pattern", ["positive|negative|not sure", r"\d{4}-\d\d?", "(yes|no)( maybe)?", "(x|é)+y", "[A-F]x*"]
+)
+def test_few_tokens_are_allowed_and_forced_as_the_tokenizer_has_it(backend: LlamaBackend, pattern: str) -> None:
+    """Where a constraint allows few tokens, the masks come from its bytes: they are those of llguidance."""
+    constraint = Constraint(ConstraintKind.REGEX, pattern)
+    slow_tokens = Tokens(vocabulary=backend.vocabulary)
+    slow_tokens.result()
+    fast_tokens = Tokens(vocabulary=backend.vocabulary)
+    fast, slow = (Compiler(tokens).matcher(constraint) for tokens in (fast_tokens, slow_tokens))
+    for _ in range(6):
+        if slow.complete:
+            break
+        mask = slow.mask()
+        assert fast.mask() == mask[: len(fast.mask())]
+        assert not any(mask[len(fast.mask()) :])
+        allowed = [n for n in range(backend.vocabulary.size) if mask[n >> 3] >> (n & 7) & 1 and n not in slow.ends]
+        for matcher in (fast, slow):
+            assert matcher.accept(allowed[len(allowed) // 2], 20)
+        assert (fast.complete, fast.accepting) == (slow.complete, slow.accepting)
+    assert not fast_tokens.is_made

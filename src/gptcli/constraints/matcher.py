@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Worker = Callable[[], ThreadPoolExecutor]
 
+_BROKEN = "the constraint refuses a token that it allowed."
 _BYTES_END = 256
 """The end in the vocabulary of bytes."""
 _KEPT = 64
@@ -56,12 +57,22 @@ class Matcher:
         """A bit for each token, the lowest first: whether it may come next. Raises EngineError."""
         if self._ahead is not None:
             mask, self._ahead = self._ahead.result(), None
+        elif (candidates := self._candidates()) is not None and self._bytes is not None:
+            return self._vocabulary.mask(self._bytes, candidates)
         else:
             began = time.perf_counter()
             mask = self._tokens.compute_bitmask()
             self._slow = time.perf_counter() - began > _SLOW_SECONDS
         self._check(self._tokens)
         return mask
+
+    def _candidates(self) -> list[int] | None:
+        """The tokens to try, while there is no tokenizer and they are so few that none is needed."""
+        if self._follower is not None or self._bytes is None or self._vocabulary.is_made:
+            return None
+        found = self._vocabulary.candidates(self._bytes)
+        self._check(self._bytes)
+        return found
 
     def prepare(self) -> None:
         """Begin to make the next mask in another thread, if the last one took long enough for that to be worth it."""
@@ -75,8 +86,9 @@ class Matcher:
             self._ahead.exception()  # waits
         if self._follower is None:
             self._follower = self._compiled.follower().deep_copy()
-            if self._begun:
-                self._consume(self._begun)
+            if self._begun and not self._follower.consume_tokens(self._begun):
+                self._check(self._follower)
+                raise EngineError(_BROKEN)
         return self._follower
 
     @property
@@ -92,7 +104,8 @@ class Matcher:
     @property
     def complete(self) -> bool:
         """Whether the text is legal as it is and nothing may follow it."""
-        return self._follower is not None and bool(self._tokens.is_stopped())
+        follower = self._bytes if self._follower is None else self._tokens
+        return follower is not None and bool(follower.is_stopped())
 
     @property
     def accepting(self) -> bool:
@@ -108,6 +121,8 @@ class Matcher:
         """The tokens that must come next, as far as that is certain."""
         if self._follower is None and (start := self._compiled.start[len(self._begun) :]):
             return start
+        if self._bytes is not None and self._candidates() is not None:
+            return self._vocabulary.forced(self._bytes)
         found = self._tokens.compute_ff_tokens()
         self._check(self._tokens)
         return list(found)
@@ -148,15 +163,15 @@ class Matcher:
         return room >= 0 and self._short_enough(rest, room)
 
     def _consume(self, tokens: list[int]) -> None:
-        begun = [*self._begun, *tokens]
-        if self._follower is None and begun == self._compiled.start[: len(begun)]:
-            self._begun = begun
-            self._vocabulary.start()  # the tokenizer is made while the model computes these
+        if self._follower is None and self._bytes is not None:
+            self._begun += tokens
+            if self._begun == self._compiled.start:
+                self._vocabulary.start()  # the tokenizer is made while the model computes these
             return
         follower, self._ahead = self._tokens, None
         if not follower.consume_tokens(tokens):
             self._check(self._tokens)
-            raise EngineError("the constraint refuses a token that it allowed.")
+            raise EngineError(_BROKEN)
 
     def _ending_after(self, text: bytes, room: int) -> bytes | None:
         """An ending for the text with `text` added, if one fits: what is left of the last one, else a new one."""
@@ -203,8 +218,8 @@ class Compiled:
     worker: Worker
     """Makes masks while the model computes."""
     start: list[int]
-    """The tokens that every text begins with, without the last one, which may go on in many ways. They are known from
-    the bytes: the model computes them while llguidance's tokenizer is being made."""
+    """The tokens that every text begins with, without the last one, which may go on in many ways: known from the bytes,
+    before there is a tokenizer."""
     _follower: LLMatcher | None = None
 
     def follower(self) -> LLMatcher:
@@ -231,6 +246,8 @@ class Compiler:
     def matcher(self, constraint: Constraint) -> Matcher:
         """A matcher with nothing behind it. Raises RequestError for a constraint that cannot be kept."""
         made = self._compiled.get(constraint)
+        if self._compiled:  # it is not the only answer, so the tokenizer will pay
+            self.tokens.start()
         if made is None:
             made = self._compiled[constraint] = self._compile(constraint)
             if len(self._compiled) > _KEPT:
@@ -258,7 +275,7 @@ class Compiler:
             raise refusal(constraint, "no text satisfies it, or none that is short enough to be found")
         start = self.tokens.tokenize(of_bytes.compute_ff_bytes())[:-1] if follows_bytes else []
         compiled = Compiled(grammar, self.tokens, of_bytes if follows_bytes else None, ending, self._worker, start)
-        if not start:
+        if not start and not (follows_bytes and self.tokens.candidates(of_bytes) is not None):
             try:
                 compiled.follower()
             except EngineError as error:

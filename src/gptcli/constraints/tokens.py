@@ -9,18 +9,20 @@ import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gptcli.errors import EngineError
 
 if TYPE_CHECKING:
-    from llguidance import LLTokenizer
+    from llguidance import LLMatcher, LLTokenizer
 
 _MAGIC = b"gptclipc"
 _SPECIAL = b"\xff"
 """llguidance's mark of a token that is no text; no constraint on text allows one."""
+_MOST_TRIED = 6000
+"""Tokens that are tried one by one, 2 µs each, rather than wait for the tokenizer."""
 
 
 class PieceVocabulary(Protocol):
@@ -86,18 +88,22 @@ class Pieces:
 
 
 class Tokens:
-    """llguidance's tokenizer of a model, made in a thread: 0.09 s for 49,000 tokens, in which it has the GIL."""
+    """llguidance's tokenizer of a model, made in a thread: 0.09 s for 49,000 tokens, in which it has the GIL.
+
+    A constraint that allows few tokens, such as a choice among words, does not need it: see `candidates`."""
 
     def __init__(self, path: Path | None = None, vocabulary: PieceVocabulary | None = None) -> None:
         """`path`: where the pieces are kept for the next process. The vocabulary may follow later."""
         self.pieces: Pieces = Pieces([], [])
-        """Those of the model, once the tokenizer is made."""
+        """Those of the model, once they are read."""
         self._path = path
         self._vocabulary = vocabulary
         self._known = threading.Event()
+        self._reading = threading.Lock()
         self._thread: threading.Thread | None = None
         self._tokenizer: LLTokenizer | None = None
         self._by_text: dict[bytes, int] = {}
+        self._by_first: list[list[int]] = []
         if vocabulary is not None:
             self._known.set()
 
@@ -121,11 +127,54 @@ class Tokens:
         return self._tokenizer
 
     @property
+    def is_made(self) -> bool:
+        """Whether `result` need not wait."""
+        return self._tokenizer is not None
+
+    @property
     def ends(self) -> frozenset[int]:
-        """The tokens that end a generation. Waits for the tokenizer."""
-        if not self.pieces.texts:
-            self.result()
-        return frozenset(self.pieces.ends)
+        """The tokens that end a generation. Waits for the pieces."""
+        return frozenset(self._read().ends)
+
+    def candidates(self, matcher: LLMatcher) -> list[int] | None:
+        """The tokens that begin with a byte that a matcher over bytes allows; None if that is too many to try."""
+        mask = matcher.compute_bitmask()
+        if not self._by_first:
+            self._by_first = [[] for _ in range(256)]
+            for token, text in enumerate(self._read().texts):
+                if text:
+                    self._by_first[text[0]].append(token)
+        groups = [group for byte, group in enumerate(self._by_first) if mask[byte >> 3] >> (byte & 7) & 1]
+        return None if sum(map(len, groups)) > _MOST_TRIED else [*chain.from_iterable(groups)]
+
+    def forced(self, matcher: LLMatcher) -> list[int]:
+        """The tokens that a matcher over bytes forces, without a last one that could also be a longer one."""
+        text = matcher.compute_ff_bytes()
+        if not text:
+            return []
+        tokens = self.tokenize(text)
+        last, state, texts = self.piece(tokens[-1]), matcher.deep_copy(), self._read().texts
+        state.consume_tokens(list(text[: -len(last)]))
+        for token in self.candidates(state) or ():
+            piece = texts[token]
+            longer = len(piece) > len(last) and piece.startswith(last)
+            if longer and state.validate_tokens(list(piece)) == len(piece):
+                return tokens[:-1]
+        return tokens
+
+    def mask(self, matcher: LLMatcher, candidates: list[int]) -> bytes:
+        """A bit for each token, the lowest first: the candidates that a matcher over bytes allows, and the ends if the
+        text may end."""
+        pieces = self._read()
+        found = bytearray(-(-len(pieces.texts) // 8))
+        allowed = [*pieces.ends] if matcher.is_accepting() else []
+        for token in candidates:
+            text = pieces.texts[token]
+            if matcher.validate_tokens(list(text)) == len(text):
+                allowed.append(token)
+        for token in allowed:
+            found[token >> 3] |= 1 << (token & 7)
+        return bytes(found)
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token; empty if it is no text."""
@@ -152,10 +201,8 @@ class Tokens:
 
     def _longest(self, data: bytes) -> list[int]:
         """The longest token at each place."""
-        if not self.pieces.texts:
-            self.result()
         if not self._by_text:
-            self._by_text = {text: token for token, text in enumerate(self.pieces.texts) if text}
+            self._by_text = {text: token for token, text in enumerate(self._read().texts) if text}
         found, start, longest = [], 0, max(map(len, self._by_text))
         while start < len(data):
             ends = range(min(len(data), start + longest), start, -1)
@@ -166,17 +213,24 @@ class Tokens:
             start = end
         return found
 
+    def _read(self) -> Pieces:
+        """The pieces, from the file or else from the vocabulary, which this waits for."""
+        with self._reading:
+            if self.pieces.texts:
+                return self.pieces
+            pieces = Pieces.load(self._path) if self._path is not None else None
+            if pieces is None:
+                self._known.wait()
+                assert self._vocabulary is not None
+                pieces = Pieces.of(self._vocabulary)
+                if self._path is not None:
+                    with contextlib.suppress(OSError):  # a full disk is no reason to fail
+                        pieces.save(self._path)
+            self.pieces = pieces
+            return pieces
+
     def _make(self) -> None:
-        pieces = Pieces.load(self._path) if self._path is not None else None
-        if pieces is None:
-            self._known.wait()
-            assert self._vocabulary is not None
-            pieces = Pieces.of(self._vocabulary)
-            if self._path is not None:
-                with contextlib.suppress(OSError):  # a full disk is no reason to fail
-                    pieces.save(self._path)
-        self.pieces = pieces
-        self._tokenizer = _make_tokenizer(pieces, self.tokenize)
+        self._tokenizer = _make_tokenizer(self._read(), self.tokenize)
 
 
 def bytes_tokenizer() -> LLTokenizer:

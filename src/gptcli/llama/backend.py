@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import math
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -216,7 +218,10 @@ class LlamaBackend:
             tokens = owner.tokens or Tokens()
             tokens.know(owner.vocabulary)
             owner._compiler = Compiler(tokens)
-        return owner._compiler.matcher(constraint)
+        matcher = owner._compiler.matcher(constraint)
+        if "numpy" not in sys.modules and not matcher.forced():  # the first token has to be chosen
+            threading.Thread(target=_import_numpy, daemon=True).start()
+        return matcher
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
         from gptcli.llama.logprobs import (
@@ -262,6 +267,11 @@ class LlamaBackend:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _import_numpy() -> None:
+    """For choosing tokens: its import takes 70 ms, in which the model reads the prompt."""
+    import numpy  # noqa: F401
 
 
 def _file_value(param: Param, text: str) -> Any:
