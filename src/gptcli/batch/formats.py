@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from gptcli.batch.row import Code, Row, RowError
 from gptcli.errors import InvalidRequest
 from gptcli.openai.response import Answer, ResponseBuilder, Sample, finish_reason, text_logprobs, usage
-from gptcli.render.fences import code_blocks
+from gptcli.render.fences import code_block
 from gptcli.types import ChatPrompt, Request, TextPrompt
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -53,8 +53,8 @@ class ResultFormat:
 
     def _text(self, sample: Sample) -> str:
         """The text of an answer; all of it where it has no code block."""
-        blocks = [] if self.code_block is None else code_blocks(sample.text)
-        return sample.text if self.code_block is None or not blocks else blocks[self.code_block]
+        block = None if self.code_block is None else code_block(sample.text, self.code_block)
+        return sample.text if block is None else block
 
     def _error(self, line: bytes) -> Result:
         return Result(error=line) if self.separate_errors else Result(line)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Worker = Callable[[], ThreadPoolExecutor]
 
-_BROKEN = "the constraint refuses a token that it allowed."
 _BYTES_END = 256
 """The end in the vocabulary of bytes."""
 _KEPT = 64
@@ -57,8 +56,8 @@ class Matcher:
         """A bit for each token, the lowest first: whether it may come next. Raises EngineError."""
         if self._ahead is not None:
             mask, self._ahead = self._ahead.result(), None
-        elif (candidates := self._candidates()) is not None and self._bytes is not None:
-            return self._vocabulary.mask(self._bytes, candidates)
+        elif (of_bytes := self._of_few()) is not None:
+            return self._vocabulary.mask(of_bytes)
         else:
             began = time.perf_counter()
             mask = self._tokens.compute_bitmask()
@@ -66,13 +65,13 @@ class Matcher:
         self._check(self._tokens)
         return mask
 
-    def _candidates(self) -> list[int] | None:
-        """The tokens to try, while there is no tokenizer and they are so few that none is needed."""
+    def _of_few(self) -> LLMatcher | None:
+        """The matcher over bytes, while there is no tokenizer and so few tokens are allowed that none is needed."""
         if self._follower is not None or self._bytes is None or self._vocabulary.is_made:
             return None
-        found = self._vocabulary.candidates(self._bytes)
+        few = self._vocabulary.are_few(self._bytes)
         self._check(self._bytes)
-        return found
+        return self._bytes if few else None
 
     def prepare(self) -> None:
         """Begin to make the next mask in another thread, if the last one took long enough for that to be worth it."""
@@ -86,9 +85,7 @@ class Matcher:
             self._ahead.exception()  # waits
         if self._follower is None:
             self._follower = self._compiled.follower().deep_copy()
-            if self._begun and not self._follower.consume_tokens(self._begun):
-                self._check(self._follower)
-                raise EngineError(_BROKEN)
+            self._feed(self._follower, self._begun)
         return self._follower
 
     @property
@@ -121,8 +118,8 @@ class Matcher:
         """The tokens that must come next, as far as that is certain."""
         if self._follower is None and (start := self._compiled.start[len(self._begun) :]):
             return start
-        if self._bytes is not None and self._candidates() is not None:
-            return self._vocabulary.forced(self._bytes)
+        if (of_bytes := self._of_few()) is not None:
+            return self._vocabulary.forced(of_bytes)
         found = self._tokens.compute_ff_tokens()
         self._check(self._tokens)
         return list(found)
@@ -169,9 +166,13 @@ class Matcher:
                 self._vocabulary.start()  # the tokenizer is made while the model computes these
             return
         follower, self._ahead = self._tokens, None
-        if not follower.consume_tokens(tokens):
-            self._check(self._tokens)
-            raise EngineError(_BROKEN)
+        self._feed(follower, tokens)
+
+    def _feed(self, follower: LLMatcher, tokens: list[int]) -> None:
+        """Let the follower see tokens. Raises EngineError."""
+        if tokens and not follower.consume_tokens(tokens):
+            self._check(follower)
+            raise EngineError("the constraint refuses a token that it allowed.")
 
     def _ending_after(self, text: bytes, room: int) -> bytes | None:
         """An ending for the text with `text` added, if one fits: what is left of the last one, else a new one."""
@@ -275,7 +276,7 @@ class Compiler:
             raise refusal(constraint, "no text satisfies it, or none that is short enough to be found")
         start = self.tokens.tokenize(of_bytes.compute_ff_bytes())[:-1] if follows_bytes else []
         compiled = Compiled(grammar, self.tokens, of_bytes if follows_bytes else None, ending, self._worker, start)
-        if not start and not (follows_bytes and self.tokens.candidates(of_bytes) is not None):
+        if not start and not (follows_bytes and self.tokens.are_few(of_bytes)):
             try:
                 compiled.follower()
             except EngineError as error:

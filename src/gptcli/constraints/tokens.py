@@ -90,7 +90,7 @@ class Pieces:
 class Tokens:
     """llguidance's tokenizer of a model, made in a thread: 0.09 s for 49,000 tokens, in which it has the GIL.
 
-    A constraint that allows few tokens, such as a choice among words, does not need it: see `candidates`."""
+    A constraint that allows few tokens, such as a choice among words, does not need it: see `are_few`."""
 
     def __init__(self, path: Path | None = None, vocabulary: PieceVocabulary | None = None) -> None:
         """`path`: where the pieces are kept for the next process. The vocabulary may follow later."""
@@ -136,16 +136,21 @@ class Tokens:
         """The tokens that end a generation. Waits for the pieces."""
         return frozenset(self._read().ends)
 
-    def candidates(self, matcher: LLMatcher) -> list[int] | None:
-        """The tokens that begin with a byte that a matcher over bytes allows; None if that is too many to try."""
-        mask = matcher.compute_bitmask()
-        if not self._by_first:
-            self._by_first = [[] for _ in range(256)]
-            for token, text in enumerate(self._read().texts):
-                if text:
-                    self._by_first[text[0]].append(token)
-        groups = [group for byte, group in enumerate(self._by_first) if mask[byte >> 3] >> (byte & 7) & 1]
-        return None if sum(map(len, groups)) > _MOST_TRIED else [*chain.from_iterable(groups)]
+    def are_few(self, matcher: LLMatcher) -> bool:
+        """Whether a matcher over bytes allows so few tokens, by their first bytes, that each can be tried."""
+        return sum(map(len, self._candidates(matcher))) <= _MOST_TRIED
+
+    def mask(self, matcher: LLMatcher) -> bytes:
+        """A bit for each token, the lowest first: those that a matcher over bytes allows, and the ends if the text may
+        end."""
+        pieces = self._read()
+        found = bytearray(-(-len(pieces.texts) // 8))
+        allowed = [*pieces.ends] if matcher.is_accepting() else []
+        tried = chain.from_iterable(self._candidates(matcher))
+        allowed += [token for token in tried if _allows(matcher, pieces.texts[token])]
+        for token in allowed:
+            found[token >> 3] |= 1 << (token & 7)
+        return bytes(found)
 
     def forced(self, matcher: LLMatcher) -> list[int]:
         """The tokens that a matcher over bytes forces, without a last one that could also be a longer one."""
@@ -155,26 +160,24 @@ class Tokens:
         tokens = self.tokenize(text)
         last, state, texts = self.piece(tokens[-1]), matcher.deep_copy(), self._read().texts
         state.consume_tokens(list(text[: -len(last)]))
-        for token in self.candidates(state) or ():
-            piece = texts[token]
-            longer = len(piece) > len(last) and piece.startswith(last)
-            if longer and state.validate_tokens(list(piece)) == len(piece):
-                return tokens[:-1]
-        return tokens
+        alike = (texts[token] for token in self._starting[last[0]])
+        longer = any(len(piece) > len(last) and piece.startswith(last) and _allows(state, piece) for piece in alike)
+        return tokens[:-1] if longer else tokens
 
-    def mask(self, matcher: LLMatcher, candidates: list[int]) -> bytes:
-        """A bit for each token, the lowest first: the candidates that a matcher over bytes allows, and the ends if the
-        text may end."""
-        pieces = self._read()
-        found = bytearray(-(-len(pieces.texts) // 8))
-        allowed = [*pieces.ends] if matcher.is_accepting() else []
-        for token in candidates:
-            text = pieces.texts[token]
-            if matcher.validate_tokens(list(text)) == len(text):
-                allowed.append(token)
-        for token in allowed:
-            found[token >> 3] |= 1 << (token & 7)
-        return bytes(found)
+    def _candidates(self, matcher: LLMatcher) -> list[list[int]]:
+        """The tokens that begin with each byte that a matcher over bytes allows."""
+        mask = matcher.compute_bitmask()
+        return [tokens for byte, tokens in enumerate(self._starting) if mask[byte >> 3] >> (byte & 7) & 1]
+
+    @property
+    def _starting(self) -> list[list[int]]:
+        """The tokens that begin with each byte."""
+        if not self._by_first:
+            self._by_first = [[] for _ in range(256)]
+            for token, text in enumerate(self._read().texts):
+                if text:
+                    self._by_first[text[0]].append(token)
+        return self._by_first
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token; empty if it is no text."""
@@ -231,6 +234,11 @@ class Tokens:
 
     def _make(self) -> None:
         self._tokenizer = _make_tokenizer(self._read(), self.tokenize)
+
+
+def _allows(matcher: LLMatcher, text: bytes) -> bool:
+    """Whether a matcher over bytes allows all bytes of a token."""
+    return matcher.validate_tokens(list(text)) == len(text)
 
 
 def bytes_tokenizer() -> LLTokenizer:

@@ -220,7 +220,7 @@ class LlamaBackend:
             owner._compiler = Compiler(tokens)
         matcher = owner._compiler.matcher(constraint)
         if "numpy" not in sys.modules and not matcher.forced():  # the first token has to be chosen
-            threading.Thread(target=_import_numpy, daemon=True).start()
+            threading.Thread(target=import_numpy, daemon=True).start()
         return matcher
 
     def describe(self, row: int, token: int, alternatives: int) -> TokenInfo:
@@ -269,8 +269,8 @@ class LlamaBackend:
         self.close()
 
 
-def _import_numpy() -> None:
-    """For choosing tokens: its import takes 70 ms, in which the model reads the prompt."""
+def import_numpy() -> None:
+    """For choosing tokens: its import takes 70 ms, in which a model is being loaded, or reads the prompt."""
     import numpy  # noqa: F401
 
 

@@ -39,6 +39,12 @@ def code_blocks(text: str) -> list[str]:
     return _scan(text)[0]
 
 
+def code_block(text: str, index: int) -> str | None:
+    """The contents of one fenced block; None if there is none."""
+    blocks = code_blocks(text)
+    return blocks[index] if blocks else None
+
+
 def unclosed_fence(text: str) -> str:
     """The mark that would close the last block of the text; empty if every block is closed."""
     fence = _scan(text)[1]

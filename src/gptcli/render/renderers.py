@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from gptcli.render.fences import code_blocks
+from gptcli.render.fences import code_block
 from gptcli.terminal import Terminal
 from gptcli.types import Channel, Delta, Event, Finished, FinishReason, Prefill, Started
 
@@ -115,8 +115,8 @@ class CodeBlock:
 
     def close(self) -> None:
         text = "".join(self._pieces)
-        if blocks := code_blocks(text):
-            text = blocks[self._index]
+        if (block := code_block(text, self._index)) is not None:
+            text = block
         else:
             self._terminal.notice("The answer has no fenced block; this is all of it.")
         self._terminal.write(text + "\n" * (self._terminal.stdout_tty and not text.endswith("\n")))

@@ -15,7 +15,7 @@ from gptcli.engine.draft_model import DraftModel, same_vocabulary
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import LoadError, UsageError
 from gptcli.interrupt import Interrupt
-from gptcli.llama.backend import LlamaBackend
+from gptcli.llama.backend import LlamaBackend, import_numpy
 from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.model import Model, ModelLoader
@@ -116,10 +116,12 @@ class LocalLoader:
         prefixes that earlier requests computed. `before_step` is called before each step of the engine."""
         interrupt = interrupt or Interrupt()
         options = self._options
-        if (many := parallel is None or parallel >= _MANY) or not self._loading.is_done(within=_SHORT_LOAD):
-            import numpy  # noqa: F401 - for choosing tokens; its import takes 70 ms in which the model is being loaded
-        if options.constrained and not self._loading.is_done(within=_SHORT_LOAD):
-            self._tokens.start()
+        if many := parallel is None or parallel >= _MANY:
+            import_numpy()
+        if not self._loading.is_done(within=_SHORT_LOAD):
+            import_numpy()
+            if options.constrained:
+                self._tokens.start()
         model = self._loading.result()
         threads = choose_threads(options.threads, options.threads_batch)
         cores = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
