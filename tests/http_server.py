@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,12 @@ class HttpServer:
         parallel: int = 4,
         limit: int = 4096,
         private_routes: Callable[[EngineThread], Sequence[BaseRoute]] = lambda engine: (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = folder / "s.sock"
         self.backend = FakeBackend(model, trained_context=limit)
         self.options = options or ServerOptions(["fake"])
-        self._parallel, self._private_routes = parallel, private_routes
+        self._parallel, self._private_routes, self._clock = parallel, private_routes, clock
         self._ready = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self.thread.start()
@@ -97,11 +99,15 @@ class HttpServer:
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             self.loop.call_soon_threadsafe(self.server.stop)
 
+    def tick(self) -> None:
+        """What uvicorn does ten times a second, and every tenth of which looks for what has been idle for too long."""
+        asyncio.run_coroutine_threadsafe(self.server.on_tick(0), self.loop).result(10)
+
     async def _run(self) -> None:
         with unix_door(self.path) as private, tcp_door("127.0.0.1", 0) as public:
             self.port: int = public.getsockname()[1]
-            more = {"ready": self._begin, "private_routes": self._private_routes, "signals": ()}
-            await serve(self._open, [private, public], self.options, **more)
+            more = {"ready": self._begin, "private_routes": self._private_routes, "signals": (), "clock": self._clock}
+            self.ended_idle = await serve(self._open, [private, public], self.options, **more)
 
     def _begin(self, server: Server) -> None:
         self.server, self.loop = server, asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import plistlib
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +25,15 @@ from gptcli.server.unit import make_unit
 @pytest.fixture
 def serving(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen, int]]:
     """A server of the tiny model, and its port."""
-    folder = tmp_path_factory.mktemp("s")
-    command = [sys.executable, "-m", "gptcli", "serve", "-m", str(tiny), "-t", "1", "--parallel", "4", "--port", "0"]
+    with start(tiny, tmp_path_factory.mktemp("s")) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def start(model: Path, folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen, int]]:
+    """A server with that runtime folder, and its port."""
+    command = [sys.executable, "-m", "gptcli", "serve", "-m", str(model), "-t", "1", "--parallel", "4", "--port", "0"]
+    command += flags
     environment = os.environ | {"GPTCLI_RUNTIME_DIR": str(folder)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     with process:
@@ -56,6 +65,32 @@ def test_sigterm_lets_answers_end(serving: tuple[subprocess.Popen, int]) -> None
         assert b"data: [DONE]" in rest(connection)
     assert process.wait(20) == 0
     assert process.communicate() == ("", "")
+
+
+def test_an_idle_model_is_unloaded_and_loaded_for_the_next_request(
+    tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    with start(tiny, folder, "--keep", "1") as (process, port):
+        wait_until_unloaded(folder, process)
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
+            body = json.dumps({"prompt": "Hello", "max_tokens": 2}).encode()
+            connection.sendall(request("POST", "/v1/completions", body))
+            assert rest(connection).startswith(b"HTTP/1.1 200")
+        assert not list(folder.rglob("*.resting"))
+        wait_until_unloaded(folder, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert not list(folder.rglob("*.resting"))
+
+
+def wait_until_unloaded(folder: Path, process: subprocess.Popen) -> None:
+    """A note says so beside the socket."""
+    deadline = time.monotonic() + 20
+    while not list(folder.rglob("*.resting")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

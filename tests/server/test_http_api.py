@@ -88,7 +88,8 @@ def test_a_chat_in_a_stream(server: HttpServer) -> None:
     first, *others, last = server.ask("/v1/chat/completions", CHAT | {"max_tokens": 3, "stream": True}).chunks
     assert first["object"] == "chat.completion.chunk"
     deltas = [chunk["choices"][0]["delta"] for chunk in (first, *others)]
-    assert ["role" in delta for delta in deltas] == [True, *(False for _ in others)]
+    assert deltas[0] == {"role": "assistant", "content": "", "refusal": None}  # as OpenAI's streams begin
+    assert not any("role" in delta for delta in deltas[1:])
     assert "".join(delta["content"] for delta in deltas) == "<|i"
     assert (last["choices"][0]["delta"], last["choices"][0]["finish_reason"]) == ({}, "length")
     assert "usage" not in last

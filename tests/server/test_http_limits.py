@@ -251,6 +251,24 @@ class TestStopping:
             server.thread.join()
 
 
+def test_a_server_ends_as_idle_after_so_long_without_a_request(tmp_path: Path) -> None:
+    now = 0.0
+    options = ServerOptions(["fake"], keep=60)
+    with HttpServer(tmp_path, options=options, limit=1 << 24, clock=lambda: now) as server:
+        with begin_endless(server):
+            now = 1000.0
+            server.tick()
+            assert not server.server.should_exit  # it answers
+        wait_until(lambda: server.server.engine.running == 0)
+        now = 1060.0
+        server.tick()
+        assert not server.server.should_exit  # the last answer has ended only 60 seconds ago
+        now = 1060.1
+        server.tick()
+        server.thread.join(10)
+        assert server.ended_idle
+
+
 def test_a_failed_step_fails_its_requests_and_no_others(tmp_path: Path) -> None:
     with HttpServer(tmp_path, parrot) as server:
         server.backend.fail_at = frozenset({server.backend.decodes + 1})

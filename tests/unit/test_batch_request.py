@@ -99,9 +99,17 @@ def test_every_field_of_a_completion_is_honoured() -> None:
     assert build(completion(prompt=[[1, 2]])).prompt == TokenPrompt((1, 2))
 
 
+def test_a_schema_may_stand_beside_json_object_as_in_llama_server() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    theirs = build(chat(response_format={"type": "json_object", "schema": schema}))
+    assert theirs.constraint is not None
+    assert json.loads(theirs.constraint.text) == schema
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("response_format", {"type": "json_object", "schema": 123}),
         ("response_format", {"type": "json_schema", "json_schema": {"schema": {"type": "objet"}}}),
         ("response_format", {"type": "json_schema", "schema": {}}),
         ("response_format", {"type": "xml"}),

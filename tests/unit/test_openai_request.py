@@ -30,7 +30,8 @@ def test_a_text_completion() -> None:
 
 
 def test_null_changes_nothing() -> None:
-    body = {"prompt": "x", "temperature": None, "logprobs": None, "tools": None, "never_heard_of": None}
+    names = ("model", "temperature", "logprobs", "tools", "never_heard_of")
+    body: dict[str, object] = {"prompt": "x", **dict.fromkeys(names)}
     assert parse_completion("", body, BASE) == parse_completion("", {"prompt": "x"}, BASE)
 
 

@@ -10,12 +10,16 @@ from gptcli.types import JSON_OBJECT, Constraint, ConstraintKind
 
 
 def _response_format(name: str, value: object) -> Constraint | None:
-    """https://platform.openai.com/docs/guides/structured-outputs. `strict` changes nothing: every schema is kept."""
+    """https://platform.openai.com/docs/guides/structured-outputs. `strict` changes nothing: every schema is kept.
+
+    A schema beside `json_object` is llama-server's form, which is older than `json_schema`."""
     if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
         raise InvalidRequest(f"{name} must be an object with a type.", param=name)
     kind, more = value["type"], {key for key, given in value.items() if given is not None} - {"type"}
     if kind in ("text", "json_object") and not more:
         return None if kind == "text" else JSON_OBJECT
+    if kind == "json_object" and more == {"schema"}:
+        return _json_schema(name, value["schema"])
     if kind != "json_schema" or more != {"json_schema"}:
         raise InvalidRequest(f"{name} {json.dumps(value)[:60]} is not supported.", code="unsupported", param=name)
     inner = value["json_schema"]

@@ -164,7 +164,7 @@ def _combine(values: dict[str, Any], base: Request) -> None:
 
 
 def _required(body: Mapping[str, object], name: str) -> object:
-    if not isinstance(body.get("model", ""), str):
+    if not isinstance(body.get("model"), (str, type(None))):
         raise InvalidRequest("model must be a text.", param="model")
     if body.get(name) is None:
         raise InvalidRequest(f"The body has no {name}.", code="missing_field", param=name)

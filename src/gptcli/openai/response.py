@@ -108,6 +108,15 @@ class ResponseBuilder:
         value["usage"] = usage(answer.ends, cached_tokens=self.cached_tokens)
         return value | {"system_fingerprint": None} if self.null_fields else value
 
+    def role_chunk(self, index: int) -> dict[str, object] | None:
+        """The chunk without text that each sample of a chat begins with in OpenAI's streams; None if it has begun."""
+        if not self.chat or index in self._lengths:
+            return None
+        self._lengths[index] = 0
+        delta = {"role": "assistant", "content": ""} | ({"refusal": None} if self.null_fields else {})
+        choice = {"index": self.first_index + index, "delta": delta, "logprobs": None, "finish_reason": None}
+        return {**self._head("chat.completion.chunk"), "choices": [choice]}
+
     def chunk(self, event: Delta | Finished) -> dict[str, object]:
         """The chunk of a stream for more text, or for the end of a sample."""
         first = event.index not in self._lengths

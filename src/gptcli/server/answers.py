@@ -109,8 +109,10 @@ class StreamedAnswer(Response):
         for event in batch:
             self._answering.check(event)
             if isinstance(event, (Delta, Finished)):
-                chunk = self._answering.parts[event.id].builder.chunk(event)
-                yield _event(chunk | {"usage": None} if self._include_usage else chunk)
+                builder = self._answering.parts[event.id].builder
+                for chunk in (builder.role_chunk(event.index), builder.chunk(event)):
+                    if chunk is not None:
+                        yield _event(chunk | {"usage": None} if self._include_usage else chunk)
             if isinstance(event, Finished):
                 self._ends[event.id].append(event)
 

@@ -22,6 +22,10 @@ OpenEngine = Callable[[Callable[[], None]], AbstractContextManager[LoadedEngine]
 """Opens the engine; it calls the function that it is given before each step."""
 
 
+Clock = Callable[[], float]
+"""Seconds that never go back, as `time.monotonic`."""
+
+
 class Observer(Protocol):
     """Counts what happens; called by the engine's thread."""
 
@@ -119,17 +123,20 @@ class EngineThread:
     `submit`, `cancel` and `stop` belong to the event loop; the engine's thread takes requests from a queue and hands
     events back in batches."""
 
-    def __init__(self, open_engine: OpenEngine, *, queue_size: int, observer: Observer) -> None:
+    def __init__(
+        self, open_engine: OpenEngine, *, queue_size: int, observer: Observer, clock: Clock = time.monotonic
+    ) -> None:
         """`queue_size`: requests that may wait for the engine, at most."""
         self._open_engine = open_engine
         self._queue_size = queue_size
         self._observer = observer
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._waiting: deque[_Entry] = deque()
         self._active: dict[str, _Entry] = {}
         self._outbox: list[tuple[EventStream, Event]] = []
-        self._last_end = time.monotonic()
+        self._last_end = self._clock()
         self._seconds = 1.0  # a moving average of what a request takes
         self.stopping = False
         """Whether no more requests are taken."""
@@ -156,7 +163,7 @@ class EngineThread:
     @property
     def idle_seconds(self) -> float:
         """How long there has been no request."""
-        return 0.0 if self._waiting or self._active else time.monotonic() - self._last_end
+        return 0.0 if self._waiting or self._active else self._clock() - self._last_end
 
     async def encode(self, prompt: Prompt) -> TokenPrompt:
         """The tokens of a prompt, made in a thread so that a long one stops nobody. Raises RequestError, LoadError."""
@@ -178,7 +185,7 @@ class EngineThread:
             encoded.append(replace(request, prompt=prompt))
         self._check_room(len(requests))
         stream = EventStream(self, encoded)
-        arrived = time.monotonic()
+        arrived = self._clock()
         with self._changed:
             self._waiting.extend(_Entry(request, stream, arrived, request.n) for request in encoded)
             self._changed.notify()
@@ -228,7 +235,7 @@ class EngineThread:
         """The thread: answer requests until it is stopped."""
         try:
             with self._open_engine(self._flush) as loaded:
-                self._last_end = time.monotonic()  # loading was no idling
+                self._last_end = self._clock()  # loading was no idling
                 self._loop.call_soon_threadsafe(self._ready.set_result, loaded)
                 while not self.stopping or self._waiting:
                     self._answer(loaded)
@@ -272,15 +279,15 @@ class EngineThread:
         if isinstance(event, Delta):
             if not entry.has_text:
                 entry.has_text = True
-                self._observer.first_text(time.monotonic() - entry.arrived)
+                self._observer.first_text(self._clock() - entry.arrived)
             return
         if isinstance(event, Finished):
             entry.samples -= 1
             self._observer.finished(event)
         if isinstance(event, Failed) or not entry.samples:
             del self._active[event.id]
-            self._last_end = time.monotonic()
-            seconds = time.monotonic() - entry.arrived
+            self._last_end = self._clock()
+            seconds = self._clock() - entry.arrived
             self._seconds += 0.1 * (seconds - self._seconds)
             self._observer.ended(seconds, failed=isinstance(event, Failed))
 

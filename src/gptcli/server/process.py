@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from socket import socket
@@ -18,7 +19,7 @@ from gptcli.server.access import Keys
 from gptcli.server.app import make_app
 from gptcli.server.connections import IDLE_SECONDS, IdleConnections, allowed_connections, protocol
 from gptcli.server.doors import BACKLOG
-from gptcli.server.engine_thread import EngineThread, OpenEngine
+from gptcli.server.engine_thread import Clock, EngineThread, OpenEngine
 from gptcli.server.metrics import Metrics
 from gptcli.server.service import Limits, Service
 
@@ -121,11 +122,12 @@ async def serve(
     ready: Callable[[Server], None],
     private_routes: PrivateRoutes,
     signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
+    clock: Clock = time.monotonic,
 ) -> bool:
     """The same for an event loop that runs already; only that of the main thread can be given `signals`."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about what clients send
     metrics = Metrics()
-    engine = EngineThread(open_engine, queue_size=options.queue_size, observer=metrics)
+    engine = EngineThread(open_engine, queue_size=options.queue_size, observer=metrics, clock=clock)
     metrics.gauge("requests_running", "Requests that the engine computes.", lambda: engine.running)
     metrics.gauge("requests_waiting", "Requests that wait for the engine.", lambda: engine.waiting)
     connections = IdleConnections(allowed_connections())
