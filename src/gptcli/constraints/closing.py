@@ -1,7 +1,8 @@
 """Searches the shortest text that ends what a constraint has seen so far: level by level, on bytes.
 
 llguidance says which bytes may come next and which must, but not how far the end is. The search is a heuristic: what it
-finds is legal, and nearly always the shortest; what it does not find counts as no ending."""
+finds is legal, and nearly always the shortest; what it does not find counts as no ending. Of an ending of thousands of
+bytes little changes with a token, so that it is kept as far as it still ends the text."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llguidance import LLMatcher
 
-_SECONDS = (0.03, 0.06)
+_SECONDS = (0.02, 0.04)
 """When the quick and the thorough search end, at the latest: computing time, or a busy machine would find no ending."""
+_JOINING = 0.03
+"""When the search for an ending that joins the last one ends."""
 _IMPROVING = 0.004
 """How long a shorter ending than the first is searched."""
-_PATIENT = 10
+_PATIENT = 15
 """How much longer the first search of a constraint may take; what it does not find is refused."""
 _REPEATS = 6
 """How often the best byte is taken in states that look alike, before the others have their turn."""
@@ -35,6 +38,14 @@ _FILLERS = b"a0A "
 _MARKS = b"@:./-"
 """What formats such as e-mail need in their middle; a string that only lacks length does not care."""
 _LONGEST_RUN = 1 << 12
+_SKIP = 16
+"""So many bytes of the last ending may be left out, to see whether the rest of it still ends the text."""
+_NEAR = 400
+"""How far into the last ending a new one may join it."""
+_HEAD = 8
+"""So many bytes are tried before the whole rest of an ending."""
+_END = 256
+"""The end in the vocabulary of bytes."""
 _BITS = [(byte >> 3, 1 << (byte & 7)) for byte in range(256)]
 
 
@@ -45,7 +56,7 @@ def shortest_ending(matcher: LLMatcher, most: int, *, patient: bool = False) -> 
         return b""
     began, times = time.thread_time(), _PATIENT if patient else 1
     quick, thorough = (began + times * seconds for seconds in _SECONDS)
-    found = _descend(matcher, most, quick)
+    found = _descend(matcher, most, quick, b"")
     if found is not None:
         shorter = _search(matcher, len(found) - 1, time.thread_time() + times * _IMPROVING, thorough=False)
         return found if shorter is None else shorter
@@ -53,20 +64,49 @@ def shortest_ending(matcher: LLMatcher, most: int, *, patient: bool = False) -> 
     return found if found is not None else _search(matcher, most, thorough + times * _SECONDS[0], thorough=True)
 
 
-def _descend(matcher: LLMatcher, most: int, deadline: float) -> bytes | None:
+def rest_of_ending(matcher: LLMatcher, last: bytes, added: bytes) -> bytes | None:
+    """What is left of the last ending now that the text has `added` as well, if it still ends the text; most tokens
+    change nothing about the end."""
+    if matcher.is_accepting():
+        return b""
+    starts = [len(added)] if last.startswith(added) else []
+    for start in [*starts, *range(min(_SKIP, len(last)))]:
+        if _ends(matcher, last[start:]):
+            return last[start:]
+    return None
+
+
+def joined_ending(matcher: LLMatcher, last: bytes, most: int) -> bytes | None:
+    """An ending that goes on as the last one did, after what the text has begun since; None if none is found."""
+    return _descend(matcher, most, time.thread_time() + _JOINING, last)
+
+
+def _ends(matcher: LLMatcher, text: bytes) -> bool:
+    head = text[:_HEAD]
+    if not text or matcher.validate_tokens(list(head)) < len(head):
+        return False
+    return matcher.validate_tokens([*text, _END]) > len(text)
+
+
+def _descend(matcher: LLMatcher, most: int, deadline: float, last: bytes) -> bytes | None:
     """The first ending on the way of the best byte in each state: for patterns whose parts look alike, as of a version
-    number, where the search by levels takes one part for another."""
+    number, where the search by levels takes one part for another. It goes over to the last ending where it can."""
     state, text = matcher.deep_copy(), b""
     times: dict[bytes, int] = {}
     while len(text) < most and time.thread_time() < deadline:
         if state.is_accepting():
             return text
         more, repeat = state.compute_ff_bytes(), 0
-        if not more:
+        if more:
+            allowed = {more[0]}
+        else:
             mask = state.compute_bitmask()
             allowed = {byte for byte, (index, bit) in enumerate(_BITS) if mask[index] & bit}
             if state.is_error() or not allowed:
                 return None
+        if last and len(allowed) <= _WIDE and (rest := _rest_from(state, allowed, last)):
+            return text + rest
+        if not more:
             times[mask] = repeat = times.get(mask, 0) + 1
             more = _sure_step(state, mask, allowed)
             if not more or repeat > _REPEATS:
@@ -79,6 +119,12 @@ def _descend(matcher: LLMatcher, most: int, deadline: float) -> bytes | None:
         if _QUOTE in more and repeat <= _REPEATS:  # in the next string, what looks alike is something else
             times.clear()
     return None
+
+
+def _rest_from(state: LLMatcher, allowed: set[int], last: bytes) -> bytes:
+    """The longest end of the last ending that ends this text."""
+    near = (start for start, byte in enumerate(last[:_NEAR]) if byte in allowed)
+    return next((last[start:] for start in near if _ends(state, last[start:])), b"")
 
 
 def _search(matcher: LLMatcher, most: int, deadline: float, *, thorough: bool) -> bytes | None:

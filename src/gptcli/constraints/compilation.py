@@ -80,9 +80,9 @@ def shortest_answer(text: str) -> str | None:
 
 
 def _matcher(constraint: Constraint) -> LLMatcher:
-    from gptcli.constraints.library import LLMatcher
+    from gptcli.constraints.library import new_matcher
 
-    return LLMatcher(bytes_tokenizer(), compile_grammar(constraint), log_level=0)
+    return new_matcher(bytes_tokenizer(), compile_grammar(constraint))
 
 
 def _in_words(error: str) -> str:

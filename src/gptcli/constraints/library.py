@@ -9,7 +9,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLTokenizer
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 
 def _load() -> Any:
@@ -29,6 +29,16 @@ def _load() -> Any:
 
 if not TYPE_CHECKING:
     _lib = _load()
-    LLMatcher, LLTokenizer = _lib.LLMatcher, _lib.LLTokenizer
+    LLMatcher, LLTokenizer, LLParserLimits = _lib.LLMatcher, _lib.LLTokenizer, _lib.LLParserLimits
 
-__all__ = ["LLMatcher", "LLTokenizer"]
+_STEP_FUEL = 1_000_000
+"""Parts of regular expressions that one step may build. llguidance's own 200,000 end answers of 2,500 bytes to schemas
+whose constants are many and long, such as those of GitHub's webhooks."""
+
+
+def new_matcher(tokenizer: LLTokenizer, grammar: str) -> LLMatcher:
+    """A matcher with nothing behind it, silent and within limits; see its `is_error`."""
+    return LLMatcher(tokenizer, grammar, log_level=0, limits=LLParserLimits(step_lexer_fuel=_STEP_FUEL))
+
+
+__all__ = ["LLMatcher", "LLTokenizer", "new_matcher"]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gptcli.constraints.closing import shortest_ending
+from gptcli.constraints.closing import joined_ending, rest_of_ending, shortest_ending
 from gptcli.constraints.compilation import excess
 from gptcli.constraints.grammar import compile_grammar, refusal
 from gptcli.constraints.tokens import Tokens, bytes_tokenizer
@@ -25,15 +25,11 @@ if TYPE_CHECKING:
 
     Worker = Callable[[], ThreadPoolExecutor]
 
-_BYTES_END = 256
-"""The end in the vocabulary of bytes."""
 _KEPT = 64
 """Constraints of which a compiled matcher is kept."""
 _LONGEST_ENDING = 1 << 16
 _SLOW_SECONDS = 0.0003
 """A mask that took longer is made while the model computes; the exchange with the other thread takes a third of it."""
-_SKIP = 16
-"""So many bytes of the last ending may be left out, to see whether the rest of it still ends the text."""
 
 
 class Matcher:
@@ -150,8 +146,7 @@ class Matcher:
         if self._bytes is not None and text:
             self._bytes.consume_tokens(list(text))
             self._check(self._bytes)
-            ending = self._shorter(text)
-            self._ending = (shortest_ending(self._bytes, _LONGEST_ENDING) if ending is None else ending) or b""
+            self._ending = next(self._endings(text), b"")
         self._consume(tokens)
 
     def may_add(self, tokens: list[int], room: int) -> bool:
@@ -176,23 +171,18 @@ class Matcher:
 
     def _ending_after(self, text: bytes, room: int) -> bytes | None:
         """An ending for the text with `text` added, if one fits: what is left of the last one, else a new one."""
-        assert self._bytes is not None
-        ending = self._shorter(text)
-        if ending is None or not self._short_enough(ending, room):
-            ending = shortest_ending(self._bytes, _LONGEST_ENDING)
-        return ending if ending is not None and self._short_enough(ending, room) else None
+        fitting = (ending for ending in self._endings(text) if self._short_enough(ending, room))
+        return next(fitting, None)
 
-    def _shorter(self, text: bytes) -> bytes | None:
-        """The rest of the last ending, if it still ends the text; most tokens change nothing about the end."""
+    def _endings(self, text: bytes) -> Iterator[bytes]:
+        """Endings for the text with `text` added, the quickest to find first."""
         assert self._bytes is not None
-        if self._bytes.is_accepting():
-            return b""
-        starts = [len(text)] if self._ending.startswith(text) else []
-        for start in [*starts, *range(min(_SKIP, len(self._ending)))]:
-            rest = self._ending[start:]
-            if rest and self._bytes.validate_tokens([*rest, _BYTES_END]) > len(rest):
-                return rest
-        return None
+        if (rest := rest_of_ending(self._bytes, self._ending, text)) is not None:
+            yield rest
+        if (joined := joined_ending(self._bytes, self._ending, _LONGEST_ENDING)) is not None:
+            yield joined
+        if (shortest := shortest_ending(self._bytes, _LONGEST_ENDING)) is not None:
+            yield shortest
 
     def _short_enough(self, ending: bytes, room: int) -> bool:
         if len(ending) <= room:  # each token has a byte at least
@@ -226,9 +216,9 @@ class Compiled:
     def follower(self) -> LLMatcher:
         """Follows the text token by token. Waits for the tokenizer. Raises EngineError."""
         if self._follower is None:
-            from gptcli.constraints.library import LLMatcher
+            from gptcli.constraints.library import new_matcher
 
-            made = LLMatcher(self.tokens.result(), self.grammar, log_level=0)
+            made = new_matcher(self.tokens.result(), self.grammar)
             if made.is_error():
                 raise EngineError(f"llguidance failed: {_first_line(made.get_error())}.", "Simplify the constraint.")
             self._follower = made
@@ -257,7 +247,7 @@ class Compiler:
         return Matcher(made, self.tokens)
 
     def _compile(self, constraint: Constraint) -> Compiled:
-        from gptcli.constraints.library import LLMatcher
+        from gptcli.constraints.library import new_matcher
 
         if too_much := excess(constraint):
             raise refusal(constraint, too_much)
@@ -265,7 +255,7 @@ class Compiler:
         ways = (False, True) if constraint.kind is ConstraintKind.GBNF else (False,)
         for exact in ways:
             grammar = compile_grammar(constraint, exact=exact)
-            of_bytes = LLMatcher(self._bytes, grammar, log_level=0)
+            of_bytes = new_matcher(self._bytes, grammar)
             follows_bytes = not of_bytes.is_error()
             ending = (
                 shortest_ending(of_bytes, _LONGEST_ENDING, patient=exact or len(ways) == 1) if follows_bytes else b""

@@ -34,7 +34,7 @@ def negate(place: Place, references: References, depth: int = 0, *, numbers: boo
         raise Inexpressible("schemas nested so deeply")
     options: list[Json] = []
     for keyword, value in schema.items():
-        if is_annotation(keyword):
+        if is_annotation(keyword) or keyword == "format":  # many validators ignore formats; this is valid by both kinds
             continue
         if keyword in _SCALARS:
             options.append(_SCALARS[keyword](value))
