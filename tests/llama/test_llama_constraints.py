@@ -14,10 +14,11 @@ from answers import Answer, collect
 
 from gptcli.constraints.matcher import Compiler
 from gptcli.constraints.tokens import Tokens
+from gptcli.engine.backend import CacheConfig
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import EngineError, RequestError
 from gptcli.llama.backend import LlamaBackend
-from gptcli.llama.sampler import GreedySampler
+from gptcli.llama.sampler import GreedySampler, LlamaSampler
 from gptcli.params import Sampling
 from gptcli.types import JSON_OBJECT, Constraint, ConstraintKind, FinishReason, Request, TextPrompt
 
@@ -228,6 +229,33 @@ def test_the_likeliest_tokens_are_found_without_looking_at_all(open_backend: Ope
             wanted = np.argsort(np.where(allowed, logits, -np.inf))[-keeps:]
             assert set(wanted) <= set(found) <= set(np.flatnonzero(allowed))
             assert share < 0.5 or len(found) < size / 4
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        PLAIN,
+        Sampling(temperature=0),
+        replace(PLAIN, temperature=2, top_k=5, min_p=0.01),
+        replace(PLAIN, mirostat=2),
+        replace(PLAIN, logit_bias=((72, -3.0),)),
+    ],
+)
+def test_of_few_tokens_the_same_is_chosen_without_numpy(backend: LlamaBackend, sampling: Sampling) -> None:
+    tokens = LocalEngine(backend).encode(TextPrompt(STORY)).tokens
+    backend.reserve(CacheConfig(256, 1))
+    row = [backend.add(token, place, 0, logits=place == len(tokens) - 1) for place, token in enumerate(tokens)][-1]
+    backend.decode()
+    few = bytearray(backend.vocabulary.size // 8)
+    few[9] = few[40] = 0xFF
+    for seed in range(20):
+        one, other = (backend.sampler(sampling, seed, [], ignore_end=False) for _ in range(2))
+        assert isinstance(one, LlamaSampler)
+        assert isinstance(other, LlamaSampler)
+        assert one._choose_few(row, few) == other._choose_many(row, few)
+        assert one._choose_few(row, bytearray(b"\xff" * 200)) is None
+        one.close()
+        other.close()
 
 
 @pytest.mark.parametrize(

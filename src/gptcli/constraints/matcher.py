@@ -61,6 +61,11 @@ class Matcher:
         self._check(self._tokens)
         return mask
 
+    @property
+    def allows_few(self) -> bool:
+        """Whether so few tokens may come next that the mask is made without the tokenizer."""
+        return self._of_few() is not None
+
     def _of_few(self) -> LLMatcher | None:
         """The matcher over bytes, while there is no tokenizer and so few tokens are allowed that none is needed."""
         if self._follower is not None or self._bytes is None or self._vocabulary.is_made:

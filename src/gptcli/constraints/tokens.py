@@ -1,90 +1,24 @@
-"""The tokens of a model as llguidance needs them: bytes that are kept on disk, made into a tokenizer in a thread."""
+"""The tokens of a model as llguidance needs them: a tokenizer made in a thread, or the few that may come next."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-import zlib
-from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from gptcli.constraints.pieces import Pieces, PieceVocabulary
 from gptcli.errors import EngineError
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-_MAGIC = b"gptclipc"
 _SPECIAL = b"\xff"
 """llguidance's mark of a token that is no text; no constraint on text allows one."""
 _MOST_TRIED = 6000
 """Tokens that are tried one by one, 2 µs each, rather than wait for the tokenizer."""
-
-
-class PieceVocabulary(Protocol):
-    """What is asked of a vocabulary here."""
-
-    size: int
-
-    @property
-    def ends(self) -> Sequence[int]:
-        """All tokens that end a generation."""
-
-    def piece(self, token: int) -> bytes:
-        """The bytes that `token` adds to a text; empty for control tokens."""
-
-    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]: ...
-
-
-@dataclass(slots=True)
-class Pieces:
-    """The bytes of each token, empty for those that are no text, and the tokens that end a generation."""
-
-    texts: list[bytes]
-    ends: list[int]
-
-    @classmethod
-    def of(cls, vocabulary: PieceVocabulary) -> Pieces:
-        """Ask for every token: 0.2 s for 49,000. A vocabulary without an end gets one more token, for llguidance."""
-        texts = [vocabulary.piece(token) for token in range(vocabulary.size)]
-        if not vocabulary.ends:
-            return cls([*texts, b""], [vocabulary.size])
-        for end in vocabulary.ends:
-            texts[end] = b""
-        return cls(texts, list(vocabulary.ends))
-
-    def save(self, path: Path) -> None:
-        """Write the file, complete or not at all. Raises OSError."""
-        lengths = array("I", [len(self.texts), len(self.ends), *self.ends, *map(len, self.texts)])
-        data = lengths.tobytes() + b"".join(self.texts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}.tmp")
-        try:
-            temporary.write_bytes(_MAGIC + zlib.crc32(data).to_bytes(4, "little") + data)
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-    @classmethod
-    def load(cls, path: Path) -> Pieces | None:
-        """Those of the file; None if it is missing or damaged."""
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return None
-        data = content[12:]
-        if content[:8] != _MAGIC or zlib.crc32(data) != int.from_bytes(content[8:12], "little"):
-            return None
-        count, ends = array("I", data[:8])
-        start = 4 * (2 + ends + count)
-        numbers = array("I", data[8:start])
-        offsets = accumulate(numbers[ends:], initial=start)
-        return cls([data[begin:end] for begin, end in pairwise(offsets)], numbers[:ends].tolist())
 
 
 class Tokens:
@@ -94,8 +28,7 @@ class Tokens:
 
     def __init__(self, path: Path | None = None, vocabulary: PieceVocabulary | None = None) -> None:
         """`path`: where the pieces are kept for the next process. The vocabulary may follow later."""
-        self.pieces: Pieces = Pieces([], [])
-        """Those of the model, once they are read."""
+        self._pieces: Pieces | None = None
         self._path = path
         self._vocabulary = vocabulary
         self._known = threading.Event()
@@ -103,7 +36,6 @@ class Tokens:
         self._thread: threading.Thread | None = None
         self._tokenizer: LLTokenizer | None = None
         self._by_text: dict[bytes, int] = {}
-        self._by_first: list[list[int]] = []
         if vocabulary is not None:
             self._known.set()
 
@@ -144,10 +76,10 @@ class Tokens:
         """A bit for each token, the lowest first: those that a matcher over bytes allows, and the ends if the text may
         end."""
         pieces = self._read()
-        found = bytearray(-(-len(pieces.texts) // 8))
+        found = bytearray(-(-len(pieces) // 8))
         allowed = [*pieces.ends] if matcher.is_accepting() else []
         tried = chain.from_iterable(self._candidates(matcher))
-        allowed += [token for token in tried if _allows(matcher, pieces.texts[token])]
+        allowed += [token for token in tried if _allows(matcher, pieces[token])]
         for token in allowed:
             found[token >> 3] |= 1 << (token & 7)
         return bytes(found)
@@ -158,32 +90,22 @@ class Tokens:
         if not text:
             return []
         tokens = self.tokenize(text)
-        last, state, texts = self.piece(tokens[-1]), matcher.deep_copy(), self._read().texts
+        last, state, pieces = self.piece(tokens[-1]), matcher.deep_copy(), self._read()
         state.consume_tokens(list(text[: -len(last)]))
-        alike = (texts[token] for token in self._starting[last[0]])
+        alike = (pieces[token] for token in pieces.starting(last[0]))
         longer = any(len(piece) > len(last) and piece.startswith(last) and _allows(state, piece) for piece in alike)
         return tokens[:-1] if longer else tokens
 
-    def _candidates(self, matcher: LLMatcher) -> list[list[int]]:
+    def _candidates(self, matcher: LLMatcher) -> list[Sequence[int]]:
         """The tokens that begin with each byte that a matcher over bytes allows."""
-        mask = matcher.compute_bitmask()
-        return [tokens for byte, tokens in enumerate(self._starting) if mask[byte >> 3] >> (byte & 7) & 1]
-
-    @property
-    def _starting(self) -> list[list[int]]:
-        """The tokens that begin with each byte."""
-        if not self._by_first:
-            self._by_first = [[] for _ in range(256)]
-            for token, text in enumerate(self._read().texts):
-                if text:
-                    self._by_first[text[0]].append(token)
-        return self._by_first
+        mask, pieces = matcher.compute_bitmask(), self._read()
+        return [pieces.starting(byte) for byte in range(256) if mask[byte >> 3] >> (byte & 7) & 1]
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token; empty if it is no text."""
-        if not self.pieces.texts and self._vocabulary is not None:
+        if self._pieces is None and self._vocabulary is not None:
             return self._vocabulary.piece(token)
-        return self.pieces.texts[token]
+        return self._read()[token]
 
     def tokenize(self, text: bytes | str) -> list[int]:
         """Tokens whose bytes are exactly `text`, in the middle of a text. Raises EngineError if there are none."""
@@ -205,7 +127,7 @@ class Tokens:
     def _longest(self, data: bytes) -> list[int]:
         """The longest token at each place."""
         if not self._by_text:
-            self._by_text = {text: token for token, text in enumerate(self._read().texts) if text}
+            self._by_text = {text: token for token, text in enumerate(self._read()) if text}
         found, start, longest = [], 0, max(map(len, self._by_text))
         while start < len(data):
             ends = range(min(len(data), start + longest), start, -1)
@@ -219,17 +141,17 @@ class Tokens:
     def _read(self) -> Pieces:
         """The pieces, from the file or else from the vocabulary, which this waits for."""
         with self._reading:
-            if self.pieces.texts:
-                return self.pieces
+            if self._pieces is not None:
+                return self._pieces
             pieces = Pieces.load(self._path) if self._path is not None else None
             if pieces is None:
                 self._known.wait()
                 assert self._vocabulary is not None
-                pieces = Pieces.of(self._vocabulary)
+                pieces = Pieces.of_vocabulary(self._vocabulary)
                 if self._path is not None:
                     with contextlib.suppress(OSError):  # a full disk is no reason to fail
                         pieces.save(self._path)
-            self.pieces = pieces
+            self._pieces = pieces
             return pieces
 
     def _make(self) -> None:
@@ -245,7 +167,7 @@ def bytes_tokenizer() -> LLTokenizer:
     """A tokenizer whose tokens are the 256 bytes and an end, for texts whose tokens do not matter."""
     texts = [bytes((byte,)) for byte in range(256)]
     return _make_tokenizer(
-        Pieces([*texts, b""], [256]), lambda text: list(text.encode() if isinstance(text, str) else text)
+        Pieces.of([*texts, b""], [256]), lambda text: list(text.encode() if isinstance(text, str) else text)
     )
 
 
@@ -264,7 +186,7 @@ class _Tokenizer:
         self.eos_token_id = pieces.ends[0]
         self.bos_token_id = None
         self.special_token_ids: list[int] = []
-        self.tokens = [text or _SPECIAL + str(token).encode() for token, text in enumerate(pieces.texts)]
+        self.tokens = [text or _SPECIAL + str(token).encode() for token, text in enumerate(pieces)]
         self._tokenize = tokenize
 
     def __call__(self, text: str) -> list[int]:

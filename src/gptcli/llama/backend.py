@@ -219,7 +219,7 @@ class LlamaBackend:
             tokens.know(owner.vocabulary)
             owner._compiler = Compiler(tokens)
         matcher = owner._compiler.matcher(constraint)
-        if "numpy" not in sys.modules and not matcher.forced():  # the first token has to be chosen
+        if "numpy" not in sys.modules and not matcher.forced() and not matcher.allows_few:  # one is chosen among many
             threading.Thread(target=import_numpy, daemon=True).start()
         return matcher
 

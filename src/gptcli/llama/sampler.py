@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from gptcli.params import SAMPLER_NAMES, Sampling
 _FORBIDDEN = float("-inf")
 _LOWEST = -1e30
 _BLOCK = 256
+_FEW = 1500
+"""So many tokens are chosen among without numpy, 1 µs each, rather than wait for its import of 70 ms."""
 _MIROSTAT_WINDOW = 100
 """Tokens that Mirostat 1 estimates its exponent from, as in common/sampling.cpp."""
 
@@ -44,13 +47,10 @@ class _Sampler:
         return token
 
     def choose(self, row: int, mask: bytearray) -> int:
-        import numpy as np
-
         if self._repeated:
             self._check_logits(row)
-        bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=min(self._size, 8 * len(mask)), bitorder="little")
-        logits = self._logits(row)
-        token, logit = self._choose_from(logits, self._best(logits, bits.view(bool)))
+        few = self._choose_few(row, mask) if "numpy" not in sys.modules else None
+        token, logit = few or self._choose_many(row, mask)
         if logit == _FORBIDDEN:
             raise EngineError(
                 "the constraint allows none of the remaining tokens.",
@@ -67,6 +67,17 @@ class _Sampler:
 
     def _choose(self, row: int) -> int:
         raise NotImplementedError
+
+    def _choose_few(self, row: int, mask: bytearray) -> tuple[int, float] | None:
+        """One of the allowed tokens, and its logit, without numpy; None where that would take longer."""
+        return None
+
+    def _choose_many(self, row: int, mask: bytearray) -> tuple[int, float]:
+        import numpy as np
+
+        bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=min(self._size, 8 * len(mask)), bitorder="little")
+        logits = self._logits(row)
+        return self._choose_from(logits, self._best(logits, bits.view(bool)))
 
     def _choose_from(self, logits: Any, allowed: Any) -> tuple[int, float]:
         """One of the allowed tokens, and its logit."""
@@ -131,6 +142,15 @@ class LlamaSampler(_Sampler):
     def _choose(self, row: int) -> int:
         return int(C.llama_sampler_sample(self._chain, self._context(), row))
 
+    def _choose_few(self, row: int, mask: bytearray) -> tuple[int, float] | None:
+        if int.from_bytes(mask, "little").bit_count() > _FEW:
+            return None
+        bits = (8 * index + bit for index, byte in enumerate(mask) if byte for bit in range(8) if byte >> bit & 1)
+        allowed = [token for token in bits if token < self._size]
+        logits = C.llama_get_logits_ith(self._context(), row)
+        table = (C.llama_token_data * len(allowed))(*((token, logits[token], 0) for token in allowed))
+        return self._apply(table, len(allowed))
+
     def _choose_from(self, logits: Any, allowed: Any) -> tuple[int, float]:
         import numpy as np
 
@@ -139,9 +159,12 @@ class LlamaSampler(_Sampler):
         table["id"] = allowed
         table["logit"] = logits[allowed]
         table["p"] = 0
-        candidates = C.llama_token_data_array(
-            ctypes.cast(table.ctypes.data, ctypes.POINTER(C.llama_token_data)), count, -1, False
-        )
+        return self._apply(table.ctypes.data, count)
+
+    def _apply(self, table: Any, count: int) -> tuple[int, float]:
+        """The token that the chain chooses from a table of `llama_token_data`, and its logit."""
+        pointer = ctypes.cast(table, ctypes.POINTER(C.llama_token_data))
+        candidates = C.llama_token_data_array(pointer, count, -1, False)
         C.llama_sampler_apply(self._chain, ctypes.byref(candidates))
         chosen = candidates.data[candidates.selected]
         return int(chosen.id), float(chosen.logit)
