@@ -41,7 +41,8 @@ _LONGEST_RUN = 1 << 12
 _SKIP = 16
 """So many bytes of the last ending may be left out, to see whether the rest of it still ends the text."""
 _NEAR = 400
-"""How far into the last ending a new one may join it."""
+"""How far into the last ending a new one may join it: at its beginning, or after a value."""
+_AFTER_VALUES = frozenset(b",}]")
 _HEAD = 8
 """So many bytes are tried before the whole rest of an ending."""
 _END = 256
@@ -123,7 +124,7 @@ def _descend(matcher: LLMatcher, most: int, deadline: float, last: bytes) -> byt
 
 def _rest_from(state: LLMatcher, allowed: set[int], last: bytes) -> bytes:
     """The longest end of the last ending that ends this text."""
-    near = (start for start, byte in enumerate(last[:_NEAR]) if byte in allowed)
+    near = (at for at, byte in enumerate(last[:_NEAR]) if byte in allowed and (at == 0 or byte in _AFTER_VALUES))
     return next((last[start:] for start in near if _ends(state, last[start:])), b"")
 
 

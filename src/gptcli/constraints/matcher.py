@@ -184,10 +184,11 @@ class Matcher:
         assert self._bytes is not None
         if (rest := rest_of_ending(self._bytes, self._ending, text)) is not None:
             yield rest
-        if (joined := joined_ending(self._bytes, self._ending, _LONGEST_ENDING)) is not None:
-            yield joined
-        if (shortest := shortest_ending(self._bytes, _LONGEST_ENDING)) is not None:
-            yield shortest
+        new = joined_ending(self._bytes, self._ending, _LONGEST_ENDING)
+        if new is None:
+            new = shortest_ending(self._bytes, _LONGEST_ENDING)
+        if new is not None:
+            yield new
 
     def _short_enough(self, ending: bytes, room: int) -> bool:
         if len(ending) <= room:  # each token has a byte at least
