@@ -122,7 +122,6 @@ class FakeBackend:
     cpu_threads: int = 2
     exact_tokens: int = 0
     needs_flash: bool = False
-    step_cost: Callable[[int], float] = float
     vocabulary: ByteVocabulary = field(default_factory=ByteVocabulary)
     config: CacheConfig = field(default_factory=CacheConfig)
     outputs: dict[int, list[int]] = field(default_factory=dict)
@@ -146,9 +145,6 @@ class FakeBackend:
         for number in range(self.config.sequences, config.sequences):
             self._cache[number], self._first[number] = [], 0
         self.config = replace(config, cells=min(config.cells, self.capacity)) if self.capacity else config
-
-    def step_seconds(self, sequences: int) -> tuple[float, float]:
-        return self.step_cost(sequences), 0.0
 
     def share_threads(self, rank: int, count: int) -> None:
         assert 0 <= rank < count

@@ -284,7 +284,7 @@ class Engine(Protocol):
         """A token as a reader would want it shown, control tokens included."""
 
     def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
-        """Answer requests, pulling the next one when there is room for it; closing the generator cancels the rest.
+        """Answer requests, pulling the next ones when there is room for one; closing the generator cancels the rest.
 
         An iterator of requests may give None while others run: nothing has come yet, it is asked again after a step.
         Every request ends with one `Finished` for each sample, or with one `Failed`."""

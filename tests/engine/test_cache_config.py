@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.backend import CacheConfig, Decoded
-from gptcli.engine.cache_config import measure_parallel, shared_tokens
+from gptcli.engine.cache_config import default_parallel, shared_tokens
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import LoadError
 from gptcli.params import Sampling
@@ -32,11 +32,11 @@ def test_unrelated_prompts_are_partitioned() -> None:
     assert not backend.config.unified
 
 
-def test_a_gpus_requests_share_a_unified_cache_and_their_number_is_not_tried_out() -> None:
+def test_a_gpus_requests_share_a_unified_cache_and_many_run_at_once() -> None:
     backend = FakeBackend(cpu_threads=0)
     assert len(run(backend, [f"{n} is a number of its own kind" for n in "abcdefgh"])) == 8
     assert backend.config.unified
-    assert measure_parallel(FakeBackend(cpu_threads=0)) == min(128, FakeBackend().max_sequences)
+    assert default_parallel(FakeBackend(cpu_threads=0), 1) == 128
 
 
 def test_a_shared_instruction_is_computed_once_in_a_gpus_unified_cache() -> None:
@@ -116,8 +116,8 @@ def dense(**more: object) -> FakeBackend:
     return FakeBackend(step_tokens=512, cpu_threads=1, **more)  # type: ignore[arg-type]
 
 
-def engine_of(backend: FakeBackend, parallel: int, *, auto_parallel: bool = False) -> LocalEngine:
-    return LocalEngine(backend, parallel=parallel, auto_parallel=auto_parallel)
+def engine_of(backend: FakeBackend, parallel: int) -> LocalEngine:
+    return LocalEngine(backend, parallel=parallel)
 
 
 def test_a_long_shared_instruction_turns_flash_attention_off() -> None:
@@ -137,14 +137,6 @@ def test_flash_attention_stays_on_with_several_threads() -> None:
     backend = FakeBackend(step_tokens=512)
     list(engine_of(backend, 8).stream(requests([LONG + str(n) for n in range(8)], max_tokens=16)))
     assert backend.config.flash
-
-
-def test_fewer_run_at_once_where_that_is_faster_unless_the_user_chose_the_number() -> None:
-    for auto_parallel, sequences in ((True, 48), (False, 64)):  # 450 shared cells, 18 more for each request
-        backend = dense()
-        wanted = requests([LONG + str(n).zfill(2) for n in range(64)], max_tokens=16)
-        list(engine_of(backend, 64, auto_parallel=auto_parallel).stream(wanted))
-        assert backend.config.sequences == sequences
 
 
 def test_a_unified_cache_keeps_its_kind_while_it_holds_cached_tokens() -> None:
@@ -204,6 +196,6 @@ def test_busy_partitions_stay_neighbours_whichever_request_ends_first() -> None:
 
 def test_one_prompt_many_times_with_nothing_to_generate() -> None:
     wanted = [replace(one, max_tokens=0) for one in requests(["a"] * 4)]
-    engine = LocalEngine(FakeBackend(cpu_threads=1), parallel=32, auto_parallel=True)
+    engine = LocalEngine(FakeBackend(cpu_threads=1), parallel=32)
     ended = [event for event in engine.stream(wanted) if isinstance(event, Finished)]
     assert len(ended) == 4

@@ -23,7 +23,7 @@ def ask(text: str, tokens: int | None = 8) -> Request:
 
 def serve(backend: FakeBackend, requests: list[Request], *, at_once: int, parallel: int = 8) -> list[Event]:
     """All events; a request comes as soon as fewer than `at_once` are unfinished, and never before."""
-    engine = LocalEngine(backend, parallel=parallel, auto_parallel=True, serving=True)
+    engine = LocalEngine(backend, parallel=parallel, serving=True)
     events: list[Event] = []
     waiting = requests[::-1]
 

@@ -27,6 +27,7 @@ from gptcli.types import (
     FinishReason,
     PromptLogprobs,
     Request,
+    Started,
 )
 
 PROGRESS_SECONDS = 0.1
@@ -66,6 +67,8 @@ class Runner:
         self.interrupt = Interrupt()
         """Stops the run between rows; `engine` may replace it with that of the engine."""
         self._active: dict[str, tuple[Row, Request, Answer]] = {}
+        self._started: set[str] = set()
+        """Those of them that are being computed; the others wait for their turn."""
         self._input_ended = self._cancelled = False
         self._error: GptcliError | None = None
         self._updated = 0.0
@@ -155,7 +158,9 @@ class Runner:
         return None
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, Delta):
+        if isinstance(event, Started):
+            self._started.add(event.id)
+        elif isinstance(event, Delta):
             _, _, answer = self._active[event.id]
             answer.delta(event)
         elif isinstance(event, ContinuationLogprobs):
@@ -168,6 +173,7 @@ class Runner:
             self._finish(event)
         elif isinstance(event, Failed):
             row, _, _ = self._active.pop(event.id)
+            self._started.discard(event.id)
             if isinstance(error := event.error, Cancelled):
                 self._cancelled = True
             else:
@@ -181,6 +187,7 @@ class Runner:
         if not answer.finished(event):
             return
         del self._active[event.id]
+        self._started.discard(event.id)
         if any(end.reason is FinishReason.CANCELLED for end in answer.ends):
             return
         self.status.prompt_tokens += event.prompt_tokens
@@ -215,12 +222,12 @@ class Runner:
         self._updated = now
         status = self.status
         status.seconds = now - status.began
-        status.active = len(self._active)
+        status.active = len(self._started)
         status.failed_ever = self.output.failed
         if status.total:
             status.share = status.finished / status.total
         elif (read := self.share_read()) is not None:
-            status.share = read * status.finished / max(1, status.finished + status.active)
+            status.share = read * status.finished / max(1, status.finished + len(self._active))
         self.progress.update(status)
 
 

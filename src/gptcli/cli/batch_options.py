@@ -73,7 +73,7 @@ class BatchOptions:
         int | None, _output(min=0, max=_MOST_LOGPROBS, metavar="K", help="Log-probabilities of K tokens.")
     ] = None
     samples: Annotated[int, _output(min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.")] = 1
-    parallel: Annotated[int | None, _run(min=1, metavar="N", help="Rows at once. (default: measured)")] = None
+    parallel: Annotated[int | None, _run(min=1, metavar="N", help="Rows at once. (default: 16 for each thread)")] = None
     deterministic: Annotated[bool, _run("--deterministic", help="One row at a time, the same bytes each time.")] = False
     max_failures: Annotated[int | None, _run(min=0, metavar="N", help="Stop when more than N rows failed.")] = None
     plan: Annotated[bool, _run("--plan", help="Show the cost and write nothing.")] = False

@@ -104,10 +104,6 @@ class Backend(Protocol):
         """Make a KV cache no smaller than the current one, and carry its contents over. The kind changes only while
         nothing is held. Raises LoadError where there is not enough memory."""
 
-    def step_seconds(self, sequences: int) -> tuple[float, float]:
-        """The duration of a step that computes a token of each of so many sequences, and of measuring it. The KV cache
-        is left alone. Raises LoadError where there is not enough memory."""
-
     def share_threads(self, rank: int, count: int) -> None:
         """Compute the next steps with the `rank`-th of `count` parts of all threads."""
 

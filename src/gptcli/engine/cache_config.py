@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from gptcli.engine.backend import Backend, CacheConfig, MemoryKind
 from gptcli.engine.sequence import Sequence
 from gptcli.engine.slots import common_prefix
-from gptcli.errors import LoadError
 
 ROUND = 256
 """llama.cpp rounds a context up to a multiple of this many cells (llama-context.cpp, GGML_PAD of n_ctx)."""
@@ -44,18 +43,10 @@ _FIRST_PLACES = (4, 8)
 _MOST_RESERVED = 32_768
 """Cells that a server reserves for requests that may come, at most: partitions with room for a long one each would
 take all memory (a 7B model with grouped heads: 128 KiB a cell, 4 GiB)."""
-_CANDIDATES = (GROUP, 2 * GROUP, 4 * GROUP, 8 * GROUP)
 _GPU_PARALLEL = 8 * GROUP
-"""On a GPU, 64, 128 and 256 at once are within 5 percent of each other (H200, 135M and 7.4B), and a trial takes longer
-than it saves."""
+"""On a GPU, 64, 128 and 256 at once are within 5 percent of each other (H200, 135M and 7.4B)."""
 _MAX_CORES = 8
 """Each core computes a shared prefix for itself and has buffers of its own."""
-_MIN_GAIN = 1.03
-"""More requests at once must raise the tokens a second by this: fewer finish sooner and need less memory."""
-_MIN_HOPE = 1.1
-"""Twice as many must bring this gain for four times as many to be tried at all."""
-_MAX_TRIAL_SECONDS = 0.5
-"""No trial follows one that took longer: such a model is limited by arithmetic, however many run at once."""
 
 
 @dataclass(slots=True)
@@ -67,8 +58,6 @@ class CachePlanner:
     """Tokens that one sequence may have."""
     parallel: int
     """Requests computed at once, at most."""
-    auto_parallel: bool = False
-    """Whether fewer may run where that is faster."""
     may_partition: bool = True
     serving: bool = False
     """Whether requests come one after the other for ever, so that those that wait say little about the next ones."""
@@ -114,11 +103,8 @@ class CachePlanner:
         """A cache in which every prefix is held once; `dense`: without flash attention where that pays."""
         backend = self.backend
         samples = max(1 + leader.followers for leader in waiting)
-        prefix = shared / max(1, len(waiting) - 1)
-        used, own = sum(needs) - shared, sum(needs) / len(waiting) - prefix
+        used, own = sum(needs) - shared, sum(needs) / len(waiting) - shared / max(1, len(waiting) - 1)
         dense = dense and backend.cpu_threads == _DENSE_THREADS and not backend.needs_flash
-        if dense and self.auto_parallel:
-            parallel = _fewer(parallel, prefix, own)
         # If fewer run than wait, they still need all of the prefixes; if more run, these may bring further ones.
         cells = max(used - int(own * (len(waiting) - parallel)), used * parallel // len(waiting), max(needs))
         if self.serving:  # it grows when they come
@@ -164,16 +150,6 @@ def _places(waiting: int) -> int:
     return next((places for places in _FIRST_PLACES if places >= waiting), -(-waiting // GROUP) * GROUP)
 
 
-def _fewer(parallel: int, shared: float, own: float) -> int:
-    """So many that their own cells together are at most twice the shared ones: where each token multiplies with all
-    cells, that is where it pays off most. `parallel` if that would be too few to fill a step, or if they have none of
-    their own: the same prompt again and again, with nothing to generate."""
-    if own <= 0:
-        return parallel
-    fewer = int(2 * shared / own) // GROUP * GROUP
-    return min(parallel, fewer) if fewer else parallel
-
-
 def shared_tokens(prompts: list[list[int]]) -> int:
     """Tokens that are not computed again when every prefix that two prompts have in common is computed once.
 
@@ -197,25 +173,14 @@ def choose_cores(parallel: int | None, threads: int) -> int:
     return max(1, min(threads, _MAX_CORES, _MAX_CORES if parallel is None else parallel // GROUP))
 
 
-def measure_parallel(backend: Backend) -> int:
-    """The number of requests at once that gives the most tokens a second, within three percent."""
-    if not backend.cpu_threads:
-        return min(_GPU_PARALLEL, backend.max_sequences)
-    best, best_rate, last_rate = min(GROUP, backend.max_sequences), 0.0, 0.0
-    for parallel in _CANDIDATES:
-        if parallel > backend.max_sequences:
-            break
-        try:
-            seconds, spent = backend.step_seconds(parallel)
-        except LoadError:  # not enough memory for so many
-            break
-        rate = parallel / seconds
-        if rate > best_rate * _MIN_GAIN:
-            best, best_rate = parallel, rate
-        if rate < last_rate * _MIN_HOPE or spent > _MAX_TRIAL_SECONDS:
-            break
-        last_rate = rate
-    return best
+def default_parallel(backend: Backend, cores: int) -> int:
+    """The number of requests to compute at once with so many engine cores.
+
+    On a CPU a group for each core: its step is limited by arithmetic, so that more at once are hardly faster and need
+    more memory. 32 and 64 at once with two threads are within 5 percent of each other in four kinds of rows; where all
+    share a long instruction and each token multiplies with all cells, 64 are a third slower."""
+    many = GROUP * cores if backend.cpu_threads else _GPU_PARALLEL
+    return min(many, backend.max_sequences * cores)
 
 
 def share_of(whole: int, rank: int, count: int) -> int:

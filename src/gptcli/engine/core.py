@@ -73,6 +73,10 @@ class EngineCore:
         """Whether the request runs or waits here."""
         return any(sequence.request.id == request_id for sequence in [*self.running, *self._waiting])
 
+    def held(self, tokens: list[int]) -> int:
+        """How many of a prompt's first tokens need not be computed here."""
+        return self.kv_cache.held(tokens, self.running)
+
     def enqueue(self, request: Request) -> Iterator[Event]:
         """Let a request wait for a slot, or fail."""
         try:

@@ -6,9 +6,11 @@ import itertools
 import queue
 from collections.abc import Callable, Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
+from functools import partial
 from typing import TYPE_CHECKING
 
-from gptcli.engine.backend import Backend, Decoded
+from gptcli.engine.backend import Backend, Decoded, MemoryKind
+from gptcli.engine.backlog import Backlog
 from gptcli.engine.cache_config import CachePlanner, share_of
 from gptcli.engine.core import EngineCore
 from gptcli.engine.draft_model import DraftModel
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 
+_AHEAD = 4
+"""Times as many requests as run at once are known before their turn: enough for 64 chats whose turns take turns."""
+
+
 class LocalEngine:
     """Continuous batching on a KV cache that is kept between calls of `stream`.
 
@@ -38,7 +44,6 @@ class LocalEngine:
         replicas: Many[Backend] = (),
         context: int | None = None,
         parallel: int = 1,
-        auto_parallel: bool = False,
         interrupt: Interrupt | None = None,
         template: ChatTemplate | None = None,
         open_prefix_cache: OpenPrefixCache | None = None,
@@ -51,7 +56,7 @@ class LocalEngine:
         """`context`: tokens that one sequence may have (None: what it needs, up to what the model was trained for).
 
         `replicas`: further backends of the same model; each computes in a thread of its own. `parallel`: requests
-        computed at once, at most; with `auto_parallel` fewer where that is faster. `template` renders chats.
+        computed at once, at most. `template` renders chats.
         `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
         `serving`: requests come for ever. `before_step` is called by the consumer's thread before it waits for a step.
@@ -78,7 +83,7 @@ class LocalEngine:
         for number, one in enumerate(backends):
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
-            planner = CachePlanner(one, self.limit, share, auto_parallel=auto_parallel, serving=serving)
+            planner = CachePlanner(one, self.limit, share, serving=serving)
             rows = min(MOST_DRAFT, one.scored_rows) if speculation is not False else 0
             kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse, draft_rows=rows)
             core = EngineCore(one, kv_cache, self.limit, share, self._interrupt, template)
@@ -108,11 +113,12 @@ class LocalEngine:
         self._cancelled.add(request_id)
 
     def stream(self, requests: Iterable[Request | None]) -> Generator[Event, None, None]:
-        incoming = iter(requests)
+        to_tokens = partial(encode, vocabulary=self._backend.vocabulary, template=self._template)
+        backlog = Backlog(iter(requests), self._cores, self._ahead, to_tokens)
         executor = Executor(len(self._cores))
         try:
             while not self._interrupt.requested:
-                yield from self._feed(incoming, executor)
+                yield from self._feed(backlog, executor)
                 if not executor.busy:
                     break
                 if self._before_step is not None:
@@ -120,6 +126,8 @@ class LocalEngine:
                 core, outcome = executor.next()
                 yield from core.process(outcome)
             executor.drain()
+            for request in backlog.remove():
+                yield from self._cores[0].enqueue(request)
             for core in self._cores:
                 yield from core.cancel()
         finally:
@@ -127,24 +135,27 @@ class LocalEngine:
             for core in self._cores:
                 core.abandon()
 
-    def _end_cancelled(self, executor: Executor) -> Iterator[Event]:
+    def _end_cancelled(self, backlog: Backlog, executor: Executor) -> Iterator[Event]:
         """End the requests that were cancelled, except those whose step is being computed."""
         for request_id in self._cancelled.copy():
             core = next((core for core in self._cores if core.holds(request_id)), None)
             if core not in executor.busy:
+                for request in backlog.remove(request_id):
+                    core = self._cores[0]
+                    yield from core.enqueue(request)
                 self._cancelled.discard(request_id)
                 if core is not None:
                     yield from core.cancel(request_id)
 
-    def _feed(self, incoming: Iterator[Request | None], executor: Executor) -> Iterator[Event]:
+    def _feed(self, backlog: Backlog, executor: Executor) -> Iterator[Event]:
         """Admit requests to the cores that are not computing, and start their next steps."""
-        yield from self._end_cancelled(executor)
+        yield from self._end_cancelled(backlog, executor)
         if len(self._cores) > 1 and not self._serving and all(core.idle for core in self._cores):
-            yield from self._distribute(incoming)
-            yield from self._end_cancelled(executor)  # those cancelled while others were pulled
+            yield from self._distribute(backlog)
+            yield from self._end_cancelled(backlog, executor)  # those cancelled while others were pulled
         for core in self._cores:
             if core not in executor.busy:
-                yield from core.admit(incoming)
+                yield from core.admit(backlog.requests_for(core))
         active = [core for core in self._cores if core.running]
         for rank, core in enumerate(active):
             if core not in executor.busy:
@@ -152,11 +163,18 @@ class LocalEngine:
                 core.schedule()
                 executor.submit(core)
 
-    def _distribute(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
+    @property
+    def _ahead(self) -> int:
+        """How many requests to know before their turn. A server answers them in order, and on a GPU one core has them
+        all; where no prefix can be cut off or copied, there is nothing to choose by."""
+        chooses = self.parallel > 1 and not self._serving and self._backend.cpu_threads > 0
+        return _AHEAD * self.parallel if chooses and self._backend.memory is MemoryKind.ATTENTION else 1
+
+    def _distribute(self, backlog: Backlog) -> Iterator[Event]:
         """Spread the first requests evenly: the first core would take all of a few, and leave the others idle. Those
         that begin alike go to the same core, which computes their common prefix once."""
         first: list[Request] = []
-        while len(first) < self.parallel and not self._interrupt.requested and (request := next(incoming, None)):
+        while len(first) < self.parallel and not self._interrupt.requested and (request := backlog.first()):
             first.append(request)
         alike = iter(sorted(range(len(first)), key=lambda index: _beginning(first[index].prompt)))
         for number, core in enumerate(self._cores):

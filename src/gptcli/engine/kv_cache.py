@@ -125,6 +125,17 @@ class KVCacheManager:
             self._start_new(leader)
         return True
 
+    def held(self, tokens: list[int], running: Many[Sequence]) -> int:
+        """How many of a prompt's first tokens are in the cache, or soon will be."""
+        if not tokens:
+            return 0
+        lengths = (min(common_prefix(one.tokens, tokens), one.prompt_tokens) for one in running)
+        return max(self._slots.longest_prefix(tokens)[1], *lengths, 0)
+
+    def cached_prompts(self) -> list[list[int]]:
+        """What is cached and not in use, the first to be lost at the front."""
+        return [slot.tokens for slot in self._slots.cached()]
+
     def fork(self, leader: Sequence, child: Sequence) -> None:
         """Start `child` with what `leader` has computed; its slot was reserved when that got its own."""
         self._start_new(child, leader.slot, leader.computed)

@@ -37,8 +37,6 @@ _EXACT_FORMATS = ("2", "3")
 _UNSPLIT = 256
 """With more cells, threads share the attention of a single token, and add it up in parts (ggml-cpu/ops.cpp,
 use_split_kv_path: 512 cells, and llama.cpp rounds those in use up to a multiple of 256)."""
-_TRIAL_TOKENS = 256
-_TRIAL_STEPS = 2
 
 
 class LlamaBackend:
@@ -145,21 +143,6 @@ class LlamaBackend:
             self._context.close()
         self._context = context
         self.config = config
-
-    def step_seconds(self, sequences: int) -> tuple[float, float]:
-        began = time.perf_counter()
-        steps = []
-        config = CacheConfig(_TRIAL_TOKENS * sequences, sequences, unified=False)
-        with contextlib.closing(self._make_context(config)) as context:
-            for position in range(_TRIAL_STEPS + 1):  # the first one also warms up
-                started = time.perf_counter()
-                for sequence in range(sequences):
-                    context.add(self.vocabulary.begin or 0, position, sequence, logits=True)
-                if context.decode() is not Decoded.OK:
-                    break
-                steps.append(time.perf_counter() - started)
-        ended = time.perf_counter()
-        return min(steps[1:], default=ended - began), ended - began
 
     def share_threads(self, rank: int, count: int) -> None:
         decode, prompt = (max(1, share_of(every, rank, count)) for every in self._threads)

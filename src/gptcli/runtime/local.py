@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gptcli import settings
 from gptcli.constraints.tokens import Tokens
-from gptcli.engine.cache_config import choose_cores, measure_parallel
+from gptcli.engine.cache_config import choose_cores, default_parallel
 from gptcli.engine.draft_model import DraftModel, same_vocabulary
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import LoadError, UsageError
@@ -112,7 +112,7 @@ class LocalLoader:
     ) -> Iterator[LoadedEngine]:
         """The engine, once the model is loaded. Raises LoadError, RequestError.
 
-        `parallel`: requests to compute at once; None finds the fastest number. `reuse`: whether prompts may go on from
+        `parallel`: requests to compute at once; None chooses the number. `reuse`: whether prompts may go on from
         prefixes that earlier requests computed. `before_step` is called before each step of the engine."""
         interrupt = interrupt or Interrupt()
         options = self._options
@@ -147,8 +147,7 @@ class LocalLoader:
                 backend,
                 replicas=replicas,
                 context=options.ctx_size,
-                parallel=measure_parallel(backend) * cores if parallel is None else parallel,
-                auto_parallel=parallel is None,
+                parallel=default_parallel(backend, cores) if parallel is None else parallel,
                 reuse=reuse,
                 interrupt=interrupt,
                 template=ChatTemplate(

@@ -1,0 +1,42 @@
+"""How many requests to compute at once, and on how many cores."""
+
+from __future__ import annotations
+
+import pytest
+from fake_backend import FakeBackend
+
+from gptcli.engine.cache_config import choose_cores, default_parallel
+from gptcli.engine.engine import LocalEngine
+from gptcli.params import Sampling
+from gptcli.types import Request, TextPrompt
+
+
+@pytest.mark.parametrize(
+    ("backend", "cores", "parallel"),
+    [
+        (FakeBackend(), 1, 16),
+        (FakeBackend(), 8, 128),
+        (FakeBackend(max_sequences=4), 2, 8),
+        (FakeBackend(cpu_threads=0), 1, 128),
+        (FakeBackend(cpu_threads=0, max_sequences=64), 1, 64),
+    ],
+)
+def test_how_many_run_at_once(backend: FakeBackend, cores: int, parallel: int) -> None:
+    assert default_parallel(backend, cores) == parallel
+
+
+@pytest.mark.parametrize(
+    ("parallel", "threads", "cores"),
+    [(None, 2, 2), (None, 1, 1), (None, 64, 8), (1, 8, 1), (31, 8, 1), (32, 8, 2), (1000, 4, 4), (15, 2, 1)],
+)
+def test_one_core_for_each_thread_while_each_can_fill_a_step(parallel: int | None, threads: int, cores: int) -> None:
+    assert choose_cores(parallel, threads) == cores
+
+
+def test_without_reuse_every_prompt_is_computed_in_full() -> None:
+    backend = FakeBackend()
+    request = Request("0", TextPrompt(b"the same again"), Sampling(seed=1), max_tokens=2, ignore_eos=True)
+    engine = LocalEngine(backend, reuse=False)
+    for _ in range(3):
+        list(engine.stream([request]))
+    assert backend.computed == 3 * (len(b"the same again") + 1)
