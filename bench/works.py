@@ -11,14 +11,14 @@ import random
 import statistics
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bench import flags
 from bench.batch import report, requantized
 from bench.pairs import Comparison, run
 from bench.programs import native_version, program
-from bench.results import Row, machine, publish, versions
+from bench.results import machine, publish, versions
 from bench.server import complete, server
 from gptcli.models.gguf import quantization
 from gptcli.models.progress import Silent
@@ -125,7 +125,7 @@ class Bench:
         return load.tokens / load.seconds
 
 
-def against_server(bench: Bench, work: Work, kind: str, rounds: int, slots: Sequence[int]) -> Row:
+def against_server(bench: Bench, work: Work, kind: str, rounds: int, slots: Sequence[int]) -> Comparison:
     """In turn, with the number of slots at which llama-server is fastest."""
     tried = {number: bench.server(work, number) for number in slots} if len(slots) > 1 else {slots[0]: 0.0}
     best = max(tried, key=lambda number: tried[number])
@@ -138,7 +138,7 @@ def against_server(bench: Bench, work: Work, kind: str, rounds: int, slots: Sequ
     return Comparison(f"{work.name}, {kind}", f"llama-server -np {best}", "tokens/s", ours, theirs, work.bound, True)
 
 
-def against_widths(bench: Bench, work: Work, kind: str, rounds: int) -> Row:
+def against_widths(bench: Bench, work: Work, kind: str, rounds: int) -> Comparison:
     """The number of rows at once that is chosen, beside the best of the fixed ones."""
     found: dict[int, list[float]] = {width: [] for width in (0, *WIDTHS)}
     for _ in range(rounds):
@@ -151,6 +151,18 @@ def against_widths(bench: Bench, work: Work, kind: str, rounds: int) -> Row:
     return Comparison(name, f"--parallel {best}, the best", "tokens/s", found[0], found[best], 0.95, True)
 
 
+def merged(path: Path, rows: Sequence[Comparison]) -> list[Comparison]:
+    """All comparisons that the file has with these added to them; it is made, and written anew."""
+    found = {}
+    if path.exists():
+        found = {(one["name"], one["peer"]): Comparison(**one) for one in json.loads(path.read_text("utf-8"))}
+    for row in rows:
+        before = found.get((row.name, row.peer), replace(row, ours=[], theirs=[]))
+        found[row.name, row.peer] = replace(row, ours=before.ours + row.ours, theirs=before.theirs + row.theirs)
+    path.write_text(json.dumps([asdict(row) for row in found.values()]), "utf-8")
+    return list(found.values())
+
+
 def main() -> None:
     parser = flags.parser("works", __doc__ or "")
     parser.add_argument("--peers", type=Path, required=True, metavar="DIR", help="folder with llama.cpp's programs")
@@ -160,11 +172,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="runs of each program, in turn (default: 5)")
     parser.add_argument("--slots", default=",".join(map(str, SLOTS)), help="of llama-server, to choose the best of")
     parser.add_argument("--sweep", action="store_true", help="compare with fixed widths instead of llama-server")
+    parser.add_argument("--merge", type=Path, metavar="FILE", help="add the rounds to those of earlier calls in FILE")
     options = parser.parse_args()
     model = resolve(options.model, offline=True, report=Silent()).path
     chosen = [work for number, work in enumerate(works(options.size), 1) if number in (options.only or range(1, 6))]
     slots = [int(number) for number in options.slots.split(",")]
-    rows: list[Row] = []
+    rows: list[Comparison] = []
     for kind in options.kinds.split(","):
         path = model if kind == quantization.of(model.name) else requantized(model, kind)
         with tempfile.TemporaryDirectory() as folder:
@@ -174,10 +187,12 @@ def main() -> None:
                     rows.append(against_widths(bench, work, kind, options.rounds))
                 else:
                     rows.append(against_server(bench, work, kind, options.rounds, slots))
-    facts = {"model": model.name, "rows": f"{options.size} of all", "rounds": str(options.rounds)}
+    shown = merged(options.merge, rows) if options.merge else rows
+    rounds = ", ".join(str(len(row.ours)) for row in shown)
+    facts = {"model": model.name, "rows": f"{options.size} of all", "rounds": rounds}
     name = "widths of a batch" if options.sweep else "five works of a batch"
     facts |= machine() | versions() | native_version(options.peers)
-    publish(name, rows, facts, write=options.write)
+    publish(name, shown, facts, write=options.write)
 
 
 if __name__ == "__main__":
