@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import re
+import statistics
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -57,16 +58,16 @@ def measure(port: int, work: str, at_once: int, requests: int) -> load.Load:
     return load.run(port, prompts[_WARM_UP:], at_once, TOKENS)
 
 
-def compare(work: str, at_once: int, mine: load.Load, theirs: load.Load, slots: int) -> list[Row]:
-    """The rows of one load."""
+def compare(work: str, at_once: int, mine: list[load.Load], theirs: list[load.Load], slots: int) -> list[Row]:
+    """The rows of one load, of which there are pairs of runs."""
     name, peer = f"{work}, {at_once} at once", f"llama-server -np {slots}"
-    rows: list[Row] = [
-        Comparison(f"{name}: rate", peer, "tokens/s", [mine.rate], [theirs.rate], WORKS[work][2], more_is_better=True)
-    ]
-    for what, own, other in (("first token", mine.first, theirs.first), ("between", mine.between, theirs.between)):
+    rates = [run.rate for run in mine], [run.rate for run in theirs]
+    rows: list[Row] = [Comparison(f"{name}: rate", peer, "tokens/s", *rates, WORKS[work][2], more_is_better=True)]
+    for what in ("first", "between"):
         for percent in (50, 99):
-            pair = [load.percentile(own, percent) * 1e3], [load.percentile(other, percent) * 1e3]
-            rows.append(Comparison(f"{name}: {what}, p{percent}", peer, "ms", *pair, 1.1))
+            pair = [[load.percentile(getattr(run, what), percent) * 1e3 for run in runs] for runs in (mine, theirs)]
+            label = "first token" if what == "first" else what
+            rows.append(Comparison(f"{name}: {label}, p{percent}", peer, "ms", *pair, 1.1))
     return rows
 
 
@@ -78,6 +79,8 @@ def main() -> None:
     parser.add_argument("--works", nargs="+", default=[*WORKS], choices=[*WORKS], help="prompts (default: both)")
     parser.add_argument("--parallel", type=int, help="of gptcli (default: what it measures)")
     parser.add_argument("--rounds", type=int, default=3, help="requests of each client (default: 3)")
+    parser.add_argument("--least", type=int, default=6, help="requests of all clients, at least (default: 6)")
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each server (default: 3)")
     args = parser.parse_args()
     rows = [row for work in args.works for row in _measure_work(args, work)]
     facts = machine() | versions() | native_version(args.peers) | {"threads": str(args.threads)}
@@ -85,19 +88,26 @@ def main() -> None:
 
 
 def _measure_work(args: argparse.Namespace, work: str) -> list[Row]:
+    """All servers wait while one is measured, so that ours and theirs are measured in turn."""
     model = args.model or "smollm2"
     file = str(resolve(model, offline=True, report=Silent()).path)
-    counts = {at_once: max(6, args.rounds * at_once) for at_once in args.at_once}
-    with ours(model, args.threads, args.parallel) as port:
-        mine = {at_once: measure(port, work, at_once, count) for at_once, count in counts.items()}
-    theirs: dict[int, dict[int, load.Load]] = {}
-    for slots in args.slots:
-        with server.server(args.peers / "llama-server", file, args.threads, slots, WORKS[work][1]) as port:
-            theirs[slots] = {at_once: measure(port, work, at_once, count) for at_once, count in counts.items()}
     rows = []
-    for at_once in args.at_once:
-        best = max(args.slots, key=lambda slots: theirs[slots][at_once].rate)
-        rows += compare(work, at_once, mine[at_once], theirs[best][at_once], best)
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(ours(model, args.threads, args.parallel))
+        binary, cells = args.peers / "llama-server", WORKS[work][1]
+        peers = {
+            slots: stack.enter_context(server.server(binary, file, args.threads, slots, cells)) for slots in args.slots
+        }
+        for at_once in args.at_once:
+            count = max(args.least, args.rounds * at_once)
+            mine: list[load.Load] = []
+            theirs: dict[int, list[load.Load]] = {slots: [] for slots in peers}
+            for _ in range(args.pairs):
+                mine.append(measure(own, work, at_once, count))
+                for slots, port in peers.items():
+                    theirs[slots].append(measure(port, work, at_once, count))
+            best = max(peers, key=lambda slots: statistics.median(run.rate for run in theirs[slots]))
+            rows += compare(work, at_once, mine, theirs[best], best)
     return rows
 
 

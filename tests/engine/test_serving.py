@@ -117,6 +117,14 @@ def test_two_conversations_in_turn_keep_what_was_computed() -> None:
     assert all(count > 600 for count in reused[2:])
 
 
+def test_what_a_prompt_has_in_common_with_the_slot_that_is_evicted_is_not_computed_again() -> None:
+    requests = [ask("Hm " + letter * 30) for letter in "abcdefgh"]  # three tokens are too few to be copied
+    events = serve(FakeBackend(), requests, at_once=1)
+    ends = [event for event in events if isinstance(event, Finished)]
+    assert [end.reused_tokens for end in ends] == [0, 0, 0, 0, 3, 3, 3, 3]
+    assert texts(events) == alone(requests)
+
+
 def test_a_few_requests_do_not_reserve_room_for_many() -> None:
     backend = FakeBackend()
     requests = [ask(f"{number} is a number of its own kind") for number in range(60)]

@@ -13,7 +13,7 @@ import pytest
 from fake_chat import endless
 from http_server import CHAT, HttpServer, Model, parrot, read, request
 
-from gptcli.server import connections
+from gptcli.server import connections, engine_thread
 from gptcli.server.process import ServerOptions
 from gptcli.server.service import Limits
 
@@ -251,10 +251,25 @@ class TestStopping:
             server.thread.join()
 
 
+def test_requests_that_ran_together_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_thread, "_GATHER_SECONDS", 60)
+    with HttpServer(tmp_path, parrot) as server, contextlib.ExitStack() as stack:
+        engine = server.server.engine
+        assert server.ask("/v1/completions", {"prompt": ["a>", "b>", "c>"]}).status == 200
+        connections = [stack.enter_context(server.connect()) for _ in range(3)]
+        for number, connection in enumerate(connections, 1):
+            assert engine.running == 0
+            connection.sendall(request("POST", "/v1/completions", json.dumps({"prompt": f"{number}>"}).encode()))
+            wait_until(lambda wanted=number: engine.waiting == wanted or wanted == 3)  # type: ignore[misc]
+        assert [read(one).json["choices"][0]["text"] for one in connections] == ["1", "2", "3"]
+        monkeypatch.setattr(engine_thread, "_GATHER_SECONDS", 0.001)
+        assert answers(server)  # nobody else comes
+
+
 def test_a_server_ends_as_idle_after_so_long_without_a_request(tmp_path: Path) -> None:
     now = 0.0
     options = ServerOptions(["fake"], keep=60)
-    with HttpServer(tmp_path, options=options, limit=1 << 24, clock=lambda: now) as server:
+    with HttpServer(tmp_path, endless, options=options, limit=1 << 24, clock=lambda: now) as server:
         with begin_endless(server):
             now = 1000.0
             server.tick()

@@ -82,10 +82,13 @@ class Slots:
                 best, longest = slot, length
         return best, longest
 
+    def next_free(self) -> Slot:
+        """An idle slot: an empty one, or the least recently used."""
+        return min((s for s in self._slots if not s.busy), key=lambda s: (bool(s.tokens), s.last_use))
+
     def allocate(self, slot: Slot | None = None) -> Slot:
-        """Make a slot busy: this one, an empty one, or the least recently used."""
-        if slot is None:
-            slot = min((s for s in self._slots if not s.busy), key=lambda s: (bool(s.tokens), s.last_use))
+        """Make a slot busy: this one, or the next free one."""
+        slot = slot or self.next_free()
         slot.busy = True
         slot.last_use = next(self._clock)
         return slot
