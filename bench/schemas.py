@@ -6,6 +6,7 @@ answer. The answers are validated by `jsonschema`, with numbers as they are writ
 
 from __future__ import annotations
 
+import decimal
 import itertools
 import json
 import sys
@@ -36,6 +37,8 @@ from gptcli.types import Constraint, ConstraintKind, Delta, Engine, Failed, Fini
 
 FREE_TOKENS = 100
 """Room beyond the shortest answer, where the limit is not meant to cut."""
+_DIGITS = 2000
+"""More than the numbers of an answer have, so that their multiples are exact."""
 CUT_TOKENS = (0, 1, 3, 6, 12)
 """Room where it is."""
 
@@ -126,7 +129,9 @@ def _problem(schema: Any, text: str) -> str:
         return f"no JSON ({error})"
     exact = json.loads(json.dumps(schema), parse_float=_number)
     validator = jsonschema.validators.validator_for(exact, default=jsonschema.Draft202012Validator)(exact)
-    return next((error.message for error in validator.iter_errors(value)), "")
+    with decimal.localcontext() as context:
+        context.prec = _DIGITS
+        return next((error.message for error in validator.iter_errors(value)), "")
 
 
 def _number(digits: str) -> Decimal | float:
@@ -139,21 +144,27 @@ def _number(digits: str) -> Decimal | float:
 def time_searches() -> list[float]:
     """The seconds of computing that each search of an ending takes from now on, where nothing is left of the last."""
     joined, shortest, found = matchers.joined_ending, matchers.shortest_ending, []
+    failed = 0.0
+    """Seconds of a search for an ending that joins the last one, where none was found, so that another follows."""
 
     def timed_joined(matcher: LLMatcher, last: bytes, most: int) -> bytes | None:
+        nonlocal failed
         began = time.thread_time()
-        try:
-            return joined(matcher, last, most)
-        finally:
-            found.append(time.thread_time() - began)
+        ending = joined(matcher, last, most)
+        failed = time.thread_time() - began
+        if ending is not None:
+            found.append(failed)
+            failed = 0.0
+        return ending
 
     def timed_shortest(matcher: LLMatcher, most: int, *, patient: bool = False) -> bytes | None:
+        nonlocal failed
         began = time.thread_time()
-        try:
-            return shortest(matcher, most, patient=patient)
-        finally:
-            if not patient:  # the first one, of the constraint itself, is part of its check
-                found[-1] += time.thread_time() - began
+        ending = shortest(matcher, most, patient=patient)
+        if not patient:  # the first one, of the constraint itself, is part of its check
+            found.append(failed + time.thread_time() - began)
+            failed = 0.0
+        return ending
 
     matchers.joined_ending, matchers.shortest_ending = timed_joined, timed_shortest
     return found

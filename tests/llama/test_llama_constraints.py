@@ -158,6 +158,18 @@ def test_a_part_leaves_to_the_next_what_that_needs(backend: LlamaBackend) -> Non
     assert re.fullmatch(r"([0-9]+[ \n]*=[0-9]+[ \n]*\n)+", text(backend, grammar, max_tokens=20))
 
 
+def test_a_repeated_rule_may_begin_again_after_line_breaks(backend: LlamaBackend) -> None:
+    """llama.cpp's arithmetic.gbnf: the white space of a term may not take the line break that a line ends with."""
+    lines = 'root ::= (term "=" ws term "\\n")+\nterm ::= [a-z] ws | [0-9]+ ws\nws ::= [ \\t\\n]*'
+    matcher = backend.matcher(gbnf(lines))
+    matcher.accept_forced(backend.vocabulary.tokenize(b"1 = 2\n", add_special=False, parse_special=False))
+    (token,) = backend.vocabulary.tokenize(b"\n", add_special=False, parse_special=False)
+    assert matcher.accept(token, 10)
+    (letter,) = backend.vocabulary.tokenize(b"x", add_special=False, parse_special=False)
+    assert matcher.mask()[letter >> 3] >> (letter & 7) & 1
+    assert matcher.accept(letter, 4)
+
+
 def test_a_text_may_be_full_of_quotes(backend: LlamaBackend) -> None:
     assert re.fullmatch(r"(- [^\n]+\n)+", text(backend, gbnf('root ::= ("- " [^\\n]+ "\\n")+'), max_tokens=30))
 

@@ -16,7 +16,7 @@ from gptcli.constraints.compilation import excess
 from gptcli.constraints.grammar import compile_grammar, refusal
 from gptcli.constraints.tokens import Tokens, bytes_tokenizer
 from gptcli.errors import EngineError
-from gptcli.types import Constraint, ConstraintKind
+from gptcli.types import Constraint
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _KEPT = 64
 """Constraints of which a compiled matcher is kept."""
 _LONGEST_ENDING = 1 << 16
+_LONG_ENDING = 300
+"""An ending of more bytes is kept as far as possible; another one takes 20 ms to find, and is hardly shorter."""
 _SLOW_SECONDS = 0.0003
 """A mask that took longer is made while the model computes; the exchange with the other thread takes a third of it."""
 
@@ -184,11 +186,11 @@ class Matcher:
         assert self._bytes is not None
         if (rest := rest_of_ending(self._bytes, self._ending, text)) is not None:
             yield rest
-        new = joined_ending(self._bytes, self._ending, _LONGEST_ENDING)
-        if new is None:
-            new = shortest_ending(self._bytes, _LONGEST_ENDING)
-        if new is not None:
-            yield new
+        is_long = len(self._ending) > _LONG_ENDING
+        if is_long and (joined := joined_ending(self._bytes, self._ending, _LONGEST_ENDING)) is not None:
+            yield joined
+        elif (shortest := shortest_ending(self._bytes, _LONGEST_ENDING)) is not None:
+            yield shortest
 
     def _short_enough(self, ending: bytes, room: int) -> bool:
         if len(ending) <= room:  # each token has a byte at least
@@ -258,16 +260,10 @@ class Compiler:
         if too_much := excess(constraint):
             raise refusal(constraint, too_much)
         self._bytes = self._bytes or bytes_tokenizer()
-        ways = (False, True) if constraint.kind is ConstraintKind.GBNF else (False,)
-        for exact in ways:
-            grammar = compile_grammar(constraint, exact=exact)
-            of_bytes = new_matcher(self._bytes, grammar)
-            follows_bytes = not of_bytes.is_error()
-            ending = (
-                shortest_ending(of_bytes, _LONGEST_ENDING, patient=exact or len(ways) == 1) if follows_bytes else b""
-            )
-            if ending is not None:
-                break
+        grammar = compile_grammar(constraint)
+        of_bytes = new_matcher(self._bytes, grammar)
+        follows_bytes = not of_bytes.is_error()
+        ending = shortest_ending(of_bytes, _LONGEST_ENDING, patient=True) if follows_bytes else b""
         if ending is None:
             raise refusal(constraint, "no text satisfies it, or none that is short enough to be found")
         start = self.tokens.tokenize(of_bytes.compute_ff_bytes())[:-1] if follows_bytes else []
