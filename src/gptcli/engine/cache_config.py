@@ -177,8 +177,8 @@ def default_parallel(backend: Backend, cores: int) -> int:
     """The number of requests to compute at once with so many engine cores.
 
     On a CPU a group for each core: its step is limited by arithmetic, so that more at once are hardly faster and need
-    more memory. 32 and 64 at once with two threads are within 5 percent of each other in four kinds of rows; where all
-    share a long instruction and each token multiplies with all cells, 64 are a third slower."""
+    more memory. With two threads 64 at once were 10 percent faster in some kinds of rows and 5 percent slower in
+    others than 32; where all share a long instruction and each token multiplies with all cells, a third slower."""
     many = GROUP * cores if backend.cpu_threads else _GPU_PARALLEL
     return min(many, backend.max_sequences * cores)
 
