@@ -30,6 +30,8 @@ _KEPT = 64
 _LONGEST_ENDING = 1 << 16
 _LONG_ENDING = 300
 """An ending of more bytes is kept as far as possible; another one takes 20 ms to find, and is hardly shorter."""
+_SHORT_DETOUR = 16
+"""So many bytes may come before what is kept of a shorter one."""
 _SLOW_SECONDS = 0.0003
 """A mask that took longer is made while the model computes; the exchange with the other thread takes a third of it."""
 
@@ -187,10 +189,14 @@ class Matcher:
         if (rest := rest_of_ending(self._bytes, self._ending, text)) is not None:
             yield rest
         is_long = len(self._ending) > _LONG_ENDING
-        if is_long and (joined := joined_ending(self._bytes, self._ending, _LONGEST_ENDING)) is not None:
+        detour = _LONGEST_ENDING if is_long else _SHORT_DETOUR
+        joined = joined_ending(self._bytes, self._ending, detour)
+        if joined is not None:
             yield joined
-        elif (shortest := shortest_ending(self._bytes, _LONGEST_ENDING)) is not None:
-            yield shortest
+        if joined is None or not is_long:
+            shortest = shortest_ending(self._bytes, _LONGEST_ENDING)
+            if shortest is not None:
+                yield shortest
 
     def _short_enough(self, ending: bytes, room: int) -> bool:
         if len(ending) <= room:  # each token has a byte at least
