@@ -27,6 +27,7 @@ from bench.results import Check, Row, machine, publish, versions
 from gptcli.constraints import matcher as matchers
 from gptcli.constraints.compilation import shortest_answer
 from gptcli.constraints.grammar import compile_grammar
+from gptcli.constraints.library import new_matcher
 from gptcli.constraints.schema import JsonSchema, SchemaError, check_schema
 from gptcli.constraints.tokens import bytes_tokenizer
 from gptcli.models.progress import Silent
@@ -192,7 +193,7 @@ def rejected(cases: list[Case]) -> tuple[list[str], int]:
         if not case.foreign.instances or '"format"' in json.dumps(case.foreign.schema):
             continue
         grammar = compile_grammar(Constraint(ConstraintKind.JSON_SCHEMA, case.checked.text))
-        matcher = LLMatcher(bytes_tokenizer(), grammar, log_level=0)
+        matcher = new_matcher(bytes_tokenizer(), grammar)
         for value, valid in case.foreign.instances:
             if valid:
                 tried += 1

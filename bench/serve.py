@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, nargs="+", default=[4, 16, 64], help="of llama-server (default: 4 16 64)")
     parser.add_argument("--at-once", type=int, nargs="+", default=AT_ONCE, help="requests at once (default: 1 4 16 64)")
     parser.add_argument("--works", nargs="+", default=[*WORKS], choices=[*WORKS], help="prompts (default: both)")
-    parser.add_argument("--parallel", type=int, help="of gptcli (default: what it measures)")
+    parser.add_argument("--parallel", type=int, help="of gptcli (default: its own)")
     parser.add_argument("--rounds", type=int, default=3, help="requests of each client (default: 3)")
     parser.add_argument("--least", type=int, default=6, help="requests of all clients, at least (default: 6)")
     parser.add_argument("--pairs", type=int, default=3, help="runs of each server (default: 3)")

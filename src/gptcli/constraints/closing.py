@@ -7,6 +7,7 @@ bytes little changes with a token, so that it is kept as far as it still ends th
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def shortest_ending(matcher: LLMatcher, most: int, *, patient: bool = False) -> 
         return b""
     began, times = time.thread_time(), _PATIENT if patient else 1
     quick, thorough = (began + times * seconds for seconds in _SECONDS)
-    found = _descend(matcher, most, quick, b"")
+    found = _descend(matcher, most, quick)
     if found is not None:
         shorter = _search(matcher, len(found) - 1, time.thread_time() + times * _IMPROVING, thorough=False)
         return found if shorter is None else shorter
@@ -71,15 +72,17 @@ def rest_of_ending(matcher: LLMatcher, last: bytes, added: bytes) -> bytes | Non
     if matcher.is_accepting():
         return b""
     starts = [len(added)] if last.startswith(added) else []
-    for start in [*starts, *range(min(_SKIP, len(last)))]:
-        if _ends(matcher, last[start:]):
-            return last[start:]
-    return None
+    return _first_end(matcher, last, [*starts, *range(min(_SKIP, len(last)))])
 
 
 def joined_ending(matcher: LLMatcher, last: bytes, most: int) -> bytes | None:
     """An ending that goes on as the last one did, after what the text has begun since; None if none is found."""
     return _descend(matcher, most, time.thread_time() + _JOINING, last)
+
+
+def _first_end(matcher: LLMatcher, last: bytes, starts: Iterable[int]) -> bytes | None:
+    """What the last ending has from the first of these places on that ends the text; None if no part of it does."""
+    return next((last[start:] for start in starts if _ends(matcher, last[start:])), None)
 
 
 def _ends(matcher: LLMatcher, text: bytes) -> bool:
@@ -89,7 +92,7 @@ def _ends(matcher: LLMatcher, text: bytes) -> bool:
     return matcher.validate_tokens([*text, _END]) > len(text)
 
 
-def _descend(matcher: LLMatcher, most: int, deadline: float, last: bytes) -> bytes | None:
+def _descend(matcher: LLMatcher, most: int, deadline: float, last: bytes = b"") -> bytes | None:
     """The first ending on the way of the best byte in each state: for patterns whose parts look alike, as of a version
     number, where the search by levels takes one part for another. It goes over to the last ending where it can."""
     state, text = matcher.deep_copy(), b""
@@ -105,7 +108,7 @@ def _descend(matcher: LLMatcher, most: int, deadline: float, last: bytes) -> byt
             allowed = {byte for byte, (index, bit) in enumerate(_BITS) if mask[index] & bit}
             if state.is_error() or not allowed:
                 return None
-        if last and len(allowed) <= _WIDE and (rest := _rest_from(state, allowed, last)):
+        if rest := _rest_from(state, allowed, last):
             return text + rest
         if not more:
             times[mask] = repeat = times.get(mask, 0) + 1
@@ -122,10 +125,12 @@ def _descend(matcher: LLMatcher, most: int, deadline: float, last: bytes) -> byt
     return None
 
 
-def _rest_from(state: LLMatcher, allowed: set[int], last: bytes) -> bytes:
-    """The longest end of the last ending that ends this text."""
+def _rest_from(state: LLMatcher, allowed: set[int], last: bytes) -> bytes | None:
+    """The end of the last ending that ends this text, where that can go over to it; not within a string."""
+    if len(allowed) > _WIDE:
+        return None
     near = (at for at, byte in enumerate(last[:_NEAR]) if byte in allowed and (at == 0 or byte in _AFTER_VALUES))
-    return next((last[start:] for start in near if _ends(state, last[start:])), b"")
+    return _first_end(state, last, near)
 
 
 def _search(matcher: LLMatcher, most: int, deadline: float, *, thorough: bool) -> bytes | None:

@@ -316,18 +316,11 @@ class KVCacheManager:
         if shared < len(slot.tokens) and self._copies(shared) and (self._slots.empty or loses):
             self._slots.touch(slot)
             self._start_new(sequence, slot.number, shared)
-        elif loses:
-            self._start_evicting(sequence)
-        elif self._truncate(slot, shared):
-            self._assign(sequence, self._slots.allocate(slot), shared)
-        else:
-            self._start_new(sequence)
-
-    def _start_evicting(self, sequence: Sequence) -> None:
-        """Take the slot that is evicted next, with what it has in common with the sequence: the rest is lost anyway."""
-        slot = self._slots.next_free()
-        shared = min(common_prefix(slot.tokens, sequence.tokens), sequence.reusable)
-        if slot.tokens[:1] == sequence.tokens[:1] and shared and self._truncate(slot, shared):
+            return
+        if loses:  # the slot that is evicted instead may have a beginning in common, too
+            slot = self._slots.next_free()
+            shared = min(common_prefix(slot.tokens, sequence.tokens), sequence.reusable)
+        if self._truncate(slot, shared):
             self._assign(sequence, self._slots.allocate(slot), shared)
         else:
             self._start_new(sequence)
