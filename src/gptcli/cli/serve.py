@@ -160,7 +160,10 @@ def _require_extra() -> None:
     """Raises UsageError if the packages of the extra are missing."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("starlette", "uvicorn", "httptools", "prometheus_client") if find_spec(name) is None]
+    needed = ["starlette", "uvicorn", "httptools", "prometheus_client"]
+    if sys.platform != "win32":
+        needed.append("uvloop")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         message = f"`gptcli serve` needs {missing[0].replace('_', '-')}, which is not installed."
         raise UsageError(message, "Install it with: pip install 'gptcli[serve]'")

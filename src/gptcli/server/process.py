@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ from gptcli.server.doors import BACKLOG
 from gptcli.server.engine_thread import Clock, EngineThread, OpenEngine
 from gptcli.server.metrics import Metrics
 from gptcli.server.service import Limits, Service
+
+if sys.platform == "win32":
+    from asyncio import run as _run
+else:
+    from uvloop import run as _run
 
 PrivateRoutes = Callable[[EngineThread], Sequence[BaseRoute]]
 _ACCEPTED_AT_ONCE = 64
@@ -111,7 +117,7 @@ def run(
     was idle.
 
     Raises LoadError, RequestError, EngineError."""
-    return asyncio.run(serve(open_engine, listeners, options, ready=ready, private_routes=private_routes))
+    return _run(serve(open_engine, listeners, options, ready=ready, private_routes=private_routes))
 
 
 async def serve(
