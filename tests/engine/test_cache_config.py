@@ -39,6 +39,11 @@ def test_a_gpus_requests_share_a_unified_cache_and_many_run_at_once() -> None:
     assert default_parallel(FakeBackend(cpu_threads=0), 1) == 128
 
 
+def test_a_server_begins_with_more_requests_than_are_fastest() -> None:
+    assert default_parallel(FakeBackend(cpu_threads=2), 2) == 32
+    assert default_parallel(FakeBackend(cpu_threads=2), 2, serving=True) == 64
+
+
 def test_a_shared_instruction_is_computed_once_in_a_gpus_unified_cache() -> None:
     backend = FakeBackend(step_tokens=128, cpu_threads=0)
     instruction = "Translate into French, and keep the tone of the text as it is: "

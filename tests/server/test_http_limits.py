@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from http_server import CHAT, HttpServer, Model, parrot, read, request
 from gptcli.server import connections, engine_thread
 from gptcli.server.process import ServerOptions
 from gptcli.server.service import Limits
+from gptcli.types import Prompt, TextPrompt, TokenPrompt
 
 Start = Callable[..., HttpServer]
 _ENDLESS = json.dumps({"prompt": "a>", "max_tokens": 1_000_000, "stream": True}).encode()
@@ -253,6 +256,7 @@ class TestStopping:
 
 def test_requests_that_ran_together_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_thread, "_GATHER_SECONDS", 60)
+    monkeypatch.setattr(engine_thread, "_LONGEST_GATHER", 60)
     with HttpServer(tmp_path, parrot) as server, contextlib.ExitStack() as stack:
         engine = server.server.engine
         assert server.ask("/v1/completions", {"prompt": ["a>", "b>", "c>"]}).status == 200
@@ -264,6 +268,29 @@ def test_requests_that_ran_together_are_waited_for(tmp_path: Path, monkeypatch: 
         assert [read(one).json["choices"][0]["text"] for one in connections] == ["1", "2", "3"]
         monkeypatch.setattr(engine_thread, "_GATHER_SECONDS", 0.001)
         assert answers(server)  # nobody else comes
+
+
+def test_one_that_is_being_encoded_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_thread, "_GATHER_SECONDS", 0.001)
+    monkeypatch.setattr(engine_thread, "_LONGEST_GATHER", 60)
+    with HttpServer(tmp_path, parrot) as server, contextlib.ExitStack() as stack:
+        engine, encoded = server.server.engine, threading.Event()
+        assert server.ask("/v1/completions", {"prompt": ["1>", "2>"]}).status == 200
+        steps, encode = server.backend.decodes, engine.encode
+
+        async def encode_late(prompt: Prompt) -> TokenPrompt:
+            if isinstance(prompt, TextPrompt) and prompt.data == b"2>":
+                await asyncio.to_thread(encoded.wait)
+            return await encode(prompt)
+
+        monkeypatch.setattr(engine, "encode", encode_late)
+        connections = [stack.enter_context(server.connect()) for _ in range(2)]
+        for number, connection in enumerate(connections, 1):
+            connection.sendall(request("POST", "/v1/completions", json.dumps({"prompt": f"{number}>"}).encode()))
+        wait_until(lambda: engine.waiting == 1 and engine._encoding == 1)
+        encoded.set()
+        assert [read(one).json["choices"][0]["text"] for one in connections] == ["1", "2"]
+        assert server.backend.decodes - steps <= steps
 
 
 def test_a_server_ends_as_idle_after_so_long_without_a_request(tmp_path: Path) -> None:

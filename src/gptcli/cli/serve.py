@@ -61,7 +61,14 @@ class ServeFlags:
         typer.Option("--alias", metavar="NAME", help="Another name of the model for clients; repeatable."),
     ] = None
     parallel: Annotated[
-        int | None, typer.Option("--parallel", min=1, max=256, metavar="N", help="Requests computed at once.")
+        int | None,
+        typer.Option(
+            "--parallel",
+            min=1,
+            max=256,
+            metavar="N",
+            help="Requests computed at once. (default: 64, on a GPU 128)",
+        ),
     ] = None
     max_tokens: Annotated[
         int | None, _limit("--max-tokens", "N", "Tokens of an answer. (default: what the context holds)", 1)

@@ -143,11 +143,12 @@ class LocalLoader:
             backend.share_threads(0, cores)
             vocabulary = backend.vocabulary
             template = self._template or model.chat_template
+            serving = before_step is not None
             engine = LocalEngine(
                 backend,
                 replicas=replicas,
                 context=options.ctx_size,
-                parallel=default_parallel(backend, cores) if parallel is None else parallel,
+                parallel=default_parallel(backend, cores, serving=serving) if parallel is None else parallel,
                 reuse=reuse,
                 interrupt=interrupt,
                 template=ChatTemplate(
@@ -156,7 +157,7 @@ class LocalLoader:
                     eos=vocabulary.eos_text,
                     specials=vocabulary.control_texts(),
                 ),
-                serving=before_step is not None,
+                serving=serving,
                 before_step=before_step,
                 speculation=options.speculation,
                 draft_model=self._open_draft_model(stack, backend, threads, interrupt),
