@@ -56,6 +56,16 @@ def test_a_shared_beginning_is_noticed_although_the_first_request_comes_alone() 
     assert backend.computed < prompts // 3 + 24 * 30
 
 
+def test_after_a_long_first_prompt_its_beginning_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_config, "_LONG_PROMPT", len(INSTRUCTION))
+    backend = FakeBackend()
+    engine = LocalEngine(backend, parallel=8, serving=True)
+    for number in range(4):
+        [*engine.stream([ask(f"{INSTRUCTION}{number}", 1)])]
+        assert backend.config.unified
+    assert backend.computed < len(INSTRUCTION) + 4 * 10
+
+
 def test_unrelated_requests_get_partitions_again() -> None:
     backend = FakeBackend()
     shared = [ask(f"{INSTRUCTION}{number}") for number in range(70)]
