@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import queue
 import random
 import threading
 from collections.abc import Iterator
@@ -236,7 +237,7 @@ def test_the_range_of_a_failed_connection_goes_to_the_others(tmp_path: Path, mon
     """It ends without waiting, and its bytes of an incomplete block are not counted twice."""
     monkeypatch.setattr(connections, "SEGMENT", BLOCK)
     monkeypatch.setattr(connections, "_WINDOW", 0.0)
-    both, failed = threading.Barrier(2, timeout=20), threading.Event()
+    both, failing = threading.Barrier(2, timeout=20), queue.SimpleQueue[threading.Thread]()
 
     class Half(Memory):
         started = 0
@@ -251,9 +252,10 @@ def test_the_range_of_a_failed_connection_goes_to_the_others(tmp_path: Path, mon
                 both.wait()
             yield body[:1000]
             if mine == 2:
-                failed.set()
+                failing.put(threading.current_thread())
                 raise Interrupted("cut")
-            failed.wait(20)
+            if mine == 1:
+                failing.get(timeout=20).join(20)  # else this one may end first, and the other is the last
             yield body[1000:]
 
     source, report = Half(random.Random(5).randbytes(4 * BLOCK)), Recorder()
