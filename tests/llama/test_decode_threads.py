@@ -69,3 +69,13 @@ def test_fewer_threads_that_are_slower_are_tried_ever_more_rarely() -> None:
             tries.append(step)
     assert threads.count == 2
     assert 0 < len(tries) < 40
+
+
+def test_one_step_is_enough_where_it_takes_ten_times_as_long_as_alone() -> None:
+    threads = DecodeThreads(2)
+    threads.observe(0.15, 0.15)
+    assert threads.count == 1
+    while threads.count == 1:
+        threads.observe(0.03, 0.03)
+    threads.observe(0.15, 0.15)  # both again, in vain
+    assert threads.count == 1

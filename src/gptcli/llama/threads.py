@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_WINDOW = 4
-"""Steps whose mean duration is compared: long enough to tell a factor, short enough to cost little."""
+_WINDOW = 0.05
+"""Seconds of decoding whose steps are compared by their mean duration: long enough to tell a factor, and short enough
+to cost little where one step beside other programs takes ten times as long as alone."""
 _STARVED = 0.8
 """Share of their time that threads must get on a core; with less, fewer threads are tried."""
 _GAIN = 0.95
@@ -48,7 +49,7 @@ class DecodeThreads:
         self._cpu_seconds += cpu_seconds
         self._since += seconds
         self.waited += max(0.0, seconds * self.count - cpu_seconds)
-        if self._steps < _WINDOW or not self.adaptive:
+        if self._seconds < _WINDOW or not self.adaptive:
             return
         step, cores = self._seconds / self._steps, self._cpu_seconds / self._seconds
         self._steps, self._seconds, self._cpu_seconds = 0, 0.0, 0.0
