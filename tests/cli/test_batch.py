@@ -52,6 +52,13 @@ def test_rows_go_in_and_lines_come_out(tiny: Path, here: Path) -> None:
     assert not list(here.glob("*journal"))
 
 
+def test_a_dash_is_standard_output(tiny: Path, here: Path) -> None:
+    before = set(here.iterdir())
+    code, out, _ = batch(tiny, "in.jsonl", "-o", "-")
+    assert (code, len(out.splitlines())) == (0, 6)
+    assert set(here.iterdir()) == before
+
+
 def test_a_job_is_resumed_and_not_run_twice(tiny: Path, here: Path) -> None:
     assert batch(tiny, "in.jsonl", "-o", "out.jsonl", "--limit", "2", "-q") == (0, "", "")
     first = Path("out.jsonl").read_bytes()

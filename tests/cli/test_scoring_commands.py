@@ -37,7 +37,7 @@ def test_lines_get_labels_in_order(run) -> None:
 
 
 def test_a_bad_row_is_named_and_others_go_on(run) -> None:
-    outcome = run("classify", "--labels", "good,bad", "-q", "--format", "jsonl", stdin=LINES)
+    outcome = run("classify", "--labels", "good,bad", "-q", "--format", "jsonl", "-o", "-", stdin=LINES)
     first, bad, last = map(json.loads, outcome.text.splitlines())
     assert outcome.code == 7
     assert (first["text"], last["text"]) == ("the first one", "the last one")

@@ -55,7 +55,8 @@ class BatchOptions:
     limit: Annotated[int | None, _input(min=0, metavar="N", help="Only the first N rows.")] = None
     sample: Annotated[int | None, _input(min=1, metavar="N", help="Only N random rows, chosen by --seed.")] = None
     output: Annotated[
-        Path | None, _output("--output", "-o", metavar="PATH", help="File, or folder for files. (default: stdout)")
+        Path | None,
+        _output("--output", "-o", metavar="PATH", help="File, or folder for files; - is stdout. (default: -)"),
     ] = None
     out_format: Annotated[OutFormat | None, _output(help="(default: openai; table for CSV, files for a folder)")] = None
     column: Annotated[str, _output(metavar="NAME", help="Name of a table's new column.")] = "completion"
@@ -80,6 +81,10 @@ class BatchOptions:
     stats_file: Annotated[Path | None, _run(metavar="FILE", help="Write statistics as JSON.")] = None
     verbose: Annotated[bool, _run("--verbose", "-v", help="Show llama.cpp's log.")] = False
     quiet: Annotated[bool, _run("--quiet", "-q", help="Only errors on stderr.")] = False
+
+    def __post_init__(self) -> None:
+        if self.output == Path("-"):
+            self.output = None
 
     @property
     def most_rows(self) -> int | None:

@@ -83,7 +83,7 @@ class LabelOptions:
     encoding: Annotated[str, _input(metavar="NAME", help="Encoding of the input.")] = "utf-8"
     split: Annotated[str | None, _input(metavar="AT", help="Split text at blank lines, NUL or this text.")] = None
     limit: Annotated[int | None, _input(min=0, metavar="N", help="Only the first N rows.")] = None
-    output: Annotated[Path | None, _output("--output", "-o", metavar="FILE", help="(default: stdout)")] = None
+    output: Annotated[Path | None, _output("--output", "-o", metavar="FILE", help="- is stdout. (default: -)")] = None
     format: Annotated[LabelFormat | None, _output(help="(default: table for a table, jsonl for JSON, else tsv)")] = None
     column: Annotated[str, _output(metavar="NAME", help="Name of the new field or column.")] = "label"
     errors: Annotated[Path | None, _output(metavar="FILE", help="Write error lines to FILE.")] = None
@@ -100,6 +100,10 @@ class LabelOptions:
     max_failures: Annotated[int | None, _run(min=0, metavar="N", help="Stop when more than N rows failed.")] = None
     verbose: Annotated[bool, _run("--verbose", "-v", help="Show llama.cpp's log.")] = False
     quiet: Annotated[bool, _run("--quiet", "-q", help="Only errors on stderr.")] = False
+
+    def __post_init__(self) -> None:
+        if self.output == Path("-"):
+            self.output = None
 
     def check(self) -> None:
         """Raises UsageError for options that contradict each other."""
