@@ -70,7 +70,7 @@ async def _soak(port: int, pid: int, args: argparse.Namespace) -> None:
         for number in numbers:
             await _ask(port, number, outcome)
             if number % 100 == 0:
-                memory.append(_resident(pid))
+                memory.append(resident(pid))
 
     await asyncio.gather(*(client() for _ in range(args.at_once)))
     metrics = await _metrics(port)
@@ -127,7 +127,7 @@ async def _metrics(port: int) -> dict[str, float]:
     return found
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """Bytes of memory that a process has."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
