@@ -25,6 +25,13 @@ def load(path: Path) -> LlamaBackend:
     return LlamaBackend(Model.load(path, Offload((), 0)), (1, 1), Interrupt())
 
 
+@pytest.mark.parametrize(("layers", "known"), [(0, 0), (1, 1), (99, -1)])
+def test_more_layers_than_there_are_means_all(tiny: Path, layers: int, known: int) -> None:
+    model = Model.load(tiny, Offload((), layers))
+    assert model.offload.layers == known
+    model.close()
+
+
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
     path = tiny_gpt2.write_tiny_gpt2(tmp_path / "new.gguf", architecture="gpt9")
     with pytest.raises(LoadError, match=r"new\.gguf has the architecture gpt9, which this version of llama\.cpp does"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tiny_gpt2 import write_tiny_gpt2
 
 from gptcli.errors import ExitCode, OutOfMemory
+from gptcli.llama.devices import Device, DeviceKind, Offload
 from gptcli.models.gguf import header as gguf
 from gptcli.models.gguf.header import Array, Header
 from gptcli.runtime import memory
@@ -117,6 +118,21 @@ def test_the_suggested_context_is_the_largest_that_fits_even_beyond_the_trained_
     with pytest.raises(OutOfMemory) as refused:
         memory.require(tiny, 8192, memory.need(tiny, 2048).total)
     assert "--ctx-size 2048 would fit" in refused.value.hint
+
+
+def test_each_engine_core_needs_a_cache_and_buffers_of_its_own(tmp_path: Path) -> None:
+    path = write_tiny_gpt2(tmp_path / "tiny.gguf")
+    tiny = gguf.read_header(path)
+    least = memory.need(tiny, 4 * 256).total + 3 * memory.compute(tiny, 256)
+
+    def check(free: int, cores: int) -> None:
+        gpu = Device(1, "CUDA0", "a GPU", DeviceKind.GPU, free=free, total=free)
+        memory.MemoryCheck(path).for_devices(Offload((gpu,), -1), cores)(256)
+
+    check(least, 4)
+    check(memory.need(tiny, 256).total, 1)
+    with pytest.raises(OutOfMemory, match="1,024 tokens"):
+        check(least - 1, 4)
 
 
 # ---- free memory

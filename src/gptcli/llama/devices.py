@@ -52,6 +52,11 @@ class Offload:
         return not self.devices or self.layers == 0
 
     @property
+    def is_gpu(self) -> bool:
+        """Whether all layers run on GPUs."""
+        return bool(self.devices) and self.layers < 0
+
+    @property
     def description(self) -> str:
         return "CPU" if self.is_cpu else "+".join(device.name for device in self.devices)
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class Model:
             handle = C.llama_model_load_from_file(os.fsencode(path), parameters)
         if handle is None:
             raise _load_error(path)
+        if offload.layers > C.llama_model_n_layer(handle):  # one more is the output's
+            offload = replace(offload, layers=-1)
         return cls(handle, offload)
 
     def metadata(self, key: str) -> str | None:

@@ -56,9 +56,13 @@ class MemoryCheck:
 
     def for_devices(self, offload: Offload, cores: int = 1) -> Callable[[int], None]:
         """The check before each context of so many tokens, one for each engine core, in the memory of its devices."""
-        on_gpu = offload.devices and offload.layers < 0
-        free = sum(device.free for device in offload.devices) if on_gpu else self._free
-        return lambda context: require(self._header, context * cores, free, self._cell_bytes) if free else None
+        free = sum(device.free for device in offload.devices) if offload.is_gpu else self._free
+
+        def check(context: int) -> None:
+            buffers = (cores - 1) * compute(self._header, context)  # each core has one; `require` counts the first
+            require(self._header, context * cores, max(0, free - buffers), self._cell_bytes)
+
+        return check if free else lambda context: None
 
 
 def available(root: Path = Path("/")) -> int:
