@@ -8,7 +8,7 @@ from fake_backend import FakeBackend
 from gptcli.engine.cache_config import choose_cores, default_parallel
 from gptcli.engine.engine import LocalEngine
 from gptcli.params import Sampling
-from gptcli.types import Request, TextPrompt
+from gptcli.types import Finished, Request, TextPrompt
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from gptcli.types import Request, TextPrompt
         (FakeBackend(), 1, 16),
         (FakeBackend(), 8, 128),
         (FakeBackend(max_sequences=4), 2, 8),
-        (FakeBackend(cpu_threads=0), 1, 128),
-        (FakeBackend(cpu_threads=0, max_sequences=64), 1, 64),
+        (FakeBackend(cpu_threads=0), 4, 256),
+        (FakeBackend(cpu_threads=0, max_sequences=32), 1, 32),
     ],
 )
 def test_how_many_run_at_once(backend: FakeBackend, cores: int, parallel: int) -> None:
@@ -31,6 +31,21 @@ def test_how_many_run_at_once(backend: FakeBackend, cores: int, parallel: int) -
 )
 def test_one_core_for_each_thread_while_each_can_fill_a_step(parallel: int | None, threads: int, cores: int) -> None:
     assert choose_cores(parallel, threads) == cores
+
+
+@pytest.mark.parametrize(("parallel", "cores"), [(None, 4), (1, 1), (127, 1), (128, 2), (1000, 4)])
+def test_a_few_cores_on_a_gpu_of_64_rows_each(parallel: int | None, cores: int) -> None:
+    assert choose_cores(parallel, 0) == cores
+
+
+@pytest.mark.parametrize(("rows", "threads", "used"), [(64, 0, 1), (65, 0, 2), (256, 0, 4), (4, 2, 4)])
+def test_a_gpus_cores_are_filled_one_after_the_other(rows: int, threads: int, used: int) -> None:
+    backends = [FakeBackend(cpu_threads=threads, step_tokens=512) for _ in range(4)]
+    engine = LocalEngine(backends[0], replicas=backends[1:], parallel=256)
+    prompts = [TextPrompt(f"{row:03} is a number".encode()) for row in range(rows)]
+    requests = [Request(str(row), prompt, Sampling(seed=1), max_tokens=8) for row, prompt in enumerate(prompts)]
+    assert sum(isinstance(event, Finished) for event in engine.stream(requests)) == rows
+    assert sum(bool(backend.computed) for backend in backends) == used
 
 
 def test_without_reuse_every_prompt_is_computed_in_full() -> None:

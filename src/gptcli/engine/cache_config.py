@@ -48,8 +48,11 @@ _FIRST_CELLS = 4096
 _MOST_RESERVED = 32_768
 """Cells that a server reserves for requests that may come, at most: partitions with room for a long one each would
 take all memory (a 7B model with grouped heads: 128 KiB a cell, 4 GiB)."""
-_GPU_PARALLEL = 8 * GROUP
-"""On a GPU, 64, 128 and 256 at once are within 5 percent of each other (H200, 135M and 7.4B)."""
+_GPU_ROWS = 4 * GROUP
+"""Requests that an engine core computes at once on a GPU, at least, if there are so many."""
+_GPU_CORES = 4
+"""On a GPU. While one computes, tokens are chosen for the others and their steps are prepared on the CPU, which takes
+as long (H200, 256 strangers: 135M 4,470 tokens/s with one core, 6,350 with two, 6,620 with four of 64 rows)."""
 _SERVED_AT_ONCE = 4 * GROUP
 """Requests that a server computes at once. With 64 clients and 32 at once, half of them waited 30 s for their first
 token; with 64 all had it after 9 s, at the same tokens a second (SmolLM2 135M, two threads)."""
@@ -176,12 +179,19 @@ def _sharing_pays(shared: int, waiting: Many[Sequence]) -> bool:
 
 
 def choose_cores(parallel: int | None, threads: int) -> int:
-    """How many engine cores to run on a CPU, each with a KV cache and a part of the threads of its own.
+    """How many engine cores to run, each with a KV cache and a part of the threads of its own.
 
     Threads that compute a step together wait for each other some 500 times in it; separate cores do not, and one core's
     sampling and Python run while others compute (2 threads: 1.11 to 1.22 times as fast). `parallel`: the number of
-    requests that the user chose; a core for fewer than 16 does not pay off."""
-    return max(1, min(threads, _MAX_CORES, _MAX_CORES if parallel is None else parallel // GROUP))
+    requests that the user chose; a core for few does not pay off. `threads`: 0 where a GPU computes."""
+    most, rows = (min(threads, _MAX_CORES), GROUP) if threads else (_GPU_CORES, _GPU_ROWS)
+    return max(1, most if parallel is None else min(most, parallel // rows))
+
+
+def cores_to_fill(requests: int, cores: int, threads: int) -> int:
+    """Among how many of the cores to spread the first requests. Each thread of a CPU computes for a core of its own; on
+    a GPU two steps of a few sequences read the weights twice, and are slower than one."""
+    return cores if threads else min(cores, -(-requests // _GPU_ROWS))
 
 
 def default_parallel(backend: Backend, cores: int, *, serving: bool = False) -> int:
@@ -191,7 +201,7 @@ def default_parallel(backend: Backend, cores: int, *, serving: bool = False) -> 
     more memory. With two threads 64 at once were 10 percent faster in some kinds of rows and 5 percent slower in
     others than 32; where all share a long instruction and each token multiplies with all cells, a third slower. A
     server's clients wait for their first token, so it begins with more of them."""
-    many = GROUP * cores if backend.cpu_threads else _GPU_PARALLEL
+    many = (GROUP if backend.cpu_threads else _GPU_ROWS) * cores
     many = max(many, _SERVED_AT_ONCE) if serving else many
     return min(many, backend.max_sequences * cores)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
 from gptcli.engine.backlog import Backlog
-from gptcli.engine.cache_config import CachePlanner, share_of
+from gptcli.engine.cache_config import CachePlanner, cores_to_fill, share_of
 from gptcli.engine.core import EngineCore
 from gptcli.engine.draft_model import DraftModel
 from gptcli.engine.drafting import MOST_DRAFT
@@ -165,20 +165,21 @@ class LocalEngine:
 
     @property
     def _ahead(self) -> int:
-        """How many requests to know before their turn. A server answers them in order, and on a GPU one core has them
-        all; where no prefix can be cut off or copied, there is nothing to choose by."""
-        chooses = self.parallel > 1 and not self._serving and self._backend.cpu_threads > 0
+        """How many requests to know before their turn. A server answers them in order; where no prefix can be cut off
+        or copied, there is nothing to choose by."""
+        chooses = self.parallel > 1 and not self._serving
         return _AHEAD * self.parallel if chooses and self._backend.memory is MemoryKind.ATTENTION else 1
 
     def _distribute(self, backlog: Backlog) -> Iterator[Event]:
-        """Spread the first requests evenly: the first core would take all of a few, and leave the others idle. Those
-        that begin alike go to the same core, which computes their common prefix once."""
+        """Spread the first requests evenly: the first core would take all that it has room for, and leave others idle.
+        Those that begin alike go to the same core, which computes their common prefix once."""
         first: list[Request] = []
         while len(first) < self.parallel and not self._interrupt.requested and (request := backlog.first()):
             first.append(request)
         alike = iter(sorted(range(len(first)), key=lambda index: _beginning(first[index].prompt)))
-        for number, core in enumerate(self._cores):
-            share = itertools.islice(alike, share_of(len(first), number, len(self._cores)))
+        count = cores_to_fill(len(first), len(self._cores), self._backend.cpu_threads)
+        for number, core in enumerate(self._cores[:count]):
+            share = itertools.islice(alike, share_of(len(first), number, count))
             for index in sorted(share):
                 yield from core.enqueue(first[index])
 

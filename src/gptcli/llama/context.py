@@ -84,9 +84,13 @@ class Context:
         return row
 
     def decode(self) -> Decoded:
-        """Compute the batch. Raises EngineError, with llama.cpp's log, if it fails."""
+        """Compute the batch. Raises EngineError, with llama.cpp's log, if it fails.
+
+        A GPU still computes when llama_decode returns. It is waited for here, without the GIL, so that the time of a
+        step is that of its computation, and another core's can be prepared meanwhile."""
         self._batch.n_tokens, self._count = self._count, 0
         code = C.llama_decode(self.handle, self._batch)
+        C.llama_synchronize(self.handle)
         if code in (0, 1, 2):
             return Decoded(code)
         if self._interrupt.requested:

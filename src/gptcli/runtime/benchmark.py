@@ -125,7 +125,7 @@ class ModelBenchmark:
         backend = LlamaBackend(self._model, (threads, threads), self._interrupt)
         times = []
         with self._interrupt.watch(), contextlib.ExitStack() as stack:  # `backend` itself would close the model
-            cores = choose_cores(rows, threads) if self.is_cpu else 1
+            cores = choose_cores(rows, threads if self.is_cpu else 0)
             replicas = [stack.enter_context(backend.replica()) for _ in range(cores)]
             first, *others = replicas
             engine = LocalEngine(

@@ -16,7 +16,7 @@ from gptcli.engine.engine import LocalEngine
 from gptcli.errors import LoadError, UsageError
 from gptcli.interrupt import Interrupt
 from gptcli.llama.backend import LlamaBackend, import_numpy
-from gptcli.llama.devices import build_hint, choose_threads, unused_gpu
+from gptcli.llama.devices import Offload, build_hint, choose_threads, unused_gpu
 from gptcli.llama.library import show_log
 from gptcli.llama.model import Model, ModelLoader
 from gptcli.models.gguf.quantization import split_paths
@@ -123,8 +123,9 @@ class LocalLoader:
             if options.constrained:
                 self._tokens.start()
         model = self._loading.result()
+        serving = before_step is not None
         threads = choose_threads(options.threads, options.threads_batch)
-        cores = choose_cores(parallel, min(threads)) if model.offload.is_cpu else 1
+        cores = _cores(model.offload, parallel, min(threads), serving)
         allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
             adapt = options.threads is None and cores == 1
@@ -143,7 +144,6 @@ class LocalLoader:
             backend.share_threads(0, cores)
             vocabulary = backend.vocabulary
             template = self._template or model.chat_template
-            serving = before_step is not None
             engine = LocalEngine(
                 backend,
                 replicas=replicas,
@@ -166,6 +166,14 @@ class LocalLoader:
             device, seconds = model.offload.description, self._loading.seconds
             cells, use = lambda: engine.cells, backend.decode_threads
             yield LoadedEngine(engine, self.model, template, device, seconds, interrupt, cells, vocabulary, use)
+
+
+def _cores(offload: Offload, parallel: int | None, threads: int, serving: bool) -> int:
+    """The number of engine cores: one where a GPU has a part of the layers, or clients of a server come and go, for
+    several were measured with many rows and whole models only."""
+    if offload.is_cpu:
+        return choose_cores(parallel, threads)
+    return choose_cores(parallel, 0) if offload.is_gpu and not serving else 1
 
 
 def _read_template(path: Path) -> str:
