@@ -14,8 +14,11 @@ from gptcli.engine.drafting import StepTimes
 from gptcli.engine.engine import LocalEngine
 from gptcli.engine.speculation import Speculator
 from gptcli.llama.backend import LlamaBackend
+from gptcli.models.resolve import ModelFile
 from gptcli.params import Sampling
-from gptcli.types import Request, TextPrompt
+from gptcli.runtime import EngineOptions
+from gptcli.runtime.local import LocalLoader
+from gptcli.types import Finished, Request, TextPrompt
 
 Open = Callable[..., LlamaBackend]
 LIST = b"one two three four one two three four one two three"
@@ -72,3 +75,12 @@ def test_flags(tiny: Path, tmp_path: Path) -> None:
     assert "accepted" not in call(*asked).err  # F32 is not known to be exact
     assert call(*asked, "--draft", tmp_path / "none.gguf").code != 0
     assert "contradict" in call(*asked, "--draft", tiny, "--no-speculation").err
+
+
+def test_a_server_drafts_with_the_model_too(tiny: Path) -> None:
+    options = EngineOptions(threads=2, speculation=True, draft=str(tiny))
+    loader = LocalLoader(ModelFile(tiny, "tiny", trusted=True), options, print)
+    request = Request("0", TextPrompt(b"the cat"), Sampling(temperature=0), max_tokens=8, ignore_eos=True)
+    with loader.open(parallel=None, before_step=lambda: None) as loaded:
+        (finished,) = (event for event in loaded.engine.stream([request]) if isinstance(event, Finished))
+    assert finished.drafted > 0

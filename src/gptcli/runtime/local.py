@@ -125,7 +125,8 @@ class LocalLoader:
         model = self._loading.result()
         serving = before_step is not None
         threads = choose_threads(options.threads, options.threads_batch)
-        cores = _cores(model.offload, parallel, min(threads), serving)
+        one = options.draft is not None  # a draft model drafts for one core
+        cores = 1 if one else _cores(model.offload, parallel, min(threads), serving)
         allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
             adapt = options.threads is None and cores == 1
