@@ -47,6 +47,9 @@ def test_a_bad_row_is_named_and_others_go_on(run) -> None:
 
 def test_a_table_gets_columns_and_the_job_is_resumed(run) -> None:
     Path("in.csv").write_text("id,text\n1,one\n2,two\n3,three\n")
+    packed = run("classify", "--labels", "a,b", "in.csv", "-o", "out.csv.gz", "-q")
+    assert packed.code == 2
+    assert "could not be resumed" in packed.err
     assert run("classify", "--labels", "a,b", "in.csv", "-o", "out.csv", "--limit", 1, "-q").code == 0
     first = Path("out.csv").read_bytes()
     assert run("classify", "--labels", "a,b", "in.csv", "-o", "out.csv", "-q").code == 0

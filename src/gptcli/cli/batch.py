@@ -15,12 +15,12 @@ from gptcli.cli.batch_options import BatchOptions, OutFormat
 from gptcli.cli.constraint_options import ConstraintFlags
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import ModelFlags, SamplingCommand, SamplingFlags, TextFlags, takes
+from gptcli.cli.output_options import OutputFlags
 from gptcli.cli.role_options import RoleFlags, role_settings
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
 if TYPE_CHECKING:
     from gptcli.batch.formats import ResultFormat
-    from gptcli.batch.output import Output
     from gptcli.batch.request import RequestBuilder
     from gptcli.batch.row import Row, RowError
     from gptcli.batch.structured import Table
@@ -39,6 +39,7 @@ _EPILOG = "Example: gptcli batch questions.csv --chat --template 'Answer briefly
 @app.command(cls=SamplingCommand, epilog=_EPILOG)
 @takes(
     options=BatchOptions,
+    destination=OutputFlags,
     text=TextFlags,
     role=RoleFlags,
     model=ModelFlags,
@@ -48,6 +49,7 @@ _EPILOG = "Example: gptcli batch questions.csv --chat --template 'Answer briefly
 def batch(
     ctx: typer.Context,
     options: BatchOptions,
+    destination: OutputFlags,
     text: TextFlags,
     role: RoleFlags,
     model: ModelFlags,
@@ -58,12 +60,12 @@ def batch(
     """Answer every row of a file: JSONL (also OpenAI Batch), CSV, TSV, text, Parquet, or a folder of prompts.
 
     If the job is interrupted, the same command resumes it. Rows that fail become error lines; the exit code is 7."""
-    for group in (options, model, structure, sampling):
+    for group in (options, destination, model, structure, sampling):
         group.check()
     structure.check_stop(text.stop)
     context: CommandContext = ctx.obj
     context.terminal.quiet = options.quiet
-    job = Job(inputs, options, text, role.prompt(ctx), model, structure, sampling, context)
+    job = Job(inputs, options, destination, text, role.prompt(ctx), model, structure, sampling, context)
     return job.show_plan() if options.plan else job.run()
 
 
@@ -74,6 +76,7 @@ class Job:
         self,
         inputs: list[str],
         options: BatchOptions,
+        destination: OutputFlags,
         text: TextFlags,
         role: "RolePrompt | None",
         model: ModelFlags,
@@ -85,6 +88,7 @@ class Job:
         from gptcli.batch.input import Input, choose_format
 
         self.options = options
+        self.destination = destination
         self.engine_options = model.engine_options(chat_template=options.chat_template, verbose=options.verbose)
         if structure.given:
             self.engine_options = dataclasses.replace(self.engine_options, constrained=True)
@@ -93,7 +97,7 @@ class Job:
         if options.split is not None and input_format != "text":
             raise UsageError(f"--split is for text, not for {input_format}.", "Add --from text or omit --split.")
         self.input = Input(tuple(inputs), input_format, self.terminal.stdin, options.encoding, options.split)
-        self.out_format = _choose_out_format(options, input_format)
+        self.out_format = _choose_out_format(options, destination.output, input_format)
         self.builder = _request_builder(options, text, role, structure.constraint(self.terminal.report), sampling)
         self.loader = context.loader(self.engine_options)
         self.rows_read: int | None = None
@@ -107,7 +111,13 @@ class Job:
         with ExitStack() as stack:
             stack.callback(self.input.close)
             rows = self._open_rows()
-            output = self._open_output()
+            output = self.destination.open(
+                self.input.paths,
+                self.terminal.stdout,
+                self._settings(),
+                folder=self.out_format is OutFormat.FILES,
+                created=0 if self.options.deterministic else int(time.time()),
+            )
             stack.callback(output.close)
 
             def load_engine() -> "Engine":
@@ -138,7 +148,7 @@ class Job:
                 if self.options.stats_file is not None:
                     self.options.stats_file.write_text(json.dumps(runner.status.facts()) + "\n")
         if status.failed_ever:
-            where = self.options.errors or self.options.output or "The output"
+            where = self.destination.errors or self.destination.output or "The output"
             counts = ", ".join(f"{count:,} {code}" for code, count in status.reasons.most_common())
             reasons = f" ({counts})" if counts and status.failed == status.failed_ever else ""
             message = f"{status.failed_ever:,} of {status.finished:,} rows failed{reasons}."
@@ -218,7 +228,7 @@ class Job:
     def _result_format(self, created: int) -> "ResultFormat":
         from gptcli.batch.formats import Files, OpenAILines, SimpleLines, TableRows
 
-        separate, role = self.options.errors is not None, self.builder.role
+        separate, role = self.destination.errors is not None, self.builder.role
         block = None if role is None else role.role.code_block
         if self.out_format is OutFormat.OPENAI:
             return OpenAILines(self.loader.model.name, created, separate_errors=separate)
@@ -230,31 +240,6 @@ class Job:
         assert table is not None, "only an input with a table has a table as output"
         columns = table.header, table.delimiter, table.newline, self.options.column
         return TableRows(*columns, separate_errors=separate, code_block=block)
-
-    def _open_output(self) -> "Output":
-        from gptcli.batch.output import open_path, open_stream
-        from gptcli.batch.text import ERRORS
-
-        options = self.options
-        created = 0 if options.deterministic else int(time.time())
-        path, errors, folder = options.output, options.errors, self.out_format is OutFormat.FILES
-        ordered = not options.unordered and not folder
-        if path is not None and any(_same_file(path, given) for given in self.input.paths):
-            raise UsageError(f"{path} is the input.", "Choose another output.")
-        if path is None or (path.exists() and not path.is_file() and not folder):
-            stream = self.terminal.stdout if path is None else open(path, "wb")  # noqa: SIM115 - a device or a pipe
-            return open_stream(stream, errors, ordered=ordered, overwrite=options.overwrite, created=created)
-        if folder and errors is None:
-            errors = path.with_name(path.name + ERRORS)
-        return open_path(
-            path,
-            errors,
-            folder=folder,
-            settings=self._settings(),
-            ordered=ordered,
-            overwrite=options.overwrite,
-            created=created,
-        )
 
     def _load_engine(self) -> "AbstractContextManager[LoadedEngine]":
         options = self.options
@@ -289,8 +274,7 @@ class Job:
             "context": self.engine_options.ctx_size,
             "input format": self.input.format,
             "output format": self.out_format.value,
-            "order": "as completed" if options.unordered else "input",
-            "errors": None if options.errors is None else options.errors.name,
+            **self.destination.settings(),
             **{name: getattr(options, name) for name in names},
             **{name: sampling[name] for name in sorted(base.sampling.chosen)},
             **{name: getattr(base, name) for name in ("max_tokens", "stop", "ignore_eos", "n", "logprobs")},
@@ -339,20 +323,18 @@ def _request_builder(
     return RequestBuilder(base, options.system, chat, template, role, columns, allow_empty=options.allow_empty)
 
 
-def _choose_out_format(options: BatchOptions, input_format: str) -> OutFormat:
+def _choose_out_format(options: BatchOptions, path: Path | None, input_format: str) -> OutFormat:
     given, table, files = options.out_format, input_format in ("csv", "tsv"), input_format == "files"
     if given is OutFormat.TABLE and not table:
         raise UsageError(f"--out-format table needs a table as input, not {input_format}.", "Use openai or simple.")
+    if given is OutFormat.FILES and path is None:
+        raise UsageError("--out-format files needs a folder.", "Name it with -o.")
     if given is OutFormat.FILES and not files:
         raise UsageError(f"--out-format files needs files as input, not {input_format}.", "Use openai or simple.")
     if given is not None:
         return given
-    if options.output is not None and options.output.suffix.lower() in (".jsonl", ".ndjson"):
+    if path is not None and path.suffix.lower() in (".jsonl", ".ndjson"):
         return OutFormat.OPENAI
-    if files and options.output is not None:
+    if files and path is not None:
         return OutFormat.FILES
     return OutFormat.TABLE if table else OutFormat.OPENAI
-
-
-def _same_file(path: Path, given: str) -> bool:
-    return given != "-" and path.exists() and Path(given).exists() and path.samefile(given)

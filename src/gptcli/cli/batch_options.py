@@ -54,37 +54,21 @@ class BatchOptions:
     allow_empty: Annotated[bool, _input("--allow-empty", help="Answer rows whose prompt is empty.")] = False
     limit: Annotated[int | None, _input(min=0, metavar="N", help="Only the first N rows.")] = None
     sample: Annotated[int | None, _input(min=1, metavar="N", help="Only N random rows, chosen by --seed.")] = None
-    output: Annotated[
-        Path | None,
-        _output("--output", "-o", metavar="PATH", help="File, or folder for files; - is stdout. (default: -)"),
-    ] = None
     out_format: Annotated[OutFormat | None, _output(help="(default: openai; table for CSV, files for a folder)")] = None
     column: Annotated[str, _output(metavar="NAME", help="Name of a table's new column.")] = "completion"
-    errors: Annotated[Path | None, _output(metavar="FILE", help="Write error lines to FILE.")] = None
-    unordered: Annotated[bool, _output("--unordered", help="Write rows as they end, not in input order.")] = False
-    overwrite: Annotated[
-        bool,
-        _output(
-            "--overwrite/--resume",
-            help="If the output exists, start again or resume. (default: resume)",
-            show_default=False,
-        ),
-    ] = False
     logprobs: Annotated[
         int | None, _output(min=0, max=_MOST_LOGPROBS, metavar="K", help="Log-probabilities of K tokens.")
     ] = None
     samples: Annotated[int, _output(min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.")] = 1
-    parallel: Annotated[int | None, _run(min=1, metavar="N", help="Rows at once. (default: 16 for each thread)")] = None
+    parallel: Annotated[
+        int | None, _run(min=1, metavar="N", help="Rows at once. (default: 16 a thread, 256 on a GPU)")
+    ] = None
     deterministic: Annotated[bool, _run("--deterministic", help="One row at a time, the same bytes each time.")] = False
     max_failures: Annotated[int | None, _run(min=0, metavar="N", help="Stop when more than N rows failed.")] = None
     plan: Annotated[bool, _run("--plan", help="Show the cost and write nothing.")] = False
     stats_file: Annotated[Path | None, _run(metavar="FILE", help="Write statistics as JSON.")] = None
     verbose: Annotated[bool, _run("--verbose", "-v", help="Show llama.cpp's log.")] = False
     quiet: Annotated[bool, _run("--quiet", "-q", help="Only errors on stderr.")] = False
-
-    def __post_init__(self) -> None:
-        if self.output == Path("-"):
-            self.output = None
 
     @property
     def most_rows(self) -> int | None:
@@ -100,9 +84,3 @@ class BatchOptions:
             raise UsageError("--limit and --sample contradict each other.", "Omit one of them.")
         if self.verbose and self.quiet:
             raise UsageError("--verbose and --quiet contradict each other.", "Omit one of them.")
-        if self.output is None and self.out_format is OutFormat.FILES:
-            raise UsageError("--out-format files needs a folder.", "Name it with -o.")
-        if self.output is not None and self.output.suffix.lower() in (".gz", ".zst"):
-            raise UsageError(f"{self.output} would be compressed, and could not be resumed.", "Compress it afterwards.")
-        if self.errors is not None and self.errors == self.output:
-            raise UsageError("The output and the file of errors are the same.", "Omit --errors to have them in one.")

@@ -15,13 +15,13 @@ from typer import Option
 
 from gptcli.cli.main import CommandContext
 from gptcli.cli.options import LoadFlags, takes
+from gptcli.cli.output_options import OutputFlags
 from gptcli.cli.role_options import RoleFlags, role_settings
 from gptcli.cli.suggestions import one_of
 from gptcli.errors import Cancelled, ExitCode, RowsFailed, UsageError
 
 if TYPE_CHECKING:
     from gptcli.batch.formats import ResultFormat
-    from gptcli.batch.output import Output
     from gptcli.batch.row import Row, RowError
     from gptcli.classify.classifier import Labeller
     from gptcli.classify.labels import Label
@@ -83,27 +83,12 @@ class LabelOptions:
     encoding: Annotated[str, _input(metavar="NAME", help="Encoding of the input.")] = "utf-8"
     split: Annotated[str | None, _input(metavar="AT", help="Split text at blank lines, NUL or this text.")] = None
     limit: Annotated[int | None, _input(min=0, metavar="N", help="Only the first N rows.")] = None
-    output: Annotated[Path | None, _output("--output", "-o", metavar="FILE", help="- is stdout. (default: -)")] = None
     format: Annotated[LabelFormat | None, _output(help="(default: table for a table, jsonl for JSON, else tsv)")] = None
     column: Annotated[str, _output(metavar="NAME", help="Name of the new field or column.")] = "label"
-    errors: Annotated[Path | None, _output(metavar="FILE", help="Write error lines to FILE.")] = None
-    unordered: Annotated[bool, _output("--unordered", help="Write rows as they end, not in input order.")] = False
-    overwrite: Annotated[
-        bool,
-        _output(
-            "--overwrite/--resume",
-            help="If the output exists, start again or resume. (default: resume)",
-            show_default=False,
-        ),
-    ] = False
     parallel: Annotated[int, _run(min=1, metavar="N", help="Rows at once.")] = PARALLEL
     max_failures: Annotated[int | None, _run(min=0, metavar="N", help="Stop when more than N rows failed.")] = None
     verbose: Annotated[bool, _run("--verbose", "-v", help="Show llama.cpp's log.")] = False
     quiet: Annotated[bool, _run("--quiet", "-q", help="Only errors on stderr.")] = False
-
-    def __post_init__(self) -> None:
-        if self.output == Path("-"):
-            self.output = None
 
     def check(self) -> None:
         """Raises UsageError for options that contradict each other."""
@@ -118,15 +103,14 @@ class LabelOptions:
                     raise UsageError(f"--multi asks yes or no, so {flag} would do nothing.", "Omit one of them.")
         elif self.threshold != 0.5:
             raise UsageError("--threshold is for --multi: without it one label is always chosen.", "Omit it.")
-        if self.errors is not None and self.errors == self.output:
-            raise UsageError("The output and the file of errors are the same.", "Omit --errors to have them in one.")
 
 
 @app.command(epilog=_EPILOG)
-@takes(options=LabelOptions, role=RoleFlags, model=LoadFlags)
+@takes(options=LabelOptions, destination=OutputFlags, role=RoleFlags, model=LoadFlags)
 def classify(
     ctx: typer.Context,
     options: LabelOptions,
+    destination: OutputFlags,
     role: RoleFlags,
     model: LoadFlags,
     inputs: Annotated[
@@ -137,15 +121,15 @@ def classify(
 
     Probabilities are exact: the model's likelihood of each label after the text. Nothing is sampled. An interrupted
     job with -o is resumed by the same command. Rows that fail become error lines; the exit code is 7."""
-    options.check()
-    model.check()
+    for group in (options, destination, model):
+        group.check()
     if options.multi and role.role is not None:
         raise UsageError("--multi asks yes or no, so the examples of a role would do nothing.", "Omit one of them.")
     context: CommandContext = ctx.obj
     context.terminal.quiet = options.quiet
     if not inputs and context.terminal.stdin_tty:
         raise UsageError("There is no input.", "Name a file, or pipe lines to standard input.")
-    return LabelJob(inputs or ["-"], options, role.prompt(ctx), model, context).run()
+    return LabelJob(inputs or ["-"], options, destination, role.prompt(ctx), model, context).run()
 
 
 class LabelJob:
@@ -155,6 +139,7 @@ class LabelJob:
         self,
         inputs: list[str],
         options: LabelOptions,
+        destination: OutputFlags,
         role: "RolePrompt | None",
         model: LoadFlags,
         context: CommandContext,
@@ -164,6 +149,7 @@ class LabelJob:
         from gptcli.batch.request import parse_template
 
         self.options = options
+        self.destination = destination
         self.role = role
         self.terminal = context.terminal
         self.labels = _labels_of(options, role)
@@ -198,7 +184,7 @@ class LabelJob:
 
             labeller = _labeller(load_engine, self.labels, options, self.role)
             rows = self._open_rows()
-            output = self._open_output()
+            output = self.destination.open(self.input.paths, self.terminal.stdout, self._settings())
             stack.callback(output.close)
             runner = Runner(
                 load_engine,
@@ -218,7 +204,7 @@ class LabelJob:
                 self.terminal.report(f"{stop.message} {stop.hint}")
                 raise
         if status.failed_ever:
-            where = options.errors or options.output or "the output"
+            where = self.destination.errors or self.destination.output or "the output"
             rows_in_all = status.done + status.resumed
             raise RowsFailed(f"{status.failed_ever:,} of {rows_in_all:,} rows failed.", f"{where} names them.")
         return ExitCode.OK
@@ -241,7 +227,7 @@ class LabelJob:
     def _result_format(self, labeller: "Labeller") -> "ResultFormat":
         from gptcli.classify.formats import LabelLines, LabelTable, LabelText
 
-        apart, column = self.options.errors is not None, self.options.column
+        apart, column = self.destination.errors is not None, self.options.column
         if self.format is LabelFormat.TSV:
             return LabelText(labeller, self.terminal)
         if self.format is LabelFormat.JSONL:
@@ -249,19 +235,6 @@ class LabelJob:
         table = self.input.table
         assert table is not None, "only an input with a table has a table as output"
         return LabelTable(labeller, table.header, table.delimiter, table.newline, column, separate_errors=apart)
-
-    def _open_output(self) -> "Output":
-        from gptcli.batch.output import open_path, open_stream
-
-        options, path, errors = self.options, self.options.output, self.options.errors
-        ordered, overwrite = not options.unordered, options.overwrite
-        if path is not None and any(given != "-" and _same_file(path, given) for given in self.input.paths):
-            raise UsageError(f"{path} is the input.", "Choose another output.")
-        if path is None or (path.exists() and not path.is_file()):
-            stream = self.terminal.stdout if path is None else open(path, "wb")  # noqa: SIM115 - a device or a pipe
-            return open_stream(stream, errors, ordered=ordered, overwrite=overwrite, created=0)
-        settings = self._settings()
-        return open_path(path, errors, folder=False, settings=settings, ordered=ordered, overwrite=overwrite, created=0)
 
     def _settings(self) -> dict[str, object]:
         """What must be the same for a job to be resumed."""
@@ -276,8 +249,7 @@ class LabelJob:
             "examples": None if options.examples is None else Path(options.examples).read_text(errors="replace"),
             "normalize": options.normalize.value,
             "format": self.format.value,
-            "order": "as completed" if options.unordered else "input",
-            "errors": None if options.errors is None else options.errors.name,
+            **self.destination.settings(),
             **{name: getattr(options, name) for name in names},
             **role_settings(self.role),
         }
@@ -333,7 +305,3 @@ def _choose_format(given: LabelFormat | None, input_format: str) -> LabelFormat:
     if table:
         return LabelFormat.TABLE
     return LabelFormat.JSONL if input_format in ("jsonl", "parquet") else LabelFormat.TSV
-
-
-def _same_file(path: Path, given: str) -> bool:
-    return path.exists() and Path(given).exists() and path.samefile(given)
