@@ -23,10 +23,17 @@ from bench.works import sentence, text
 from gptcli.models.progress import Silent
 from gptcli.models.resolve import resolve
 
+_LONGEST_FIRST = 32
+"""Rows that are computed at once with two threads."""
+
 
 def row(number: int) -> dict[str, Any]:
-    """A row; every hundredth asks for more than the model's context has."""
+    """A row; every hundredth asks for more than the model's context has.
+
+    The first ones are the longest, so that the KV cache need not become larger later."""
     draw = random.Random(number)
+    if number < _LONGEST_FIRST:
+        return {"id": str(number), "prompt": text(draw, 800), "seed": number, "max_tokens": 300}
     prompt = text(draw, min(800, int(draw.lognormvariate(4.0, 1.0))))
     if draw.random() < 1 / 3:
         prompt = f"{text(random.Random(-draw.randrange(1, 11)), 150)}\n\n{sentence(draw)}"
