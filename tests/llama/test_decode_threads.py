@@ -16,14 +16,14 @@ class Machine:
     cores: int
     others: int = 0
     work: float = 0.01
-    """Seconds that a step takes one thread."""
+    """Seconds that a step of one token takes one thread."""
 
-    def step(self, threads: DecodeThreads) -> float:
+    def step(self, threads: DecodeThreads, tokens: int = 1) -> float:
         """The seconds of a step."""
         share = min(1.0, self.cores / (threads.count + self.others))
         waits = 1.0 + 1.5 * (threads.count - 1) * (share < 1.0)
-        seconds = self.work / threads.count / share * waits
-        threads.observe(seconds, seconds * threads.count * share)
+        seconds = self.work * (1 + tokens) / 2 / threads.count / share * waits
+        threads.observe(seconds, seconds * threads.count * share, tokens)
         return seconds
 
 
@@ -45,6 +45,18 @@ def test_beside_other_programs_fewer_threads_decode_in_less_time(cores: int) -> 
     assert threads.count < cores
     assert fixed.count == cores
     assert 0 < threads.waited < fixed.waited
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_steps_with_drafts_are_compared_with_their_like(others: int) -> None:
+    threads, machine = DecodeThreads(2), Machine(2, others)
+    counts = []
+    for _ in range(100):
+        for tokens in (1, 4, 1, 1, 8):
+            machine.step(threads, tokens)
+            counts.append(threads.count)
+    assert threads.count == (1 if others else 2)
+    assert others or set(counts) == {2}
 
 
 def test_threads_come_back_when_the_other_programs_end() -> None:

@@ -23,9 +23,9 @@ def started(**more: str) -> tuple[str, str]:
     with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        command = [sys.executable, "-c", PROGRAM]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
         other.kill()
+    assert done.returncode == 0
     if "GOMP_SPINCOUNT" not in done.stderr:
         pytest.skip("this build of llama.cpp does not use GNU's OpenMP runtime")
     return done.stdout.strip(), done.stderr

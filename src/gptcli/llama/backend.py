@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _LOGITS_BYTES = 32 * 1024 * 1024
 """What the logits of a step's scored tokens may take; llama.cpp has them twice."""
+_FEW_TOKENS = 8
+"""Tokens up to which a step counts as decoding where threads are chosen."""
 _EXACT_FORMATS = ("2", "3")
 """Q4_0 and Q4_1 (llama.h, llama_ftype). Q4_K_M computes four columns of a matrix in another way than one."""
 _UNSPLIT = 256
@@ -43,7 +45,7 @@ class LlamaBackend:
     """Owns a model and its context, until `close`; a context manager. A replica owns only its context.
 
     `threads`: for decoding and for prompts. `fast_greedy`: choose greedy tokens with numpy, which pays for its import
-    with many texts. `adapt_threads`: decode a single sequence with fewer threads while other programs want the cores.
+    with many texts. `adapt_threads`: decode a few sequences with fewer threads while other programs want the cores.
     `allow` is called before each context is created, with its size in tokens, and raises LoadError if
     it would not fit into memory."""
 
@@ -58,9 +60,11 @@ class LlamaBackend:
         adapt_threads: bool = False,
     ) -> None:
         self.model = model
-        self._threads = self._own_threads = threads
+        self._threads = self._share = self._own_threads = threads
         self.decode_threads = DecodeThreads(threads[0], adaptive=adapt_threads) if model.offload.is_cpu else None
-        """The threads of steps with one token; None on a GPU."""
+        """The threads of steps with a few tokens, while no other engine core computes; None on a GPU."""
+        self._alone = True
+        """Whether no other engine core computes, so that the processor time of this process is that of its threads."""
         self._interrupt = interrupt
         self._allow = allow
         self._context: Context | None = None
@@ -85,7 +89,10 @@ class LlamaBackend:
 
     def replica(self) -> LlamaBackend:
         """Another backend on the same model, with its own KV cache, to decode in parallel. Close it before this one."""
-        replica = LlamaBackend(self.model, self._threads, self._interrupt, self._allow, fast_greedy=True)
+        adapt = self.decode_threads is not None and self.decode_threads.adaptive
+        replica = LlamaBackend(
+            self.model, self._threads, self._interrupt, self._allow, fast_greedy=True, adapt_threads=adapt
+        )
         replica._adapters = self._adapters
         replica.cache_types = self.cache_types
         replica._original = self
@@ -146,30 +153,31 @@ class LlamaBackend:
 
     def share_threads(self, rank: int, count: int) -> None:
         decode, prompt = (max(1, share_of(every, rank, count)) for every in self._threads)
-        if count > 1:
-            self.decode_threads = None  # the processor time of this process is that of all engine cores
-        elif self.decode_threads is not None:
+        self._share = decode, prompt
+        self._alone = count == 1
+        if self._alone and self.decode_threads is not None:
             decode = self.decode_threads.count
-        if (decode, prompt) != self._own_threads:
-            self._use_threads(decode, prompt)
+        self._use_threads(decode, prompt)
 
     def _use_threads(self, decode: int, prompt: int) -> None:
-        self._own_threads = decode, prompt
-        if self._context is not None:
-            self._context.use_threads(self._own_threads)
+        if (decode, prompt) != self._own_threads:
+            self._own_threads = decode, prompt
+            if self._context is not None:
+                self._context.use_threads(self._own_threads)
 
     def add(self, token: int, position: int, sequence: int, *, logits: bool) -> int:
         return self._live.add(token, position, sequence, logits=logits)
 
     def decode(self) -> Decoded:
-        threads = self.decode_threads
-        if threads is None or self._live.pending != 1:
+        threads, tokens = self.decode_threads, self._live.pending
+        if threads is None or not self._alone or tokens > _FEW_TOKENS:
             return self._live.decode()
+        # llama.cpp computes more than one token with the threads of prompts (llama_context::graph_compute).
+        prompt = self._share[1]
+        self._use_threads(threads.count, prompt if threads.count == threads.most else min(prompt, threads.count))
         began, cpu = time.perf_counter(), time.process_time()
         decoded = self._live.decode()
-        threads.observe(time.perf_counter() - began, time.process_time() - cpu)
-        if threads.count != self._own_threads[0]:
-            self._use_threads(threads.count, self._own_threads[1])
+        threads.observe(time.perf_counter() - began, time.process_time() - cpu, tokens)
         return decoded
 
     def remove(self, sequence: int, start: int) -> bool:

@@ -129,7 +129,7 @@ class LocalLoader:
         cores = 1 if one else _cores(model.offload, parallel, min(threads), serving)
         allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
-            adapt = options.threads is None and cores == 1
+            adapt = options.threads is None
             fast = many or not model.offload.is_cpu  # beside a step of a GPU, a look at all logits counts
             backend = LlamaBackend(model, threads, interrupt, allow, fast_greedy=fast, adapt_threads=adapt)
             backend.cache_types = options.cache_types
@@ -165,7 +165,7 @@ class LocalLoader:
                 open_prefix_cache=prefix_cache_opener(self.model, backend, options.adapters),
             )
             device, seconds = model.offload.description, self._loading.seconds
-            cells, use = lambda: engine.cells, backend.decode_threads
+            cells, use = lambda: engine.cells, backend.decode_threads if cores == 1 else None
             yield LoadedEngine(engine, self.model, template, device, seconds, interrupt, cells, vocabulary, use)
 
 
