@@ -59,6 +59,15 @@ def test_steps_with_drafts_are_compared_with_their_like(others: int) -> None:
     assert others or set(counts) == {2}
 
 
+def test_a_trial_ends_where_steps_of_its_size_do_not_come_again() -> None:
+    threads = DecodeThreads(2)
+    threads.observe(0.06, 0.06, tokens=2)  # two clients, beside another program
+    assert threads.count == 1
+    for _ in range(60):  # one of them is left, and the program has ended
+        threads.observe(0.02 / threads.count, 0.02)
+    assert threads.count == 2
+
+
 def test_threads_come_back_when_the_other_programs_end() -> None:
     threads, machine = DecodeThreads(4), Machine(4, others=4)
     for _ in range(100):

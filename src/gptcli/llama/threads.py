@@ -14,6 +14,8 @@ _STARVED = 0.8
 """Share of their time that threads must get on a core; with less, fewer threads are tried."""
 _GAIN = 0.95
 """A number of threads is better if a step takes no more than this part of the time."""
+_LONGEST_TRIAL = 0.5
+"""Seconds of decoding after which a trial is given up: steps of that many tokens may not come again."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 16.0
 """Seconds until another number is tried; each trial in vain doubles them."""
 
@@ -50,7 +52,7 @@ class DecodeThreads:
     """While another number is tried: the number before, the tokens of a step, and its seconds with it."""
     _pause: float = _FIRST_PAUSE
     _since: float = _LONGEST_PAUSE
-    """Seconds of decoding since the last trial ended."""
+    """Seconds of decoding since the last trial began or ended."""
 
     def __post_init__(self) -> None:
         self.count = self.count or self.most
@@ -71,6 +73,9 @@ class DecodeThreads:
             self._begin_trial(tokens, step, cores)
         elif self._before is not None and self._before[1] == tokens:
             self._end_trial(step)
+        elif self._before is not None and self._since > _LONGEST_TRIAL:
+            self.count, self._before, self._since = self._before[0], None, 0.0
+            self._windows.clear()
 
     def _begin_trial(self, tokens: int, step: float, cores: float) -> None:
         """Try as many threads as there were cores for, or all of them again."""
@@ -78,7 +83,7 @@ class DecodeThreads:
         other = fewer if cores < _STARVED * self.count else self.most
         if other != self.count:
             self._before = self.count, tokens, step
-            self.count = other
+            self.count, self._since = other, 0.0
             self._windows.clear()
 
     def _end_trial(self, step: float) -> None:
