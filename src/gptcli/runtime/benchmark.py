@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gptcli.engine.cache_config import choose_cores
 from gptcli.engine.engine import LocalEngine
 from gptcli.errors import Cancelled, UsageError
 from gptcli.interrupt import Interrupt
@@ -25,7 +24,7 @@ from gptcli.models.resolve import ModelFile
 from gptcli.models.store.summary import Summary, summarize
 from gptcli.params import Sampling
 from gptcli.runtime import EngineOptions
-from gptcli.runtime.local import LocalLoader
+from gptcli.runtime.local import LocalLoader, engine_cores
 from gptcli.types import Failed, Finished, Request, TokenPrompt
 
 ENOUGH = 0.97
@@ -125,7 +124,7 @@ class ModelBenchmark:
         backend = LlamaBackend(self._model, (threads, threads), self._interrupt)
         times = []
         with self._interrupt.watch(), contextlib.ExitStack() as stack:  # `backend` itself would close the model
-            cores = choose_cores(rows, threads if self.is_cpu else 0)
+            cores = engine_cores(self._model.offload, rows, threads)
             replicas = [stack.enter_context(backend.replica()) for _ in range(cores)]
             first, *others = replicas
             engine = LocalEngine(

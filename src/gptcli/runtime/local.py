@@ -125,8 +125,8 @@ class LocalLoader:
         model = self._loading.result()
         serving = before_step is not None
         threads = choose_threads(options.threads, options.threads_batch)
-        one = options.draft is not None  # a draft model drafts for one core
-        cores = 1 if one else _cores(model.offload, parallel, min(threads), serving)
+        drafting = options.draft is not None
+        cores = engine_cores(model.offload, parallel, min(threads), serving=serving, drafting=drafting)
         allow = self._memory.for_devices(model.offload, cores) if self._memory is not None else None
         with contextlib.ExitStack() as stack:
             adapt = options.threads is None
@@ -169,9 +169,13 @@ class LocalLoader:
             yield LoadedEngine(engine, self.model, template, device, seconds, interrupt, cells, vocabulary, use)
 
 
-def _cores(offload: Offload, parallel: int | None, threads: int, serving: bool) -> int:
-    """The number of engine cores: one where a GPU has a part of the layers, or clients of a server come and go, for
-    several were measured with many rows and whole models only."""
+def engine_cores(
+    offload: Offload, parallel: int | None, threads: int, *, serving: bool = False, drafting: bool = False
+) -> int:
+    """The number of engine cores: one with a draft model, which drafts for one core; and one where a GPU has a part of
+    the layers, or clients of a server come and go, for several were measured with many rows and whole models only."""
+    if drafting:
+        return 1
     if offload.is_cpu:
         return choose_cores(parallel, threads)
     return choose_cores(parallel, 0) if offload.is_gpu and not serving else 1
