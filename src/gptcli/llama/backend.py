@@ -60,7 +60,8 @@ class LlamaBackend:
         adapt_threads: bool = False,
     ) -> None:
         self.model = model
-        self._threads = self._share = self._own_threads = threads
+        self._threads = self._own_threads = threads
+        self._prompt_threads = threads[1]  # its share of them
         self.decode_threads = DecodeThreads(threads[0], adaptive=adapt_threads) if model.offload.is_cpu else None
         """The threads of steps with a few tokens, while no other engine core computes; None on a GPU."""
         self._alone = True
@@ -153,7 +154,7 @@ class LlamaBackend:
 
     def share_threads(self, rank: int, count: int) -> None:
         decode, prompt = (max(1, share_of(every, rank, count)) for every in self._threads)
-        self._share = decode, prompt
+        self._prompt_threads = prompt
         self._alone = count == 1
         if self._alone and self.decode_threads is not None:
             decode = self.decode_threads.count
@@ -173,7 +174,7 @@ class LlamaBackend:
         if threads is None or not self._alone or tokens > _FEW_TOKENS:
             return self._live.decode()
         # llama.cpp computes more than one token with the threads of prompts (llama_context::graph_compute).
-        prompt = self._share[1]
+        prompt = self._prompt_threads
         self._use_threads(threads.count, prompt if threads.count == threads.most else min(prompt, threads.count))
         began, cpu = time.perf_counter(), time.process_time()
         decoded = self._live.decode()
