@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fake_backend import END
 from fake_chat import endless
 from http_server import CHAT, HttpServer, Model, parrot, read, request
 
@@ -218,12 +219,14 @@ def ended(connection: socket.socket) -> bool:
 
 class TestStopping:
     def test_running_answers_end_and_new_ones_are_refused(self, start: Start) -> None:
-        server = start(lambda tokens, seed: endless(tokens, seed) if len(tokens) < 200 else 256)
+        stopping = threading.Event()
+        server = start(lambda tokens, seed: END if stopping.is_set() else endless(tokens, seed))
         with begin_endless(server) as running, server.connect() as kept:
             kept.sendall(request("GET", "/health", connection="keep-alive"))
             kept.recv(1 << 16)
             server.stop()
             wait_until(lambda: server.server.engine.stopping)
+            stopping.set()
             rest = b""
             while piece := running.recv(1 << 16):
                 rest += piece
