@@ -8,7 +8,7 @@ from fake_backend import FakeBackend
 from gptcli.engine.cache_config import choose_cores, default_parallel
 from gptcli.engine.engine import LocalEngine
 from gptcli.params import Sampling
-from gptcli.types import Finished, Request, TextPrompt
+from gptcli.types import Finished, Request, Started, TextPrompt
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,34 @@ def test_a_gpus_cores_are_filled_one_after_the_other(rows: int, threads: int, us
     requests = [Request(str(row), prompt, Sampling(seed=1), max_tokens=8) for row, prompt in enumerate(prompts)]
     assert sum(isinstance(event, Finished) for event in engine.stream(requests)) == rows
     assert sum(bool(backend.computed) for backend in backends) == used
+
+
+SHORT = [f"{row:03} is a number of its own kind".encode() for row in range(128)]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "max_tokens", "may_widen", "sequences"),
+    [
+        (SHORT, 8, True, 32),
+        (SHORT[:127], 8, True, 16),  # one core would have rows left when the other has none
+        (SHORT, 300, True, 16),
+        ([row * turn for turn in (1, 2) for row in SHORT[:64]], 8, True, 16),
+        (SHORT, 8, False, 16),
+    ],
+    ids=["short and many", "few", "long answers", "turns of chats", "chosen by the user"],
+)
+def test_twice_as_many_run_at_once_where_they_are_short_and_many(
+    prompts: list[bytes], max_tokens: int, may_widen: bool, sequences: int
+) -> None:
+    backends = [FakeBackend(step_tokens=512) for _ in range(2)]
+    engine = LocalEngine(backends[0], replicas=backends[1:], parallel=32, may_widen=may_widen)
+    rows = (Request(str(row), TextPrompt(text), Sampling(), max_tokens=max_tokens) for row, text in enumerate(prompts))
+    running, most = 0, 0
+    for event in engine.stream(rows):
+        running += isinstance(event, Started) - isinstance(event, Finished)
+        most = max(most, running)
+    assert [backend.config.sequences for backend in backends] == [sequences] * 2
+    assert most == 2 * sequences
 
 
 def test_without_reuse_every_prompt_is_computed_in_full() -> None:

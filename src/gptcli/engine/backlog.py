@@ -6,6 +6,7 @@ its place."""
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
@@ -52,21 +53,26 @@ class Backlog:
 
     def first(self) -> Request | None:
         """The oldest request; None if there is none, now or at all."""
-        self._fill()
-        return self._take(self._entries[0]) if self._entries else None
+        return self._take(self._entries[0]) if self.fill() else None
+
+    def shared(self) -> float:
+        """The part of all tokens that need not be computed if each prefix that is worth a place is computed once."""
+        prefixes = [common_prefix(left.tokens, right.tokens) for left, right in itertools.pairwise(self._sorted)]
+        tokens = sum(len(entry.tokens) for entry in self._entries)
+        return sum(length for length in prefixes if length >= _GAIN) / max(1, tokens)
 
     def requests_for(self, core: EngineCore) -> Iterator[Request | None]:
         """What the core computes next, one after the other; None if there is nothing, now or at all."""
         while True:
-            self._fill()
-            yield self._take(self._choose(core)) if self._entries else None
+            yield self._take(self._choose(core)) if self.fill() else None
 
     def remove(self, request_id: str | None = None) -> list[Request]:
         """Take the request with this id, if it is here, or all."""
         found = [entry for entry in self._entries if request_id in (None, entry.request.id)]
         return [self._take(entry) for entry in found]
 
-    def _fill(self) -> None:
+    def fill(self) -> int:
+        """Pull requests until there are `size`, or no more now; how many there are."""
         while len(self._entries) < self._size and (request := next(self._incoming, None)):
             entry = _Entry(request, [])
             if self._size > 1:
@@ -79,6 +85,7 @@ class Backlog:
                     entry.request = request if request.echo else replace(request, prompt=prompt)
             self._entries.append(entry)
             insort(self._sorted, entry, key=_tokens)
+        return len(self._entries)
 
     def _take(self, entry: _Entry) -> Request:
         self._passed = 0 if entry is self._entries[0] else self._passed + 1

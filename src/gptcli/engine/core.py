@@ -45,7 +45,9 @@ class EngineCore:
     limit: int
     """Tokens that one sequence may have."""
     parallel: int
-    """Requests computed at once, at most."""
+    """Requests computed at once."""
+    most: int
+    """The same where they are short and many; `CachePlanner` chooses."""
     interrupt: Interrupt
     template: ChatTemplate | None
     speculator: Speculator | None = None
@@ -86,7 +88,7 @@ class EngineCore:
 
     def admit(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Start waiting sequences, then new requests, while the KV cache has room for them."""
-        while len(self.running) < self.parallel and not self.interrupt.requested:
+        while len(self.running) < self.most and not self.interrupt.requested:
             if not self.running:
                 yield from self._configure(incoming)
             elif not self._waiting:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
 from gptcli.engine.backlog import Backlog
-from gptcli.engine.cache_config import CachePlanner, cores_to_fill, share_of
+from gptcli.engine.cache_config import WIDER, CachePlanner, cores_to_fill, share_of
 from gptcli.engine.core import EngineCore
 from gptcli.engine.draft_model import DraftModel
 from gptcli.engine.drafting import MOST_DRAFT
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _AHEAD = 4
 """Times as many requests as run at once are known before their turn: enough for 64 chats whose turns take turns."""
+_MANY = 2
+"""Times as many requests as could run at once must be known, so that more of them do: with fewer, some cores would end
+long before others."""
+_LITTLE = 0.125
+"""Part of their tokens that they may have in common."""
 
 
 class LocalEngine:
@@ -44,6 +49,7 @@ class LocalEngine:
         replicas: Many[Backend] = (),
         context: int | None = None,
         parallel: int = 1,
+        may_widen: bool = False,
         interrupt: Interrupt | None = None,
         template: ChatTemplate | None = None,
         open_prefix_cache: OpenPrefixCache | None = None,
@@ -56,7 +62,7 @@ class LocalEngine:
         """`context`: tokens that one sequence may have (None: what it needs, up to what the model was trained for).
 
         `replicas`: further backends of the same model; each computes in a thread of its own. `parallel`: requests
-        computed at once, at most. `template` renders chats.
+        computed at once; with `may_widen`, more where that is faster. `template` renders chats.
         `open_prefix_cache` opens the store of prefixes that other processes computed, once it is needed. Without
         `reuse` every prompt is computed in full, so that no earlier request changes an answer, not even by rounding.
         `serving`: requests come for ever. `before_step` is called by the consumer's thread before it waits for a step.
@@ -71,6 +77,7 @@ class LocalEngine:
             )
         self.limit = context or trained
         self.parallel = parallel
+        self._most = WIDER * parallel if may_widen else parallel
         self.capabilities = Capabilities(max_samples=backend.max_sequences)
         self._backend = backend
         self._template = template
@@ -81,12 +88,12 @@ class LocalEngine:
         self._cores: list[EngineCore] = []
         backends = [backend, *replicas][:parallel]
         for number, one in enumerate(backends):
-            share = share_of(parallel, number, len(backends))
+            share, most = (share_of(whole, number, len(backends)) for whole in (parallel, self._most))
             one.share_threads(number, len(backends))
-            planner = CachePlanner(one, self.limit, share, serving=serving)
+            planner = CachePlanner(one, self.limit, share, most, serving=serving)
             rows = min(MOST_DRAFT, one.scored_rows) if speculation is not False else 0
             kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse, draft_rows=rows)
-            core = EngineCore(one, kv_cache, self.limit, share, self._interrupt, template)
+            core = EngineCore(one, kv_cache, self.limit, share, most, self._interrupt, template)
             if speculation is not False:
                 core.keep_texts = speculation is None
                 core.speculator = Speculator(draft_model if len(backends) == 1 else None)
@@ -150,7 +157,8 @@ class LocalEngine:
     def _feed(self, backlog: Backlog, executor: Executor) -> Iterator[Event]:
         """Admit requests to the cores that are not computing, and start their next steps."""
         yield from self._end_cancelled(backlog, executor)
-        if len(self._cores) > 1 and not self._serving and all(core.idle for core in self._cores):
+        many = len(self._cores) > 1 or self._most > self.parallel
+        if many and not self._serving and all(core.idle for core in self._cores):
             yield from self._distribute(backlog)
             yield from self._end_cancelled(backlog, executor)  # those cancelled while others were pulled
         for core in self._cores:
@@ -174,12 +182,14 @@ class LocalEngine:
         """Spread the first requests evenly: the first core would take all that it has room for, and leave others idle.
         Those that begin alike go to the same core, which computes their common prefix once."""
         first: list[Request] = []
-        while len(first) < self.parallel and not self._interrupt.requested and (request := backlog.first()):
+        widens = backlog.fill() >= _MANY * self._most > _MANY * self.parallel and backlog.shared() <= _LITTLE
+        count = self._most if widens else self.parallel
+        while len(first) < count and not self._interrupt.requested and (request := backlog.first()):
             first.append(request)
         alike = iter(sorted(range(len(first)), key=lambda index: _beginning(first[index].prompt)))
-        count = cores_to_fill(len(first), len(self._cores), self._backend.cpu_threads)
-        for number, core in enumerate(self._cores[:count]):
-            share = itertools.islice(alike, share_of(len(first), number, count))
+        cores = cores_to_fill(len(first), len(self._cores), self._backend.cpu_threads)
+        for number, core in enumerate(self._cores[:cores]):
+            share = itertools.islice(alike, share_of(len(first), number, cores))
             for index in sorted(share):
                 yield from core.enqueue(first[index])
 

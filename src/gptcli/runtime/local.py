@@ -150,6 +150,7 @@ class LocalLoader:
                 replicas=replicas,
                 context=options.ctx_size,
                 parallel=default_parallel(backend, cores, serving=serving) if parallel is None else parallel,
+                may_widen=parallel is None and not serving and model.offload.is_cpu,
                 reuse=reuse,
                 interrupt=interrupt,
                 template=ChatTemplate(
