@@ -76,6 +76,17 @@ def test_twice_as_many_run_at_once_where_they_are_short_and_many(
     assert most == 2 * sequences
 
 
+def test_prompts_that_are_only_scored_never_fill_more_than_a_step() -> None:
+    backend = FakeBackend(step_tokens=128)
+    engine = LocalEngine(backend, parallel=16, may_widen=True)
+    list(
+        engine.stream(
+            Request(str(n), TextPrompt(text), prompt_logprobs=0, max_tokens=0) for n, text in enumerate(SHORT)
+        )
+    )
+    assert backend.config.sequences <= 16
+
+
 def test_without_reuse_every_prompt_is_computed_in_full() -> None:
     backend = FakeBackend()
     request = Request("0", TextPrompt(b"the same again"), Sampling(seed=1), max_tokens=2, ignore_eos=True)

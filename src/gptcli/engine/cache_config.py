@@ -107,7 +107,7 @@ class CachePlanner:
         if not may_partition or samples > 1 or (sharing_pays and (self.serving or only_scored or not config.flash)):
             return config
         each = -(-max(needs) // ROUND) * ROUND
-        if len(waiting) >= self.most and each * self.most <= _WIDE_CELLS:
+        if not only_scored and len(waiting) >= self.most and each * self.most <= _WIDE_CELLS:
             parallel = self.most
         sequences = min(parallel, backend.max_sequences)
         enough = backend.config.sequences <= sequences  # there are never fewer than before
