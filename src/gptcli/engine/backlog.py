@@ -6,12 +6,12 @@ its place."""
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 
+from gptcli.engine.cache_config import shared_tokens
 from gptcli.engine.core import EngineCore
 from gptcli.engine.slots import common_prefix
 from gptcli.errors import GptcliError
@@ -57,9 +57,8 @@ class Backlog:
 
     def shared(self) -> float:
         """The part of all tokens that need not be computed if each prefix that is worth a place is computed once."""
-        prefixes = [common_prefix(left.tokens, right.tokens) for left, right in itertools.pairwise(self._sorted)]
-        tokens = sum(len(entry.tokens) for entry in self._entries)
-        return sum(length for length in prefixes if length >= _GAIN) / max(1, tokens)
+        tokens = [entry.tokens for entry in self._sorted]
+        return shared_tokens(tokens, _GAIN) / max(1, sum(map(len, tokens)))
 
     def requests_for(self, core: EngineCore) -> Iterator[Request | None]:
         """What the core computes next, one after the other; None if there is nothing, now or at all."""

@@ -57,6 +57,11 @@ WIDER = 2
 """Times as many requests are computed at once where they are short, have little in common and are many. A step of 32 is
 7 percent faster for each token than one of 16, but its cache is twice as large (two threads, 256 strangers: 1.06 to 1.1
 times as fast; chats whose turns are rows, of which more then run before those that they continue: 0.91)."""
+_MANY = 2
+"""Times as many requests as could run at once must be known, so that more of them do: with fewer, some cores would end
+long before others."""
+_LITTLE = 0.125
+"""Part of their tokens that they may have in common."""
 _WIDE_CELLS = 2 * GROUP * ROUND
 """Cells that the partitions of so many may have: 190 MB in SmolLM2 135M, 1 GiB in a 7B model with grouped heads."""
 _SERVED_AT_ONCE = 4 * GROUP
@@ -175,12 +180,14 @@ def _places(waiting: int) -> int:
     return next((places for places in _FIRST_PLACES if places >= waiting), -(-waiting // GROUP) * GROUP)
 
 
-def shared_tokens(prompts: list[list[int]]) -> int:
-    """Tokens that are not computed again when every prefix that two prompts have in common is computed once.
+def shared_tokens(prompts: list[list[int]], least: int = 0) -> int:
+    """Tokens that are not computed again when every prefix that two prompts have in common is computed once, if it has
+    at least `least` tokens.
 
     In sorted order, a prompt's longest common prefix with any before it is the one with its neighbour."""
     ordered = sorted(prompts)
-    return sum(common_prefix(left, right) for left, right in itertools.pairwise(ordered))
+    prefixes = itertools.starmap(common_prefix, itertools.pairwise(ordered))
+    return sum(length for length in prefixes if length >= least)
 
 
 def _sharing_pays(shared: int, waiting: Many[Sequence]) -> bool:
@@ -215,6 +222,12 @@ def default_parallel(backend: Backend, cores: int, *, serving: bool = False) -> 
     many = (GROUP if backend.cpu_threads else _GPU_ROWS) * cores
     many = max(many, _SERVED_AT_ONCE) if serving else many
     return min(many, backend.max_sequences * cores)
+
+
+def is_wide(known: int, shared: float, most: int) -> bool:
+    """Whether to begin with `most` requests at once: `known` ones wait, with a part `shared` of their tokens in common.
+    `CachePlanner` lets them run together if they are short."""
+    return known >= _MANY * most and shared <= _LITTLE
 
 
 def share_of(whole: int, rank: int, count: int) -> int:

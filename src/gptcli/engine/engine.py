@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
 from gptcli.engine.backlog import Backlog
-from gptcli.engine.cache_config import WIDER, CachePlanner, cores_to_fill, share_of
+from gptcli.engine.cache_config import WIDER, CachePlanner, cores_to_fill, is_wide, share_of
 from gptcli.engine.core import EngineCore
 from gptcli.engine.draft_model import DraftModel
 from gptcli.engine.drafting import MOST_DRAFT
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 _AHEAD = 4
 """Times as many requests as run at once are known before their turn: enough for 64 chats whose turns take turns."""
-_MANY = 2
-"""Times as many requests as could run at once must be known, so that more of them do: with fewer, some cores would end
-long before others."""
-_LITTLE = 0.125
-"""Part of their tokens that they may have in common."""
 
 
 class LocalEngine:
@@ -182,8 +177,8 @@ class LocalEngine:
         """Spread the first requests evenly: the first core would take all that it has room for, and leave others idle.
         Those that begin alike go to the same core, which computes their common prefix once."""
         first: list[Request] = []
-        widens = backlog.fill() >= _MANY * self._most > _MANY * self.parallel and backlog.shared() <= _LITTLE
-        count = self._most if widens else self.parallel
+        wide = self._most > self.parallel and is_wide(backlog.fill(), backlog.shared(), self._most)
+        count = self._most if wide else self.parallel
         while len(first) < count and not self._interrupt.requested and (request := backlog.first()):
             first.append(request)
         alike = iter(sorted(range(len(first)), key=lambda index: _beginning(first[index].prompt)))
