@@ -10,11 +10,8 @@ from pathlib import Path
 
 import uvicorn
 from fake_backend import FakeBackend, alphabet
+from fake_engine import load_fake
 
-from gptcli.engine.engine import LocalEngine
-from gptcli.interrupt import Interrupt
-from gptcli.models.resolve import ModelFile
-from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime import EngineOptions
 from gptcli.runtime.loaded import LoadedEngine
 from gptcli.runtime.remote import ServerInfo, describe_server
@@ -74,11 +71,4 @@ class EngineServer:
 
     @contextlib.contextmanager
     def _open(self, before_step: Callable[[], None]) -> Iterator[LoadedEngine]:
-        interrupt = Interrupt()
-        template = ChatTemplate(None)
-        more = {"interrupt": interrupt, "template": template, "before_step": before_step}
-        engine = LocalEngine(self.backend, parallel=self._parallel, **more)
-        model = ModelFile(Path("fake.gguf"), "fake", trusted=True)
-        known = {"engine": engine, "model": model, "chat_template": "a template", "device": "a fake"}
-        known |= {"load_seconds": 0.0, "interrupt": interrupt, "cache_tokens": lambda: engine.cells}
-        yield LoadedEngine(**known, vocabulary=self.backend.vocabulary)
+        yield load_fake(self.backend, before_step, self._parallel)

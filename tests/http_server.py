@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fake_backend import END, FakeBackend, alphabet
+from fake_engine import load_fake
 from starlette.routing import BaseRoute
 
-from gptcli.engine.engine import LocalEngine
-from gptcli.interrupt import Interrupt
-from gptcli.models.resolve import ModelFile
-from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime.loaded import LoadedEngine
 from gptcli.server.doors import tcp_door, unix_door
 from gptcli.server.engine_thread import EngineThread
@@ -115,13 +112,9 @@ class HttpServer:
 
     @contextlib.contextmanager
     def _open(self, before_step: Callable[[], None]) -> Iterator[LoadedEngine]:
-        self.interrupt = Interrupt()
-        more = {"interrupt": self.interrupt, "template": ChatTemplate(None), "before_step": before_step}
-        engine = LocalEngine(self.backend, parallel=self._parallel, **more)
-        file = ModelFile(Path("fake.gguf"), "fake", trusted=True)
-        yield LoadedEngine(
-            engine, file, "a template", "a fake", 0.0, self.interrupt, lambda: engine.cells, self.backend.vocabulary
-        )
+        loaded = load_fake(self.backend, before_step, self._parallel)
+        self.interrupt = loaded.interrupt
+        yield loaded
 
     def connect(self, *, private: bool = False) -> socket.socket:
         """A connection; whoever opens it closes it."""

@@ -6,17 +6,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from fake_backend import FakeBackend
 from fake_chat import endless
+from fake_engine import load_fake
 
-from gptcli.engine.engine import LocalEngine
-from gptcli.interrupt import Interrupt
-from gptcli.models.resolve import ModelFile
 from gptcli.params import Sampling
-from gptcli.prompt.template import ChatTemplate
 from gptcli.runtime.loaded import LoadedEngine
 from gptcli.server.engine_thread import EngineThread
 from gptcli.types import Delta, Finished, Request, TextPrompt
@@ -40,11 +36,7 @@ class Ended:
 
 @contextlib.contextmanager
 def open_engine(before_step: Callable[[], None]) -> Iterator[LoadedEngine]:
-    backend = FakeBackend(endless)
-    engine = LocalEngine(backend, template=ChatTemplate(None), before_step=before_step)
-    model = ModelFile(Path("fake.gguf"), "fake", trusted=True)
-    known = {"engine": engine, "model": model, "chat_template": "a template", "device": "a fake", "load_seconds": 0.0}
-    yield LoadedEngine(**known, interrupt=Interrupt(), cache_tokens=lambda: 0, vocabulary=backend.vocabulary)
+    yield load_fake(FakeBackend(endless), before_step)
 
 
 def test_a_busy_event_loop_is_woken_once_for_the_events_of_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
