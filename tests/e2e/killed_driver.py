@@ -64,7 +64,6 @@ def run(cache: str, wanted: int) -> None:
     PartFile.advance = advanced
     path = download("user/repo", "m.gguf", None, report=Silent())
     Path(cache, "path").write_text(str(path))
-    Path(cache, "steps").write_text(str(steps))
 
 
 for line in sys.stdin:

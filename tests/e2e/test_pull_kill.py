@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -76,12 +77,10 @@ def test_kills_at_the_end_of_a_download_leave_it_to_the_next_run(tmp_path: Path)
         with subprocess.Popen(
             program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as driver:
-            assert fork(tmp_path / "whole", -1) == 0
-            steps = int((tmp_path / "whole" / "steps").read_text())
-            assert steps >= 30
-            for step in range(steps):
+            for step in itertools.count():  # how many steps there are depends on how the blocks arrive
                 cache = tmp_path / str(step)
-                assert fork(cache, step) == -signal.SIGKILL
+                status = fork(cache, step)
+                assert status in {0, -signal.SIGKILL}
                 for found in cache.rglob("m.gguf"):
                     assert found.read_bytes() == data, "a file has its name before it is whole"
                 assert fork(cache, -1) == 0
@@ -93,6 +92,9 @@ def test_kills_at_the_end_of_a_download_leave_it_to_the_next_run(tmp_path: Path)
                 verified = cache / "gptcli" / "verified.json"  # lost by a kill just before it; a load checks then
                 records = json.loads(verified.read_text()) if verified.exists() else {}
                 assert [record[2] for record in records.values()] in ([], [path.resolve().name])
+                if status == 0:
+                    break
+            assert step >= 30
 
 
 def test_two_downloads_at_once_download_it_once(tmp_path: Path) -> None:
