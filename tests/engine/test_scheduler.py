@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptcli.engine.output import OutputProcessor
-from gptcli.engine.scheduler import LONG, plan
+from gptcli.engine.scheduler import LONG, plan, prompts_fill_step
 from gptcli.engine.sequence import Sequence
 from gptcli.types import Request, TextPrompt
 
@@ -71,3 +71,12 @@ def test_a_long_prompt_in_a_partition_gets_a_step_to_itself() -> None:
 def test_a_step_in_partitions_always_computes_something(pending: list[int], budget: int) -> None:
     steps = plan([placed(count, slot) for slot, count in enumerate(pending)], budget, partitioned=True)
     assert 1 <= sum(count for _, count in steps) <= budget
+
+
+def test_prompts_fill_a_step_of_partitions_if_one_is_long_else_if_they_are_as_many_as_the_budget() -> None:
+    short, decoding = [waiting_for(LONG - 1)] * 3, [waiting_for(1)] * 300
+    assert not prompts_fill_step([*short, *decoding], 512, partitioned=True)
+    assert prompts_fill_step([*short, waiting_for(LONG)], 512, partitioned=True)
+    assert not prompts_fill_step([*short, *decoding], 3 * LONG)
+    assert prompts_fill_step([*short, waiting_for(4)], 3 * LONG)
+    assert not prompts_fill_step([], 512)

@@ -1,11 +1,13 @@
 """Requests that were pulled before their turn, so that each goes to an engine core that holds the beginning of its
-prompt, while it holds it.
+prompt, while it holds it, and so that the longest answers do not begin last.
 
 SGLang orders its queue by the longest prefix too (schedule_policy.py, "lpm"); here a request that shares nothing keeps
-its place."""
+its place. To begin with the longest job is R. L. Graham's rule for machines that share a list of jobs (1969)."""
 
 from __future__ import annotations
 
+import itertools
+import sys
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
@@ -24,14 +26,23 @@ _FOREIGN = 16
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
+class Entry:
+    """A request and the tokens of its prompt; none where they are not known."""
+
     request: Request
     tokens: list[int]
+
+    @property
+    def most_tokens(self) -> int:
+        """Of its answer."""
+        return sys.maxsize if self.request.max_tokens is None else self.request.max_tokens
 
 
 class Backlog:
     """At most `size` requests, in the order in which they came; with one, they leave in that order too.
 
+    Once no more come, those that may get the longest answers leave first: a long answer that begins last is computed
+    alone in the end, at a fraction of the tokens a second (log-normal lengths, 80 rows: 1.1 to 1.2 times as fast).
     `encode` turns a prompt into tokens, and raises GptcliError."""
 
     def __init__(
@@ -45,15 +56,19 @@ class Backlog:
         self._cores = cores
         self._size = size
         self._encode = encode
-        self._entries: list[_Entry] = []
-        self._sorted: list[_Entry] = []
+        self._entries: list[Entry] = []
+        self._sorted: list[Entry] = []
         """The same by their tokens: those that begin alike are neighbours."""
         self._passed = 0
         """How many requests were taken before the oldest one."""
 
-    def first(self) -> Request | None:
-        """The oldest request; None if there is none, now or at all."""
-        return self._take(self._entries[0]) if self.fill() else None
+    def first(self) -> Entry | None:
+        """The request whose turn it is; None if there is none, now or at all."""
+        if not self.fill():
+            return None
+        entry = self._turns()[0]
+        self._take(entry)
+        return entry
 
     def shared(self) -> float:
         """The part of all tokens that need not be computed if each prefix that is worth a place is computed once."""
@@ -61,9 +76,11 @@ class Backlog:
         return shared_tokens(tokens, _GAIN) / max(1, sum(map(len, tokens)))
 
     def requests_for(self, core: EngineCore) -> Iterator[Request | None]:
-        """What the core computes next, one after the other; None if there is nothing, now or at all."""
+        """What the core computes next, one after the other; None if there is nothing, now or at all, or if another core
+        may be free sooner."""
         while True:
-            yield self._take(self._choose(core)) if self.fill() else None
+            waits = len(self._cores) > 1 and core.prompts_fill_step
+            yield self._take(self._choose(core)) if self.fill() and not waits else None
 
     def remove(self, request_id: str | None = None) -> list[Request]:
         """Take the request with this id, if it is here, or all."""
@@ -73,7 +90,7 @@ class Backlog:
     def fill(self) -> int:
         """Pull requests until there are `size`, or no more now; how many there are."""
         while len(self._entries) < self._size and (request := next(self._incoming, None)):
-            entry = _Entry(request, [])
+            entry = Entry(request, [])
             if self._size > 1:
                 try:
                     prompt = self._encode(request.prompt)
@@ -86,36 +103,70 @@ class Backlog:
             insort(self._sorted, entry, key=_tokens)
         return len(self._entries)
 
-    def _take(self, entry: _Entry) -> Request:
+    def _take(self, entry: Entry) -> Request:
         self._passed = 0 if entry is self._entries[0] else self._passed + 1
         self._entries.remove(entry)
         self._sorted.remove(entry)
         return entry.request
 
-    def _choose(self, core: EngineCore) -> _Entry:
-        """The request that continues most of what the core has cached, which would be lost; else the oldest one that no
+    def _choose(self, core: EngineCore) -> Entry:
+        """The request that continues most of what the core has cached, which would be lost; else the next one that no
         other core holds more of."""
-        oldest = self._entries[0]
         if len(self._entries) == 1 or self._passed >= self._size:
-            return oldest
-        held = core.held(oldest.tokens)
+            return self._entries[0]
+        turns = self._turns()
+        held = core.held(turns[0].tokens)
         nearest = map(self._nearest, core.kv_cache.cached_prompts())
-        length, entry = max(nearest, key=lambda found: found[0], default=(0, oldest))
+        length, entry = max(nearest, key=lambda found: found[0], default=(0, turns[0]))
         if length >= held + _GAIN:
             return entry
         others = [other for other in self._cores if other is not core]
-        for entry in self._entries[:_FOREIGN] if others else ():
+        for entry in turns[:_FOREIGN] if others else ():
+            if not core.kv_cache.fits_partition(len(entry.tokens), entry.request.max_tokens):
+                continue
             enough = core.held(entry.tokens) + _GAIN
             if all(other.held(entry.tokens) < enough for other in others):
                 return entry
-        return oldest
+        return turns[0]
 
-    def _nearest(self, tokens: list[int]) -> tuple[int, _Entry]:
+    def _turns(self) -> list[Entry]:
+        """All of them, the one whose turn it is first."""
+        if len(self._entries) == self._size:
+            return self._entries
+        return sorted(self._entries, key=lambda entry: -entry.most_tokens)
+
+    def _nearest(self, tokens: list[int]) -> tuple[int, Entry]:
         """The request that begins most like `tokens`, and for how many of them."""
         place = bisect_left(self._sorted, tokens, key=_tokens)
         neighbours = self._sorted[max(0, place - 1) : place + 1]
         return max(((common_prefix(tokens, one.tokens), one) for one in neighbours), key=lambda found: found[0])
 
 
-def _tokens(entry: _Entry) -> list[int]:
+def spread(first: Many[Entry], rooms: Many[int]) -> list[list[Request]]:
+    """The first requests of cores that have room for so many each, together for all of them.
+
+    Those that begin alike, with more than all have in common, go to the same core, which computes their common prefix
+    once. Else each core gets as many tokens of answers as the others: the one with the longest would end last."""
+    alike = sorted(range(len(first)), key=lambda index: first[index].tokens)
+    common = common_prefix(first[alike[0]].tokens, first[alike[-1]].tokens) if first else 0
+    groups = [alike[:1]]
+    for before, index in itertools.pairwise(alike):
+        if common_prefix(first[before].tokens, first[index].tokens) >= common + _GAIN:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    groups.sort(key=lambda group: -sum(first[index].most_tokens for index in group))
+    shares: list[list[int]] = [[] for _ in rooms]
+    loads = [0] * len(rooms)
+    for group in groups:
+        core = -1
+        for index in group:
+            if core < 0 or len(shares[core]) == rooms[core]:
+                core = min((one for one, room in enumerate(rooms) if len(shares[one]) < room), key=loads.__getitem__)
+            shares[core].append(index)
+            loads[core] += first[index].most_tokens
+    return [[first[index].request for index in sorted(share)] for share in shares]
+
+
+def _tokens(entry: Entry) -> list[int]:
     return entry.tokens

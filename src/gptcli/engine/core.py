@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
 from gptcli.engine.drafting import MOST_DRAFT
 from gptcli.engine.kv_cache import KVCacheManager
-from gptcli.engine.scheduler import plan
+from gptcli.engine.scheduler import plan, prompts_fill_step
 from gptcli.engine.sequence import Sequence, make_branch, make_sequence
 from gptcli.engine.slots import common_prefix
 from gptcli.engine.speculation import Speculator
@@ -78,6 +78,11 @@ class EngineCore:
     def held(self, tokens: list[int]) -> int:
         """How many of a prompt's first tokens need not be computed here."""
         return self.kv_cache.held(tokens, self.running)
+
+    @property
+    def prompts_fill_step(self) -> bool:
+        """Whether another request's prompt would have to wait for those that run here."""
+        return prompts_fill_step(self.running, self.backend.step_tokens, partitioned=not self.backend.config.unified)
 
     def enqueue(self, request: Request) -> Iterator[Event]:
         """Let a request wait for a slot, or fail."""

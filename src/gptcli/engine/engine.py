@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import queue
 from collections.abc import Callable, Generator, Iterable, Iterator
 from collections.abc import Sequence as Many
@@ -10,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
-from gptcli.engine.backlog import Backlog
+from gptcli.engine.backlog import Backlog, Entry, spread
 from gptcli.engine.cache_config import WIDER, CachePlanner, cores_to_fill, is_wide, share_of
 from gptcli.engine.core import EngineCore
 from gptcli.engine.draft_model import DraftModel
@@ -21,7 +20,7 @@ from gptcli.errors import EngineError, RequestError
 from gptcli.interrupt import Interrupt
 from gptcli.prompt.encoding import encode, tokenize
 from gptcli.prompt.template import ChatTemplate
-from gptcli.types import Capabilities, Event, Prompt, Request, TextPrompt, TokenPrompt
+from gptcli.types import Capabilities, Event, Prompt, Request, TokenPrompt
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -174,28 +173,17 @@ class LocalEngine:
         return _AHEAD * self.parallel if chooses and self._backend.memory is MemoryKind.ATTENTION else 1
 
     def _distribute(self, backlog: Backlog) -> Iterator[Event]:
-        """Spread the first requests evenly: the first core would take all that it has room for, and leave others idle.
-        Those that begin alike go to the same core, which computes their common prefix once."""
-        first: list[Request] = []
+        """Spread the first requests: the first core would take all that it has room for, and leave others idle."""
+        first: list[Entry] = []
         wide = self._most > self.parallel and is_wide(backlog.fill(), backlog.shared(), self._most)
         count = self._most if wide else self.parallel
-        while len(first) < count and not self._interrupt.requested and (request := backlog.first()):
-            first.append(request)
-        alike = iter(sorted(range(len(first)), key=lambda index: _beginning(first[index].prompt)))
+        while len(first) < count and not self._interrupt.requested and (entry := backlog.first()):
+            first.append(entry)
         cores = cores_to_fill(len(first), len(self._cores), self._backend.cpu_threads)
-        for number, core in enumerate(self._cores[:cores]):
-            share = itertools.islice(alike, share_of(len(first), number, cores))
-            for index in sorted(share):
-                yield from core.enqueue(first[index])
-
-
-def _beginning(prompt: Prompt) -> tuple[str, tuple[bytes | int, ...]]:
-    """What sorts prompts so that those with a common beginning are neighbours."""
-    if isinstance(prompt, TokenPrompt):
-        return "tokens", prompt.tokens
-    if isinstance(prompt, TextPrompt):
-        return "text", (prompt.data,)
-    return "chat", tuple(message.content.encode("utf-8", "surrogateescape") for message in prompt.messages)
+        shares = spread(first, [share_of(len(first), number, cores) for number in range(cores)])
+        for core, requests in zip(self._cores, shares, strict=False):
+            for request in requests:
+                yield from core.enqueue(request)
 
 
 class Executor:

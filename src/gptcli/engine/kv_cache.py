@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import replace
@@ -57,6 +58,8 @@ class KVCacheManager:
         self._draft_rows = draft_rows
         self._open_prefix_cache = cache(open_prefix_cache) if open_prefix_cache and reuse else None
         self._since_change = _CHANGE_AFTER
+        self._refused = sys.maxsize
+        """Cells of longer partitions for which there was not enough memory."""
         self._slots = Slots()
         self._slots.grow(backend.config.sequences)
         for number in range(len(self._slots)):  # an earlier engine may have left tokens there
@@ -131,6 +134,12 @@ class KVCacheManager:
             return 0
         lengths = (min(common_prefix(one.tokens, tokens), one.prompt_tokens) for one in running)
         return max(self._slots.longest_prefix(tokens)[1], *lengths, 0)
+
+    def fits_partition(self, prompt_tokens: int, max_tokens: int | None) -> bool:
+        """Whether the cache need not be made anew for a request of this length."""
+        config = self._backend.config
+        partition = config.cells // max(1, config.sequences)
+        return config.unified or self._partition_for(prompt_tokens, max_tokens) <= partition
 
     def cached_prompts(self) -> list[list[int]]:
         """What is cached and not in use, the first to be lost at the front."""
@@ -240,13 +249,28 @@ class KVCacheManager:
         the same cells and counts once. It is an estimate: a step that finds no cells reclaims some."""
         config = self._backend.config
         if not config.unified:
-            answer = leader.request.max_tokens or _HEADROOM
-            return min(leader.prompt_tokens + answer, self._limit) <= config.cells // config.sequences
+            return self._lengthen(self._partition_for(leader.prompt_tokens, leader.request.max_tokens))
         own = sum(len(sequence.tokens) - sequence.prefix + _growth(sequence) for sequence in running)
         prefixes = [sequence.prefix for sequence in running]
         common = max(prefixes) if min(prefixes) else 0  # one that began with nothing has the prefix among its own
         needed = own + common + len(leader.tokens) - available + _growth(leader)
         return needed <= config.cells or (self._planner.serving and self._grow(needed))
+
+    def _partition_for(self, prompt_tokens: int, max_tokens: int | None) -> int:
+        """Cells that a sequence of this length begins with, if it has them to itself."""
+        return min(prompt_tokens + (max_tokens or _HEADROOM), self._limit)
+
+    def _lengthen(self, tokens: int) -> bool:
+        """Have partitions of at least so many cells; False if there is not enough memory, or for a server, which has a
+        unified cache for what is long. To wait until all others end took a second for each length that was new."""
+        config = self._backend.config
+        cells = -(-tokens // ROUND) * ROUND * config.sequences
+        if tokens > config.cells // config.sequences and cells < self._refused and not self._planner.serving:
+            try:
+                self._ensure(replace(config, cells=cells))
+            except LoadError:
+                self._refused = cells
+        return tokens <= self._backend.config.cells // config.sequences
 
     def _grow(self, cells: int) -> bool:
         """Have at least so many cells, and half as many again as now; False if there is not enough memory."""

@@ -41,6 +41,12 @@ def plan(
     return steps
 
 
+def prompts_fill_step(running: Many[Sequence], budget: int, *, partitioned: bool = False) -> bool:
+    """Whether the prompts of these fill the next step, so that a further one would have to wait for them."""
+    pending = [sequence.pending for sequence in running if sequence.pending > 1]
+    return max(pending, default=0) >= LONG if partitioned else sum(pending) >= budget
+
+
 def _even(prompts: list[tuple[Sequence, int]], *, alone: bool) -> list[tuple[Sequence, int]]:
     """The prompts of a step in partitions, and how many tokens of each.
 
