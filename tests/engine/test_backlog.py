@@ -49,6 +49,17 @@ def test_the_turns_of_a_chat_follow_each_other_on_one_core() -> None:
     assert reused > 0.85 * wanted
 
 
+def test_a_batch_that_could_be_wider_reuses_as_much_as_one_that_cannot() -> None:
+    """Its cores must not pull a row before they have a slot for it."""
+    reused = []
+    for may_widen in (False, True):
+        backends = [FakeBackend(step_tokens=512) for _ in range(2)]
+        made = LocalEngine(backends[0], replicas=backends[1:], parallel=16, may_widen=may_widen)
+        answers = collect(made.stream(turns(24)))
+        reused.append(sum(one.reused_tokens for one in answers.started.values()))
+    assert reused[1] > 0.9 * reused[0]
+
+
 def test_rows_that_share_nothing_keep_their_order() -> None:
     made, _ = engine(1, 2)
     assert started(made, [request(number, f"{number}{number}" * 20) for number in range(20)]) == list(range(20))
