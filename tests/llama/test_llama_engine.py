@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,11 +129,35 @@ def test_growing_while_decoding_keeps_the_state(backend: LlamaBackend, judge: Lo
     requests = [ask(n, f"{STORY} {n}", max_tokens=length) for n, length in enumerate([30, 30, 30, 200, 400, 300])]
     sizes = set()
     answers = Answers()
-    for event in LocalEngine(backend, parallel=3).stream(requests):
+
+    def arriving() -> Iterator[Request | None]:
+        yield from requests[:3]
+        while len(answers.started) < 3:
+            yield None
+        yield from requests[3:]
+
+    for event in LocalEngine(backend, parallel=3).stream(arriving()):
         answers.take(event)
         if any(answers.samples.get((str(n), 0)) and not answers.samples[str(n), 0].finished for n in range(6)):
             sizes.add(backend.config.cells)
     assert len(sizes) > 1, "the cache did not grow, so this test shows nothing"
+    check_state(answers, requests, judge)
+
+
+def test_longer_partitions_keep_the_state_of_what_runs(open_backend: Open, judge: LocalEngine) -> None:
+    backend = open_backend()
+    requests = [
+        ask(0, "seven kings had", max_tokens=90),
+        ask(1, "a star", max_tokens=5),
+        ask(2, STORY * 12, max_tokens=5),
+    ]
+    sizes = set()
+    answers = Answers()
+    for event in LocalEngine(backend, parallel=2).stream(requests):
+        answers.take(event)
+        if "0" in answers.started and not (answers.samples.get(("0", 0)) and answers.samples["0", 0].finished):
+            sizes.add((backend.config.cells, backend.config.unified))
+    assert sizes == {(512, False), (1024, False)}
     check_state(answers, requests, judge)
 
 
@@ -299,6 +323,6 @@ def test_samples_of_one_prompt_in_a_partitioned_cache(open_backend: Open, judge:
     backend = open_backend()
     engine = LocalEngine(backend, parallel=6)
     unrelated = [ask(n, f"{n} kings had {n} daughters", max_tokens=4 * n) for n in range(1, 7)]
-    requests = [*unrelated, ask(9, STORY, n=2)]  # those before end one by one, and it takes their place
+    requests = [*unrelated, ask(9, STORY, n=2, max_tokens=4)]  # those before end one by one, and it takes their place
     check_state(run(engine, *requests), requests, judge)
     assert not backend.config.unified
