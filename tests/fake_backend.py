@@ -113,6 +113,7 @@ class FakeBackend:
     window: int = 0
     max_sequences: int = 256
     trained_context: int = 4096
+    cell_bytes: int = 1024
     step_tokens: int = 32
     scored_rows: int = 4
     damaged: frozenset[int] = frozenset()

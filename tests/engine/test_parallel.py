@@ -48,24 +48,27 @@ def test_a_gpus_cores_are_filled_one_after_the_other(rows: int, threads: int, us
     assert sum(bool(backend.computed) for backend in backends) == used
 
 
-SHORT = [f"{row:03} is a number of its own kind".encode() for row in range(128)]
+SHORT = [f"{row:03} is a number of its own kind".encode() for row in range(256)]
 
 
 @pytest.mark.parametrize(
-    ("prompts", "max_tokens", "may_widen", "sequences"),
+    ("prompts", "max_tokens", "cell_bytes", "may_widen", "sequences"),
     [
-        (SHORT, 8, True, 32),
-        (SHORT[:127], 8, True, 16),  # one core would have rows left when the other has none
-        (SHORT, 300, True, 16),
-        ([row * turn for turn in (1, 2) for row in SHORT[:64]], 8, True, 16),
-        (SHORT, 8, False, 16),
+        (SHORT, 8, 24 << 10, True, 64),
+        (SHORT[:255], 8, 24 << 10, True, 32),  # one core would have rows left when the other has none
+        (SHORT, 8, 128 << 10, True, 32),
+        (SHORT[:127], 8, 24 << 10, True, 16),
+        (SHORT, 8, 256 << 10, True, 16),
+        (SHORT, 300, 24 << 10, True, 16),
+        ([row * turn for turn in (1, 2) for row in SHORT[:64]], 8, 24 << 10, True, 16),
+        (SHORT, 8, 24 << 10, False, 16),
     ],
-    ids=["short and many", "few", "long answers", "turns of chats", "chosen by the user"],
+    ids=["most", "many", "larger model", "few", "largest model", "long answers", "turns of chats", "user's choice"],
 )
-def test_twice_as_many_run_at_once_where_they_are_short_and_many(
-    prompts: list[bytes], max_tokens: int, may_widen: bool, sequences: int
+def test_more_run_at_once_where_they_are_short_and_many(
+    prompts: list[bytes], max_tokens: int, cell_bytes: int, may_widen: bool, sequences: int
 ) -> None:
-    backends = [FakeBackend(step_tokens=512) for _ in range(2)]
+    backends = [FakeBackend(step_tokens=512, cell_bytes=cell_bytes) for _ in range(2)]
     engine = LocalEngine(backends[0], replicas=backends[1:], parallel=32, may_widen=may_widen)
     rows = (Request(str(row), TextPrompt(text), Sampling(), max_tokens=max_tokens) for row, text in enumerate(prompts))
     running, most = 0, 0
@@ -74,6 +77,18 @@ def test_twice_as_many_run_at_once_where_they_are_short_and_many(
         most = max(most, running)
     assert [backend.config.sequences for backend in backends] == [sequences] * 2
     assert most == 2 * sequences
+
+
+@pytest.mark.parametrize(("max_tokens", "all_read"), [(8, True), (300, False)])
+def test_more_rows_are_read_ahead_only_where_they_are_short(max_tokens: int, all_read: bool) -> None:
+    backends = [FakeBackend(step_tokens=512) for _ in range(2)]
+    engine = LocalEngine(backends[0], replicas=backends[1:], parallel=32, may_widen=True)
+    numbers = iter(range(len(SHORT)))
+    rows = (Request(str(row), TextPrompt(SHORT[row]), Sampling(), max_tokens=max_tokens) for row in numbers)
+    events = engine.stream(rows)
+    assert isinstance(next(events), Started)
+    assert (next(numbers, None) is None) == all_read
+    events.close()
 
 
 def test_prompts_that_are_only_scored_never_fill_more_than_a_step() -> None:

@@ -19,6 +19,8 @@ from gptcli.llama import library
 from gptcli.llama.backend import LlamaBackend
 from gptcli.llama.devices import Offload
 from gptcli.llama.model import Model
+from gptcli.models.gguf.header import read_header
+from gptcli.runtime import memory
 
 
 def load(path: Path) -> LlamaBackend:
@@ -30,6 +32,13 @@ def test_more_layers_than_there_are_means_all(tiny: Path, layers: int, known: in
     model = Model.load(tiny, Offload((), layers))
     assert model.offload.layers == known
     model.close()
+
+
+def test_a_cell_of_the_kv_cache_has_the_keys_and_values_of_all_layers(tiny: Path, starter: Path) -> None:
+    for path in (tiny, starter):
+        model = Model.load(path, Offload((), 0))
+        assert model.cell_bytes == memory.cache(read_header(path), 1)
+        model.close()
 
 
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class BatchOptions:
     ] = None
     samples: Annotated[int, _output(min=1, max=_MOST_SAMPLES, metavar="N", help="Samples for each row.")] = 1
     parallel: Annotated[
-        int | None, _run(min=1, metavar="N", help="Rows at once. (default: 16 a thread, 32 if short; 256 on a GPU)")
+        int | None, _run(min=1, metavar="N", help="Rows at once. (default: 16 to 64 a thread; 256 on a GPU)")
     ] = None
     deterministic: Annotated[bool, _run("--deterministic", help="One row at a time, the same bytes each time.")] = False
     max_failures: Annotated[int | None, _run(min=0, metavar="N", help="Stop when more than N rows failed.")] = None

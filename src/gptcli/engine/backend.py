@@ -79,6 +79,8 @@ class Backend(Protocol):
     """The most sequences that a KV cache can be made for."""
     trained_context: int
     """Tokens that one sequence of this model may have."""
+    cell_bytes: int
+    """Bytes of a cell of the KV cache, about: in 16 bits, and as if every layer had one."""
     step_tokens: int
     """The most tokens that one `decode` computes."""
     scored_rows: int

@@ -87,9 +87,13 @@ class Backlog:
         found = [entry for entry in self._entries if request_id in (None, entry.request.id)]
         return [self._take(entry) for entry in found]
 
-    def fill(self) -> int:
-        """Pull requests until there are `size`, or no more now; how many there are."""
-        while len(self._entries) < self._size and (request := next(self._incoming, None)):
+    def longest(self) -> int:
+        """The most tokens that a request may have with its answer."""
+        return max((len(entry.tokens) + entry.most_tokens for entry in self._entries), default=0)
+
+    def fill(self, least: int = 0) -> int:
+        """Pull requests until there are `size`, or at least `least`, or no more now; how many there are."""
+        while len(self._entries) < max(self._size, least) and (request := next(self._incoming, None)):
             entry = Entry(request, [])
             if self._size > 1:
                 try:
@@ -131,7 +135,7 @@ class Backlog:
 
     def _turns(self) -> list[Entry]:
         """All of them, the one whose turn it is first."""
-        if len(self._entries) == self._size:
+        if len(self._entries) >= self._size:
             return self._entries
         return sorted(self._entries, key=lambda entry: -entry.most_tokens)
 

@@ -53,17 +53,19 @@ _GPU_ROWS = 4 * GROUP
 _GPU_CORES = 4
 """On a GPU. While one computes, tokens are chosen for the others and their steps are prepared on the CPU, which takes
 as long (H200, 256 strangers: 135M 4,470 tokens/s with one core, 6,350 with two, 6,620 with four of 64 rows)."""
-WIDER = 2
+_WIDER = (4, 2)
 """Times as many requests are computed at once where they are short, have little in common and are many. A step of 32 is
-7 percent faster for each token than one of 16, but its cache is twice as large (two threads, 256 strangers: 1.06 to 1.1
-times as fast; chats whose turns are rows, of which more then run before those that they continue: 0.91)."""
-_MANY = 2
+7 percent faster for each token than one of 16, one of 64 another 4 percent, but the cache is larger (two threads, 256
+strangers: twice as many 1.06 to 1.1 times as fast, four times another 1.05; chats whose turns are rows, of which more
+then run before those that they continue: 0.97)."""
+MANY = 2
 """Times as many requests as could run at once must be known, so that more of them do: with fewer, some cores would end
 long before others."""
-_LITTLE = 0.125
+LITTLE = 0.125
 """Part of their tokens that they may have in common."""
-_WIDE_CELLS = 2 * GROUP * ROUND
-"""Cells that the partitions of so many may have: 190 MB in SmolLM2 135M, 1 GiB in a 7B model with grouped heads."""
+_WIDE_BYTES = 1 << 30
+"""The KV cache of so many in one core, at most: four times as many in SmolLM2 135M have 360 MiB, twice as many in a 7B
+model with grouped heads 1 GiB."""
 _SERVED_AT_ONCE = 4 * GROUP
 """Requests that a server computes at once. With 64 clients and 32 at once, half of them waited 30 s for their first
 token; with 64 all had it after 9 s, at the same tokens a second (SmolLM2 135M, two threads)."""
@@ -80,8 +82,8 @@ class CachePlanner:
     """Tokens that one sequence may have."""
     parallel: int
     """Requests computed at once."""
-    most: int
-    """The same where they are short and many."""
+    wider: tuple[int, ...] = ()
+    """How many times as many where they are short and many, the most first."""
     may_partition: bool = True
     serving: bool = False
     """Whether requests come one after the other for ever, so that those that wait say little about the next ones."""
@@ -112,8 +114,8 @@ class CachePlanner:
         if not may_partition or samples > 1 or (sharing_pays and (self.serving or only_scored or not config.flash)):
             return config
         each = -(-max(needs) // ROUND) * ROUND
-        if not only_scored and len(waiting) >= self.most and each * self.most <= _WIDE_CELLS:
-            parallel = self.most
+        if not only_scored and each <= ROUND:
+            parallel *= next((times for times in self.wider if times * parallel <= len(waiting)), 1)
         sequences = min(parallel, backend.max_sequences)
         enough = backend.config.sequences <= sequences  # there are never fewer than before
         if self.serving and (not enough or each * sequences > _MOST_RESERVED):
@@ -224,10 +226,10 @@ def default_parallel(backend: Backend, cores: int, *, serving: bool = False) -> 
     return min(many, backend.max_sequences * cores)
 
 
-def is_wide(known: int, shared: float, most: int) -> bool:
-    """Whether to begin with `most` requests at once: `known` ones wait, with a part `shared` of their tokens in common.
-    `CachePlanner` lets them run together if they are short."""
-    return known >= _MANY * most and shared <= _LITTLE
+def wider(backend: Backend, parallel: int) -> tuple[int, ...]:
+    """How many times `parallel` requests one core may compute at once where they are short, the most first."""
+    most = min(backend.max_sequences, _WIDE_BYTES // (ROUND * backend.cell_bytes))
+    return tuple(times for times in _WIDER if times * parallel <= most)
 
 
 def share_of(whole: int, rank: int, count: int) -> int:

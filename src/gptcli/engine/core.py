@@ -45,9 +45,7 @@ class EngineCore:
     limit: int
     """Tokens that one sequence may have."""
     parallel: int
-    """Requests computed at once."""
-    most: int
-    """The same where they are short and many; `CachePlanner` chooses."""
+    """Requests computed at once; more, if the KV cache was made for more."""
     interrupt: Interrupt
     template: ChatTemplate | None
     speculator: Speculator | None = None
@@ -186,10 +184,11 @@ class EngineCore:
 
     @property
     def _at_once(self) -> int:
-        """Requests to run: `most` only if the KV cache was made for so many. One more, pulled before it has a slot, is
-        chosen before it is known which prefix will be lost (64 chats: 1,966 tokens reused of 6,270, else 6,055)."""
+        """Requests to run: more than `parallel` only if the KV cache was made for them. One more, pulled before it has
+        a slot, is chosen before it is known which prefix will be lost (64 chats: 1,966 tokens reused of 6,270, else
+        6,055)."""
         config = self.backend.config
-        return self.most if not config.unified and config.sequences >= self.most else self.parallel
+        return self.parallel if config.unified else max(self.parallel, config.sequences)
 
     def _configure(self, incoming: Iterator[Request | None]) -> Iterator[Event]:
         """Pull all requests that can run together, and prepare the KV cache for them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
 from gptcli.engine.backlog import Backlog, Entry, spread
-from gptcli.engine.cache_config import WIDER, CachePlanner, cores_to_fill, is_wide, share_of
+from gptcli.engine.cache_config import LITTLE, MANY, ROUND, CachePlanner, cores_to_fill, share_of, wider
 from gptcli.engine.core import EngineCore
 from gptcli.engine.draft_model import DraftModel
 from gptcli.engine.drafting import MOST_DRAFT
@@ -71,7 +71,6 @@ class LocalEngine:
             )
         self.limit = context or trained
         self.parallel = parallel
-        self._most = WIDER * parallel if may_widen else parallel
         self.capabilities = Capabilities(max_samples=backend.max_sequences)
         self._backend = backend
         self._template = template
@@ -81,13 +80,14 @@ class LocalEngine:
         self._cancelled: set[str] = set()  # the one object that other threads change; add and copy are atomic
         self._cores: list[EngineCore] = []
         backends = [backend, *replicas][:parallel]
+        self._wider = wider(backend, share_of(parallel, 0, len(backends))) if may_widen else ()
         for number, one in enumerate(backends):
-            share, most = (share_of(whole, number, len(backends)) for whole in (parallel, self._most))
+            share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
-            planner = CachePlanner(one, self.limit, share, most, serving=serving)
+            planner = CachePlanner(one, self.limit, share, self._wider, serving=serving)
             rows = min(MOST_DRAFT, one.scored_rows) if speculation is not False else 0
             kv_cache = KVCacheManager(one, planner, context, open_prefix_cache, reuse=reuse, draft_rows=rows)
-            core = EngineCore(one, kv_cache, self.limit, share, most, self._interrupt, template)
+            core = EngineCore(one, kv_cache, self.limit, share, self._interrupt, template)
             if speculation is not False:
                 core.keep_texts = speculation is None
                 core.speculator = Speculator(draft_model if len(backends) == 1 else None)
@@ -151,8 +151,8 @@ class LocalEngine:
     def _feed(self, backlog: Backlog, executor: Executor) -> Iterator[Event]:
         """Admit requests to the cores that are not computing, and start their next steps."""
         yield from self._end_cancelled(backlog, executor)
-        many = len(self._cores) > 1 or self._most > self.parallel
-        if many and not self._serving and all(core.idle for core in self._cores):
+        several = len(self._cores) > 1 or self._wider
+        if several and not self._serving and all(core.idle for core in self._cores):
             yield from self._distribute(backlog)
             yield from self._end_cancelled(backlog, executor)  # those cancelled while others were pulled
         for core in self._cores:
@@ -175,8 +175,7 @@ class LocalEngine:
     def _distribute(self, backlog: Backlog) -> Iterator[Event]:
         """Spread the first requests: the first core would take all that it has room for, and leave others idle."""
         first: list[Entry] = []
-        wide = self._most > self.parallel and is_wide(backlog.fill(), backlog.shared(), self._most)
-        count = self._most if wide else self.parallel
+        count = self._first_count(backlog)
         while len(first) < count and not self._interrupt.requested and (entry := backlog.first()):
             first.append(entry)
         cores = cores_to_fill(len(first), len(self._cores), self._backend.cpu_threads)
@@ -184,6 +183,14 @@ class LocalEngine:
         for core, requests in zip(self._cores, shares, strict=False):
             for request in requests:
                 yield from core.enqueue(request)
+
+    def _first_count(self, backlog: Backlog) -> int:
+        """How many requests to begin with; `CachePlanner` lets them run together."""
+        if self._wider and backlog.fill() and backlog.longest() <= ROUND and backlog.shared() <= LITTLE:
+            for count in (times * self.parallel for times in self._wider):
+                if backlog.fill(MANY * count) >= MANY * count:
+                    return count
+        return self.parallel
 
 
 class Executor:

@@ -83,6 +83,7 @@ class LlamaBackend:
         if C.llama_model_is_recurrent(model.handle) or C.llama_model_is_hybrid(model.handle):
             self.memory = MemoryKind.RECURRENT
         self.trained_context: int = C.llama_model_n_ctx_train(model.handle)
+        self.cell_bytes = model.cell_bytes
         self.config = CacheConfig()
         self.step_tokens = STEP_TOKENS
         self.scored_rows = max(1, min(STEP_TOKENS, _LOGITS_BYTES // (4 * self.vocabulary.size)))

@@ -51,6 +51,13 @@ class Model:
         return buffer.value.decode(errors="replace")
 
     @property
+    def cell_bytes(self) -> int:
+        """Keys and values of a token in all layers, in 16 bits; at least 1, for a model without attention."""
+        head_size = C.llama_model_n_embd(self.handle) // max(1, C.llama_model_n_head(self.handle))
+        values: int = C.llama_model_n_layer(self.handle) * C.llama_model_n_head_kv(self.handle) * head_size
+        return max(1, 2 * 2 * values)
+
+    @property
     def is_long_rope(self) -> bool:
         """Whether the context size selects the RoPE factors (llama.cpp, `llama_model::get_rope_factors`), as in Phi-3
         128k and MiniCPM3. A state computed in a small context is then wrong in a large one."""
