@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 
-from gptcli.engine.cache_config import shared_tokens
 from gptcli.engine.core import EngineCore
 from gptcli.engine.slots import common_prefix
 from gptcli.errors import GptcliError
@@ -70,10 +69,11 @@ class Backlog:
         self._take(entry)
         return entry
 
-    def shared(self) -> float:
-        """The part of all tokens that need not be computed if each prefix that is worth a place is computed once."""
-        tokens = [entry.tokens for entry in self._sorted]
-        return shared_tokens(tokens, _GAIN) / max(1, sum(map(len, tokens)))
+    def continued(self) -> float:
+        """The part of the requests whose whole prompt is the beginning of another one's, as a turn of a chat."""
+        pairs = itertools.pairwise(entry.tokens for entry in self._sorted)
+        count = sum(len(first) < len(second) and second[: len(first)] == first for first, second in pairs)
+        return count / max(1, len(self._entries))
 
     def requests_for(self, core: EngineCore) -> Iterator[Request | None]:
         """What the core computes next, one after the other; None if there is nothing, now or at all, or if another core

@@ -54,15 +54,15 @@ _GPU_CORES = 4
 """On a GPU. While one computes, tokens are chosen for the others and their steps are prepared on the CPU, which takes
 as long (H200, 256 strangers: 135M 4,470 tokens/s with one core, 6,350 with two, 6,620 with four of 64 rows)."""
 _WIDER = (4, 2)
-"""Times as many requests are computed at once where they are short, have little in common and are many. A step of 32 is
-7 percent faster for each token than one of 16, one of 64 another 4 percent, but the cache is larger (two threads, 256
-strangers: twice as many 1.06 to 1.1 times as fast, four times another 1.05; chats whose turns are rows, of which more
-then run before those that they continue: 0.97)."""
+"""Times as many requests are computed at once where they are short and many, and few continue others. A step of 32 is 7
+percent faster for each token than one of 16, one of 64 another 4 percent, but the cache is larger (two threads, 256
+strangers: twice as many 1.06 to 1.1 times as fast, four times another 1.05; ten groups with an instruction each: 1.08
+and 1.12; chats whose turns are rows, of which more then run before those that they continue: 0.97)."""
 MANY = 2
 """Times as many requests as could run at once must be known, so that more of them do: with fewer, some cores would end
 long before others."""
-LITTLE = 0.125
-"""Part of their tokens that they may have in common."""
+MAX_CONTINUED = 0.125
+"""The part of them that others may continue."""
 _WIDE_BYTES = 1 << 30
 """The KV cache of so many in one core, at most: four times as many in SmolLM2 135M have 360 MiB, twice as many in a 7B
 model with grouped heads 1 GiB."""
@@ -182,14 +182,13 @@ def _places(waiting: int) -> int:
     return next((places for places in _FIRST_PLACES if places >= waiting), -(-waiting // GROUP) * GROUP)
 
 
-def shared_tokens(prompts: list[list[int]], least: int = 0) -> int:
-    """Tokens that are not computed again when every prefix that two prompts have in common is computed once, if it has
-    at least `least` tokens.
+def shared_tokens(prompts: list[list[int]]) -> int:
+    """Tokens that are not computed again when every prefix that two prompts have in common is computed once.
 
     In sorted order, a prompt's longest common prefix with any before it is the one with its neighbour."""
     ordered = sorted(prompts)
     prefixes = itertools.starmap(common_prefix, itertools.pairwise(ordered))
-    return sum(length for length in prefixes if length >= least)
+    return sum(prefixes)
 
 
 def _sharing_pays(shared: int, waiting: Many[Sequence]) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gptcli.engine.backend import Backend, Decoded, MemoryKind
 from gptcli.engine.backlog import Backlog, Entry, spread
-from gptcli.engine.cache_config import LITTLE, MANY, ROUND, CachePlanner, cores_to_fill, share_of, wider
+from gptcli.engine.cache_config import MANY, MAX_CONTINUED, ROUND, CachePlanner, cores_to_fill, share_of, wider
 from gptcli.engine.core import EngineCore
 from gptcli.engine.draft_model import DraftModel
 from gptcli.engine.drafting import MOST_DRAFT
@@ -186,10 +186,11 @@ class LocalEngine:
 
     def _first_count(self, backlog: Backlog) -> int:
         """How many requests to begin with; `CachePlanner` lets them run together."""
-        if self._wider and backlog.fill() and backlog.longest() <= ROUND and backlog.shared() <= LITTLE:
-            for count in (times * self.parallel for times in self._wider):
-                if backlog.fill(MANY * count) >= MANY * count:
-                    return count
+        backlog.fill()
+        for count in (times * self.parallel for times in self._wider):
+            known = backlog.fill(MANY * count) if backlog.longest() <= ROUND else 0
+            if known >= MANY * count and backlog.continued() <= MAX_CONTINUED:
+                return count
         return self.parallel
 
 
