@@ -62,9 +62,21 @@ SHORT = [f"{row:03} is a number of its own kind".encode() for row in range(256)]
         (SHORT, 300, 24 << 10, True, 16),
         ([b"%d says the same to all: " % (number % 10) + row for number, row in enumerate(SHORT)], 8, 1024, True, 64),
         ([row * turn for turn in (1, 2) for row in SHORT[:128]], 8, 1024, True, 16),
+        ([row + end for end in (b" ", b", as I said before") for row in SHORT[:128]], 8, 1024, True, 16),
         (SHORT, 8, 24 << 10, False, 16),
     ],
-    ids=["most", "many", "larger model", "few", "largest model", "long answers", "groups", "turns", "user's choice"],
+    ids=[
+        "most",
+        "many",
+        "larger model",
+        "few",
+        "largest model",
+        "long answers",
+        "groups",
+        "turns",
+        "other ends",
+        "user's choice",
+    ],
 )
 def test_more_run_at_once_where_they_are_short_and_many(
     prompts: list[bytes], max_tokens: int, cell_bytes: int, may_widen: bool, sequences: int

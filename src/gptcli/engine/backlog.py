@@ -70,9 +70,8 @@ class Backlog:
         return entry
 
     def continued(self) -> float:
-        """The part of the requests whose whole prompt is the beginning of another one's, as a turn of a chat."""
-        pairs = itertools.pairwise(entry.tokens for entry in self._sorted)
-        count = sum(len(first) < len(second) and second[: len(first)] == first for first, second in pairs)
+        """The part of the requests whose prompt is the beginning of another one's, as a turn of a chat."""
+        count = sum(itertools.starmap(_continues, itertools.pairwise(map(_tokens, self._sorted))))
         return count / max(1, len(self._entries))
 
     def requests_for(self, core: EngineCore) -> Iterator[Request | None]:
@@ -170,6 +169,12 @@ def spread(first: Many[Entry], rooms: Many[int]) -> list[list[Request]]:
             shares[core].append(index)
             loads[core] += first[index].most_tokens
     return [[first[index].request for index in sorted(share)] for share in shares]
+
+
+def _continues(one: list[int], other: list[int]) -> bool:
+    """Whether the longer of two prompts continues the other. Where a word goes on, the last token is another one."""
+    short, long = sorted([one, other], key=len)
+    return len(short) + _GAIN <= len(long) and common_prefix(short, long) >= len(short) - 1
 
 
 def _tokens(entry: Entry) -> list[int]:
