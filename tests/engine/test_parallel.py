@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_backend import FakeBackend
 
+from gptcli.engine.backend import MemoryKind
 from gptcli.engine.cache_config import choose_cores, default_parallel
 from gptcli.engine.engine import LocalEngine
 from gptcli.params import Sampling
@@ -90,6 +91,15 @@ def test_more_run_at_once_where_they_are_short_and_many(
         most = max(most, running)
     assert [backend.config.sequences for backend in backends] == [sequences] * 2
     assert most == 2 * sequences
+
+
+@pytest.mark.parametrize("memory", [MemoryKind.WINDOW, MemoryKind.RECURRENT])
+def test_no_more_run_at_once_where_rows_leave_in_their_order(memory: MemoryKind) -> None:
+    backend = FakeBackend(step_tokens=512, memory=memory, window=64)
+    engine = LocalEngine(backend, parallel=16, may_widen=True)
+    requests = (Request(str(row), TextPrompt(text), Sampling(), max_tokens=8) for row, text in enumerate(SHORT))
+    assert sum(isinstance(event, Finished) for event in engine.stream(requests)) == len(SHORT)
+    assert backend.config.sequences == 16
 
 
 @pytest.mark.parametrize(("max_tokens", "all_read"), [(8, True), (300, False)])

@@ -57,7 +57,7 @@ _WIDER = (4, 2)
 """Times as many requests are computed at once where they are short and many, and few continue others. A step of 32 is 7
 percent faster for each token than one of 16, one of 64 another 4 percent, but the cache is larger (two threads, 256
 strangers: twice as many 1.06 to 1.1 times as fast, four times another 1.05; ten groups with an instruction each: 1.08
-and 1.12; chats whose turns are rows, of which more then run before those that they continue: 0.97)."""
+and 1.12; chats whose turns are rows, of which more then run before those that they continue: 0.91)."""
 MANY = 2
 """Times as many requests as could run at once must be known, so that more of them do: with fewer, some cores would end
 long before others."""
