@@ -80,8 +80,8 @@ class LocalEngine:
         self._cancelled: set[str] = set()  # the one object that other threads change; add and copy are atomic
         self._cores: list[EngineCore] = []
         backends = [backend, *replicas][:parallel]
-        chooses = may_widen and backend.memory is MemoryKind.ATTENTION  # else nothing is known about those that wait
-        self._wider = wider(backend, share_of(parallel, 0, len(backends))) if chooses else ()
+        may_widen = may_widen and self._ahead > 1  # else nothing is known about those that wait
+        self._wider = wider(backend, share_of(parallel, 0, len(backends))) if may_widen else ()
         for number, one in enumerate(backends):
             share = share_of(parallel, number, len(backends))
             one.share_threads(number, len(backends))
